@@ -1,0 +1,1 @@
+"""Types, geometry, the protocol, registries and errors. Imports torch and numpy only."""

@@ -1,0 +1,78 @@
+"""segue's one tree of errors.
+
+Each is also the Python builtin a caller would expect, and each message answers three questions:
+what arrived, what was expected, and how to fix it.
+"""
+
+from __future__ import annotations
+
+
+class SegueError(Exception):
+    """Root of every error that segue raises on purpose; the command line turns it into exit status 1.
+
+    Source: house rule 8 of the design. Arguments are strings; coordinates are in pixels.
+
+    >>> raise InputError("a click at (900, 10)", "0 <= x < 640", "click inside the image")
+    Traceback (most recent call last):
+    segue.core.errors.InputError: got a click at (900, 10); expected 0 <= x < 640. click inside the image.
+    """
+
+    def __init__(self, arrived: str, expected: str = "", fix: str = "") -> None:
+        self.arrived, self.expected, self.fix = arrived, expected, fix
+        message = f"got {arrived}; expected {expected}" if expected else arrived
+        super().__init__(f"{message.rstrip('.')}. {fix.rstrip('.')}." if fix else message)
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+    def __reduce__(self) -> tuple[type[SegueError], tuple[str, str, str]]:
+        return type(self), (self.arrived, self.expected, self.fix)
+
+
+class InputError(SegueError, ValueError):
+    """A value is wrong: a click outside the image, a NaN box, an empty mask."""
+
+
+class ImageError(InputError):
+    """A file is no image segue can read, or an array has the wrong shape, mode or type."""
+
+
+class DataError(InputError):
+    """A data set is not laid out as its format says."""
+
+
+class ConfigError(InputError):
+    """A configuration does not validate."""
+
+
+class CheckpointError(InputError):
+    """Weights do not belong to this model, or a checkpoint is damaged."""
+
+
+class UnknownName(SegueError, LookupError):
+    """A registry has no row of this name; the message suggests the nearest."""
+
+
+class MissingFile(SegueError, FileNotFoundError):
+    """A file or folder is not there."""
+
+
+class MissingExtra(SegueError, ImportError):
+    """An optional library is not installed."""
+
+    @classmethod
+    def of(cls, library: str, extra: str) -> MissingExtra:
+        """The error for a missing ``library`` that ``pip install 'segue[extra]'`` brings."""
+        return cls(
+            f"no library {library}",
+            f"it to be installed for this job (extra '{extra}')",
+            f"run: pip install 'segue[{extra}]'",
+        )
+
+
+class StorageError(SegueError, OSError):
+    """Writing failed (disk full, no permission); what was saved before is intact."""
+
+
+class DownloadError(SegueError, ConnectionError):
+    """Weights could not be fetched; the message names the file and the folder to place it in."""

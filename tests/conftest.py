@@ -1,0 +1,35 @@
+"""Fixtures that every room's tests share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--parity-fixtures",
+        default=str(ROOT.parent / "shared" / "parity"),
+        help="folder of golden inputs and outputs of the official code",
+    )
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of shared data beside the checkout."""
+    path = ROOT.parent / "shared"
+    if not path.is_dir():
+        pytest.skip(f"needs the shared data folder beside the checkout: {path.name} is absent")
+    return path
+
+
+@pytest.fixture(scope="session")
+def parity_dir(request: pytest.FixtureRequest) -> Path:
+    """The folder given by --parity-fixtures."""
+    path = Path(request.config.getoption("--parity-fixtures"))
+    if not path.is_dir():
+        pytest.skip("needs the parity fixtures (--parity-fixtures DIR)")
+    return path
