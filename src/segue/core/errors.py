@@ -14,13 +14,14 @@ class SegueError(Exception):
 
     >>> raise InputError("a click at (900, 10)", "0 <= x < 640", "click inside the image")
     Traceback (most recent call last):
-    segue.core.errors.InputError: got a click at (900, 10); expected 0 <= x < 640. click inside the image.
+    segue.core.errors.InputError: got a click at (900, 10); expected 0 <= x < 640. Click inside the image.
     """
 
     def __init__(self, arrived: str, expected: str = "", fix: str = "") -> None:
         self.arrived, self.expected, self.fix = arrived, expected, fix
         message = f"got {arrived}; expected {expected}" if expected else arrived
-        super().__init__(f"{message.rstrip('.')}. {fix.rstrip('.')}." if fix else message)
+        hint = f". {fix[0].upper()}{fix[1:]}{'' if fix.endswith(('.', '?')) else '.'}" if fix else ""
+        super().__init__(message.rstrip(".") + hint)
 
     def __str__(self) -> str:
         return str(self.args[0])

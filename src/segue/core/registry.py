@@ -40,12 +40,12 @@ R = TypeVar("R", bound=Row)
 class Registry(Generic[R]):
     """An immutable table of rows by name.
 
-    >>> table = Registry("model", {"nano": Row("math:pi", "small"), "simpleclick-base": Row("math:e", "large")})
+    >>> table = Registry("model", {"nano": Row("math:pi", "small"), "sam": Row("math:e", "large")})
     >>> table.load("nano")
     3.141592653589793
-    >>> table["simpelclick-base"]
+    >>> table["nanno"]
     Traceback (most recent call last):
-    segue.core.errors.UnknownName: got model 'simpelclick-base'; expected one of: nano, simpleclick-base. Did you mean 'simpleclick-base'?.
+    segue.core.errors.UnknownName: got model 'nanno'; expected one of: nano, sam. Did you mean 'nano'?
     """
 
     def __init__(self, kind: str, rows: dict[str, R]) -> None:

@@ -6,11 +6,13 @@ import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar
+from types import MappingProxyType
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
+from segue.core.errors import CheckpointError
 from segue.core.frame import Frame, Size
 from segue.core.types import Features, Image, Memory, Prediction, Prompt
 
@@ -34,6 +36,8 @@ class Segmenter(nn.Module, ABC):
     """
 
     accepts: ClassVar[frozenset[type]] = frozenset()
+    name: str = ""  # the registry row and the keywords it was built with, set by segue.load
+    config: Mapping[str, Any] = MappingProxyType({})
 
     @abstractmethod
     def frame(self, size: Size) -> Frame:
@@ -70,12 +74,17 @@ class Segmenter(nn.Module, ABC):
         """Tensor-only graphs for export and for training, by name."""
         return {}
 
+    def load_published(self, state: Mapping[str, Tensor]) -> None:
+        """Take weights by the official keys of the published checkpoints; models whose own names differ
+        override this to rename. Raises ``CheckpointError`` when they are another model's."""
+        load_strict(self, state)
+
     def fingerprint(self) -> str:
         """A digest of everything that ``encode`` depends on: class, configuration, weights, adapters.
 
         It is the model's share of the feature cache's key, so it reads every encoder weight; callers keep it.
         """
-        return weights_digest(self, type(self).__qualname__)
+        return weights_digest(self, type(self).__qualname__, repr(sorted(self.config.items())))
 
 
 def weights_digest(module: nn.Module, *causes: str) -> str:
@@ -90,3 +99,38 @@ def weights_digest(module: nn.Module, *causes: str) -> str:
         sha.update(f"\0{name}{tensor.dtype}{tuple(tensor.shape)}".encode())
         sha.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
     return sha.hexdigest()
+
+
+def load_strict(module: nn.Module, state: Mapping[str, Tensor]) -> None:
+    """Load ``state`` into ``module``, every key and shape agreeing.
+
+    >>> load_strict(nn.Linear(2, 2), {"weight": torch.zeros(3, 2)})
+    Traceback (most recent call last):
+    segue.core.errors.CheckpointError: got weights that do not fit Linear: 1 keys missing (bias), 0 unknown, \
+1 of another shape (weight (3, 2) for (2, 2)); expected a checkpoint of this very model. \
+Check the model's name and size.
+    """
+    own = module.state_dict()
+    missing = [k for k in own if k not in state]
+    unknown = [k for k in state if k not in own]
+    shapes = [
+        f"{k} {tuple(state[k].shape)} for {tuple(v.shape)}"
+        for k, v in own.items()
+        if k in state and state[k].shape != v.shape
+    ]
+    if missing or unknown or shapes:
+        counts = (
+            f"{len(missing)} keys missing{_few(missing)}, {len(unknown)} unknown{_few(unknown)}, "
+            f"{len(shapes)} of another shape{_few(shapes)}"
+        )
+        raise CheckpointError(
+            f"weights that do not fit {type(module).__name__}: {counts}",
+            "a checkpoint of this very model",
+            "check the model's name and size",
+        )
+    module.load_state_dict(state)
+
+
+def _few(names: list[str]) -> str:
+    more = ", ..." if len(names) > 2 else ""
+    return f" ({', '.join(names[:2])}{more})" if names else ""

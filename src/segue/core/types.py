@@ -214,7 +214,7 @@ def check_prompts(prompts: Sequence[Prompt], size: Sequence[int], accepts: froze
 
     >>> check_prompts([Click(9, 1)], (4, 8), frozenset({Click}))
     Traceback (most recent call last):
-    segue.core.errors.InputError: got a click at (9, 1); expected 0 <= x < 8 and 0 <= y < 4. click inside the image.
+    segue.core.errors.InputError: got a click at (9, 1); expected 0 <= x < 8 and 0 <= y < 4. Click inside the image.
     """
     height, width = size
     for prompt in prompts:

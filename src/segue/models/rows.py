@@ -1,4 +1,8 @@
-"""The table of models: one row a model. A row earns its contract tests and its heading in docs/models.md."""
+"""The tables of models: one row a model. A row earns its contract tests and its heading in docs/models.md.
+
+``MODELS`` names models; ``FOLDERS`` says, for folders in transformers' layout, which function
+``from_folder(path) -> Segmenter`` reads a ``model_type``.
+"""
 
 from __future__ import annotations
 
@@ -28,12 +32,16 @@ class Card:
 @dataclass(frozen=True)
 class ModelRow(Row):
     """A model: ``target`` is a class or function called with ``config`` as keywords; ``tiny`` is a configuration
-    of the same family small enough for tests; ``shipped`` weights come with the package."""
+    of the same family small enough for tests; ``shipped`` weights come with the package; ``hub`` is the
+    Hugging Face id that ``segue.load`` fetches when no weights are given."""
 
     config: Mapping[str, Any] = field(default_factory=dict)
     tiny: Mapping[str, Any] = field(default_factory=dict)
     card: Card = field(default=Card("trained here", "Apache-2.0"))
     shipped: bool = False
+    hub: str = ""
 
 
 MODELS: Registry[ModelRow] = Registry("model", {})
+
+FOLDERS: Registry[Row] = Registry("transformers model type", {})

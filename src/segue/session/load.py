@@ -1,0 +1,117 @@
+"""Opening a model by name, folder or hub id, with its weights and adapter."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, cast
+
+import torch
+
+from segue.core.errors import CheckpointError, ConfigError, MissingFile
+from segue.core.segmenter import Segmenter
+from segue.models.rows import FOLDERS, MODELS, ModelRow
+from segue.models.weights import WEIGHTS, fetch, read_config, read_state, shipped_file
+
+RANDOM = "random"
+
+
+def load(
+    name_or_path: str | Path = "nano",
+    *,
+    weights: str | Path | None = None,
+    adapter: str | Path | None = None,
+    config: Mapping[str, Any] | None = None,
+    device: str | torch.device | None = None,
+    revision: str | None = None,
+    local_files_only: bool | None = None,
+) -> Segmenter:
+    """A model ready to answer, in evaluation mode.
+
+    ``name_or_path`` is a registry name (``segue models``), a local folder, or a Hugging Face id. ``weights`` is a
+    file in the published format, or ``"random"`` for weights that nobody trained (benchmarks). ``adapter`` is an
+    adapter folder, ``config`` changes constructor keywords, ``device`` defaults to the GPU where there is one.
+
+    Raises ``UnknownName``, ``MissingFile``, ``CheckpointError``, ``ConfigError`` or ``DownloadError``.
+
+    >>> import segue
+    >>> sorted(kind.__name__ for kind in segue.load("nano").accepts)
+    ['Box', 'Click']
+    """
+    name = str(name_or_path)
+    if name in MODELS:
+        model = _from_row(name, weights, config, revision, local_files_only)
+    elif Path(name).is_dir():
+        model = _from_folder(Path(name), weights, config)
+    elif name.count("/") == 1 and not name.startswith((".", "/")):
+        model = _from_folder(fetch(name, revision, local_files_only), weights, config)
+    else:
+        MODELS[name]  # raises, naming the nearest row
+        raise AssertionError
+    if adapter is not None:
+        from segue.adapters.base import load_adapter
+
+        load_adapter(model, Path(adapter))
+    return model.eval().to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+
+
+def build(name: str, config: Mapping[str, Any] | None = None) -> Segmenter:
+    """Row ``name`` with random weights and ``config`` over the row's own."""
+    row = MODELS[name]
+    keywords = {**row.config, **(config or {})}
+    try:
+        model = cast(Segmenter, row.load()(**keywords))
+    except TypeError as error:
+        raise ConfigError(
+            f"the configuration {keywords} for {name}", "its constructor's keywords", str(error)
+        ) from error
+    model.name, model.config = name, MappingProxyType(keywords)
+    return model
+
+
+def _from_row(
+    name: str,
+    weights: str | Path | None,
+    config: Mapping[str, Any] | None,
+    revision: str | None,
+    local_files_only: bool | None,
+) -> Segmenter:
+    row = MODELS[name]
+    if weights is None and not row.shipped and row.hub:
+        model = _from_folder(fetch(row.hub, revision, local_files_only), None, config)
+        model.name = name
+        return model
+    model = build(name, config)
+    if weights is None and row.shipped:
+        weights = shipped_file(name)
+    if weights is None:
+        raise MissingFile(
+            _no_weights(name, row),
+            f"the file {row.card.file or 'of its publisher'} from {row.card.source}",
+            "pass it as --weights FILE, or --weights random to try without training",
+        )
+    if str(weights) != RANDOM:
+        model.load_published(read_state(weights))
+    return model
+
+
+def _no_weights(name: str, row: ModelRow) -> str:
+    return f"no weights for {name} (they are not shipped; licence {row.card.licence})"
+
+
+def _from_folder(folder: Path, weights: str | Path | None, config: Mapping[str, Any] | None) -> Segmenter:
+    stored = read_config(folder)
+    if stored.get("library") == "segue":
+        model = build(str(stored.get("segue_model")), {**stored.get("config", {}), **(config or {})})
+        model.load_published(read_state(weights or folder / WEIGHTS))
+        return model
+    kind = stored.get("model_type")
+    if not isinstance(kind, str) or kind not in FOLDERS:
+        raise CheckpointError(
+            f"a model of type {kind!r} in {folder}", f"one of: {', '.join(FOLDERS)}, or a segue folder"
+        )
+    model = cast(Segmenter, FOLDERS.load(kind)(folder))
+    if weights is not None:
+        model.load_published(read_state(weights))
+    return model
