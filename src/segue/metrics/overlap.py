@@ -1,0 +1,73 @@
+"""How much of two masks is shared: IoU and Dice."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from segue.core.errors import InputError
+from segue.core.types import Mask, check_mask
+
+
+def iou(prediction: Mask, truth: Mask, void: Mask | None = None, empty: float = math.nan) -> float:
+    """Intersection over union (Jaccard index) in [0, 1] of two (H, W) masks; ``void`` pixels don't count.
+
+    ``empty`` is the value where both masks are empty: ``nan`` as in the published click protocol (0 / 0),
+    1.0 as in DAVIS and MONAI. Raises ``InputError`` for masks of different sizes or types.
+    Source: Everingham et al., The PASCAL Visual Object Classes Challenge, 2010, section 4.4.
+
+    >>> a, b = np.zeros((2, 4), bool), np.zeros((2, 4), bool)
+    >>> a[:, :2], b[:, 1:3] = True, True
+    >>> round(iou(a, b), 4)
+    0.3333
+    """
+    shared, first, second = counts(prediction, truth, void)
+    union = first + second - shared
+    return shared / union if union else empty
+
+
+def dice(prediction: Mask, truth: Mask, void: Mask | None = None, empty: float = 1.0) -> float:
+    """Dice coefficient (DSC, F1 of the pixels) in [0, 1]: 2 |A and B| / (|A| + |B|) of two (H, W) masks.
+
+    ``empty`` is the value where both masks are empty (1.0, as MONAI with ``ignore_empty=False``).
+    Raises ``InputError`` for masks of different sizes or types. Source: Dice, Ecology 26, 1945.
+
+    >>> a, b = np.zeros((2, 4), bool), np.zeros((2, 4), bool)
+    >>> a[:, :2], b[:, 1:3] = True, True
+    >>> dice(a, b)
+    0.5
+    """
+    shared, first, second = counts(prediction, truth, void)
+    return 2 * shared / (first + second) if first + second else empty
+
+
+def counts(prediction: Mask, truth: Mask, void: Mask | None = None) -> tuple[int, int, int]:
+    """(pixels in both, pixels of ``prediction``, pixels of ``truth``) outside ``void``, of (H, W) masks.
+
+    Raises ``InputError`` for masks of different sizes or types.
+
+    >>> counts(np.array([[True, True]]), np.array([[False, True]]), np.array([[True, False]]))
+    (1, 1, 1)
+    """
+    check_pair(prediction, truth, void)
+    if void is not None and void.any():
+        prediction, truth = prediction & ~void, truth & ~void
+    return (
+        int(np.count_nonzero(prediction & truth)),
+        int(np.count_nonzero(prediction)),
+        int(np.count_nonzero(truth)),
+    )
+
+
+def check_pair(prediction: Mask, truth: Mask, void: Mask | None = None) -> None:
+    """Raise ``InputError`` unless the masks are boolean (H, W) arrays of one size.
+
+    >>> check_pair(np.zeros((2, 2), bool), np.ones((2, 2), bool))
+    """
+    if truth.ndim != 2:
+        raise InputError(f"a true mask of shape {truth.shape}", "two axes, (H, W)")
+    check_mask(truth, truth.shape)
+    check_mask(prediction, truth.shape)
+    if void is not None:
+        check_mask(void, truth.shape)
