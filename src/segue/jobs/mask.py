@@ -1,0 +1,81 @@
+"""One image, any mix of prompts, one mask."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from segue.core.errors import ConfigError
+from segue.core.types import Box, Click, Prompt, Text
+from segue.data.image import check_writable, read_image, write_image, write_mask
+from segue.data.overlay import overlay
+from segue.jobs.base import ModelChoice
+from segue.session.session import Session
+
+
+class MaskConfig(ModelChoice):
+    """What ``segue mask`` takes: coordinates are original-image pixels, boxes (x0, y0, x1, y1)."""
+
+    image: Path
+    output: Path
+    overlay: Path | None = None
+    clicks: tuple[tuple[float, float], ...] = ()
+    background_clicks: tuple[tuple[float, float], ...] = ()
+    box: tuple[float, float, float, float] | None = None
+    text: str | None = None
+
+    def prompts(self) -> list[Prompt]:
+        """Box and text first, then the clicks that correct them."""
+        found: list[Prompt] = []
+        if self.box is not None:
+            found.append(Box(*self.box))
+        if self.text is not None:
+            found.append(Text(self.text))
+        found += [Click(x, y) for x, y in self.clicks]
+        found += [Click(x, y, positive=False) for x, y in self.background_clicks]
+        if not found:
+            raise ConfigError("no prompt", "a click, a box or a text", "add for instance --click X,Y")
+        return found
+
+
+def mask(config: MaskConfig) -> dict[str, Any]:
+    """Segment one image and write the mask as an 8-bit PNG (0, 255), with an overlay if one is asked for.
+
+    Returns the paths, the model's score, the mask's area in pixels and the seconds of encode and decode.
+    Nothing is written unless everything succeeded.
+
+    >>> import tempfile, segue
+    >>> from segue.data.image import write_image
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     _ = write_image(Path(folder, "a.png"), np.zeros((32, 48, 3), np.uint8))
+    ...     done = mask(MaskConfig(image=f"{folder}/a.png", output=f"{folder}/m.png", clicks=((20, 10),)))
+    >>> done["size"]
+    [32, 48]
+    """
+    prompts = config.prompts()
+    image = read_image(config.image)
+    for path in (config.output, config.overlay):
+        if path is not None:
+            check_writable(path)
+    session = Session(config.load(), image)
+    started = time.perf_counter()
+    _ = session.features
+    encoded = time.perf_counter()
+    found = session.add(*prompts)
+    decoded = time.perf_counter()
+    write_mask(config.output, found)
+    if config.overlay is not None:
+        write_image(config.overlay, overlay(image, found, prompts))
+    return {
+        "image": str(config.image),
+        "mask": str(config.output),
+        "overlay": str(config.overlay) if config.overlay else None,
+        "model": config.model,
+        "size": list(found.shape),
+        "area": int(np.count_nonzero(found)),
+        "score": round(session.score, 4),
+        "seconds": {"encode": round(encoded - started, 4), "decode": round(decoded - encoded, 4)},
+    }
