@@ -1,0 +1,145 @@
+"""What every row of the model registry owes its users, on its tiny configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from segue.core.segmenter import Segmenter
+from segue.core.types import Box, Click, Image, Memory, Prediction, Prompt, Reference, Text
+from segue.models.rows import MODELS
+from segue.models.weights import save_pretrained
+from segue.session.load import build, load
+from segue.session.session import Session
+
+NAMES = list(MODELS)
+
+
+@pytest.fixture(scope="module")
+def picture() -> Image:
+    y, x = np.mgrid[:71, :93]
+    image = np.stack([x * 2, y * 3, (x + y)], -1).astype(np.uint8)
+    image[20:50, 30:70] = (240, 40, 30)
+    return image
+
+
+@pytest.fixture(scope="module", params=NAMES)
+def model(request: pytest.FixtureRequest) -> Segmenter:
+    torch.manual_seed(0)
+    return build(request.param, MODELS[request.param].tiny).eval()
+
+
+def prompts_for(model: Segmenter, image: Image) -> list[Prompt]:
+    """One prompt of every kind that the model accepts, clicks last."""
+    mask = np.zeros(image.shape[:2], bool)
+    mask[20:50, 30:70] = True
+    every: dict[type, list[Prompt]] = {
+        Reference: [Reference(image, mask)],
+        Text: [Text("a red box")],
+        Box: [Box(28, 18, 72, 52)],
+        Click: [Click(50, 35), Click(10, 5, positive=False)],
+    }
+    return [p for kind, some in every.items() if kind in model.accepts for p in some]
+
+
+def answer(model: Segmenter, image: Image, memory: Memory | None = None) -> Prediction:
+    with torch.inference_mode():
+        return model.decode(model.encode([image]), prompts_for(model, image), memory)
+
+
+def same(a: Mapping[str, torch.Tensor], b: Mapping[str, torch.Tensor]) -> bool:
+    return a.keys() == b.keys() and all(torch.equal(a[k], b[k]) for k in a)
+
+
+def test_a_prediction_has_finite_logits_scores_in_range_and_the_images_size(model: Segmenter, picture: Image) -> None:
+    said = answer(model, picture)
+    assert said.logits.ndim == 4
+    assert said.logits.shape[:2] == said.scores.shape
+    assert torch.isfinite(said.logits).all()
+    assert ((said.scores >= 0) & (said.scores <= 1)).all()
+    probability = said.probability()
+    assert tuple(probability.shape) == picture.shape[:2]
+    assert ((probability >= 0) & (probability <= 1)).all()
+
+
+def test_the_same_question_has_the_same_answer(model: Segmenter, picture: Image) -> None:
+    first, second = answer(model, picture), answer(model, picture)
+    assert torch.equal(first.logits, second.logits)
+    assert same(first.memory, second.memory)
+
+
+def test_every_accepted_prompt_is_answered_alone(model: Segmenter, picture: Image) -> None:
+    for prompt in prompts_for(model, picture)[: -1 if Click in model.accepts else None]:
+        assert Session(model, picture).add(prompt).shape == picture.shape[:2]
+
+
+def test_a_dialogue_can_be_undone_and_repeated(model: Segmenter, picture: Image) -> None:
+    session = Session(model, picture)
+    prompts = prompts_for(model, picture)
+    masks = [session.add(prompt) for prompt in prompts]
+    for mask in reversed(masks[:-1]):
+        assert np.array_equal(session.undo(), mask)
+    session.undo()
+    assert [np.array_equal(session.add(p), m) for p, m in zip(prompts, masks, strict=True)] == [True] * len(masks)
+
+
+def test_decoding_leaves_memory_and_features_as_they_were(model: Segmenter, picture: Image) -> None:
+    with torch.inference_mode():
+        features = model.encode([picture])
+        prompts = prompts_for(model, picture)
+        memory = model.decode(features, prompts).memory
+        maps, kept = ({k: v.clone() for k, v in d.items()} for d in (features.maps, memory))
+        model.decode(features, [*prompts, prompts[-1]], memory)
+    assert same(features.maps, maps)
+    assert same(memory, kept)
+
+
+def test_features_are_tensors_with_one_frame_per_image_and_split(model: Segmenter, picture: Image) -> None:
+    with torch.inference_mode():
+        features = model.encode([picture, picture[:, ::-1].copy()])
+        alone = model.encode([picture])
+    assert len(features.frames) == 2
+    for one, name in ((part, k) for part in features.split()[:1] for k in part.maps):
+        assert torch.allclose(one.maps[name].float(), alone.maps[name].float(), atol=1e-4)
+
+
+def test_remembering_a_mask_gives_a_memory_that_decode_takes(model: Segmenter, picture: Image) -> None:
+    session = Session(model, picture)
+    session.bring(picture[..., 0] > 200)
+    assert session.add(prompts_for(model, picture)[-1]).shape == picture.shape[:2]
+
+
+def test_named_sites_are_submodules(model: Segmenter) -> None:
+    for site, path in model.sites().items():
+        assert model.get_submodule(path) is not None, site
+
+
+def test_the_fingerprint_follows_every_weight(model: Segmenter) -> None:
+    before = model.fingerprint()
+    assert before == model.fingerprint()
+    encoder = next(p for p in model.parameters() if p.numel())
+    with torch.no_grad():
+        encoder.view(-1)[0] += 1
+    assert model.fingerprint() != before
+    with torch.no_grad():
+        encoder.view(-1)[0] -= 1
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_saved_and_loaded_a_model_answers_the_same(name: str, picture: Image, tmp_path: Path) -> None:
+    torch.manual_seed(1)
+    model = build(name, MODELS[name].tiny).eval()
+    save_pretrained(model, tmp_path / "saved")
+    assert torch.equal(answer(load(tmp_path / "saved", device="cpu"), picture).logits, answer(model, picture).logits)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_row_says_where_its_weights_come_from(name: str) -> None:
+    row = MODELS[name]
+    assert row.summary
+    assert row.card.licence
+    assert row.card.source.startswith("https://") or row.shipped or row.hub
