@@ -1,0 +1,38 @@
+"""Documentation that a reader can rely on: every command, option, model, adapter and metric is in it."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import typer.main
+
+from segue.cli import app
+from segue.models.rows import MODELS
+
+ROOT = Path(__file__).resolve().parents[1]
+DOCS = ROOT / "docs"
+COMMANDS = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("name", sorted(COMMANDS))
+def test_every_command_and_option_is_documented(name: str) -> None:
+    text = (DOCS / "commands.md").read_text()
+    section = re.search(rf"^## segue {name}$(.*?)(?=^## |\Z)", text, re.M | re.S)
+    assert section, f"docs/commands.md has no heading '## segue {name}'"
+    for parameter in COMMANDS[name].params:
+        longest = max(parameter.opts, key=len)
+        if longest.startswith("--") and longest != "--help":
+            assert f"`{longest}" in section[1], f"docs/commands.md, segue {name}: {longest} is not documented"
+
+
+@pytest.mark.parametrize("name", list(MODELS))
+def test_every_model_is_documented(name: str) -> None:
+    assert f"`{name}`" in (DOCS / "models.md").read_text(), f"docs/models.md does not mention `{name}`"
+
+
+@pytest.mark.parametrize("page", sorted(DOCS.glob("*.md")), ids=lambda p: p.name)
+def test_links_between_pages_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\((?!https?:|#|mailto:)([^)#\s]+)", page.read_text()):
+        assert (page.parent / target).exists(), f"{page.name} links to {target}"
