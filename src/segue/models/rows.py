@@ -42,6 +42,94 @@ class ModelRow(Row):
     hub: str = ""
 
 
-MODELS: Registry[ModelRow] = Registry("model", {})
+CLIPSEG: Mapping[str, Any] = {
+    "vision_config": {"patch_size": 16, "image_size": 352},
+    "extract_layers": [3, 6, 9],
+    "reduce_dim": 64,
+}
+_TINY_TOWER = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 4, "num_attention_heads": 2}
+TINY_CLIPSEG: Mapping[str, Any] = {
+    "text_config": _TINY_TOWER | {"vocab_size": 514, "bos_token_id": 512, "eos_token_id": 513, "pad_token_id": 513},
+    "vision_config": _TINY_TOWER | {"patch_size": 16, "image_size": 64},
+    "projection_dim": 32,
+    "extract_layers": [0, 1, 2],
+    "reduce_dim": 16,
+    "decoder_num_attention_heads": 2,
+    "decoder_intermediate_size": 32,
+}
 
-FOLDERS: Registry[Row] = Registry("transformers model type", {})
+_SIMPLECLICK = "https://github.com/uncbiag/SimpleClick"
+_SIMPLECLICK_TINY = {
+    "img_size": (64, 64), "patch_size": (16, 16), "embed_dim": 16, "depth": 4, "num_heads": 2,
+    "num_classes": 1, "out_dims": (8, 8, 16, 16), "head_channels": 8,
+}  # fmt: skip
+
+MODELS: Registry[ModelRow] = Registry(
+    "model",
+    {
+        "simpleclick-xtiny": ModelRow(
+            "segue.models.simpleclick:simpleclick",
+            "SimpleClick xTiny, 4 M parameters: clicks and the last mask enter a plain ViT beside the image",
+            config={
+                "img_size": (448, 448), "patch_size": (16, 16), "embed_dim": 160, "depth": 8,
+                "num_heads": 4, "out_dims": (96, 192, 288, 384), "head_channels": 128,
+            },
+            tiny=_SIMPLECLICK_TINY,
+            card=Card(_SIMPLECLICK, "MIT", "cocolvis_vit_xtiny.pth"),
+        ),
+        "simpleclick-base": ModelRow(
+            "segue.models.simpleclick:simpleclick",
+            "SimpleClick ViT-B, 98 M parameters: clicks and the last mask enter a plain ViT beside the image",
+            config={
+                "img_size": (448, 448), "patch_size": (16, 16), "embed_dim": 768, "depth": 12,
+                "num_heads": 12, "out_dims": (128, 256, 512, 1024), "head_channels": 256,
+            },
+            tiny=_SIMPLECLICK_TINY,
+            card=Card(_SIMPLECLICK, "MIT", "cocolvis_vit_base.pth"),
+        ),
+        "simpleclick-large": ModelRow(
+            "segue.models.simpleclick:simpleclick",
+            "SimpleClick ViT-L, 324 M parameters: clicks and the last mask enter a plain ViT beside the image",
+            config={
+                "img_size": (448, 448), "patch_size": (16, 16), "embed_dim": 1024, "depth": 24,
+                "num_heads": 16, "out_dims": (192, 384, 768, 1536), "head_channels": 256,
+            },
+            tiny=_SIMPLECLICK_TINY,
+            card=Card(_SIMPLECLICK, "MIT", "cocolvis_vit_large.pth"),
+        ),
+        "simpleclick-huge": ModelRow(
+            "segue.models.simpleclick:simpleclick",
+            "SimpleClick ViT-H, 662 M parameters: clicks and the last mask enter a plain ViT beside the image",
+            config={
+                "img_size": (448, 448), "patch_size": (14, 14), "embed_dim": 1280, "depth": 32,
+                "num_heads": 16, "out_dims": (240, 480, 960, 1920), "head_channels": 256,
+            },
+            tiny=_SIMPLECLICK_TINY,
+            card=Card(_SIMPLECLICK, "MIT", "cocolvis_vit_huge.pth"),
+        ),
+        "clipseg-rd64-refined": ModelRow(
+            "segue.models.clipseg:CLIPSeg",
+            "CLIPSeg with the finer upsampling: text and example prompts, 352 x 352",
+            config=CLIPSEG | {"use_complex_transposed_convolution": True},
+            tiny=TINY_CLIPSEG | {"use_complex_transposed_convolution": True},
+            card=Card("https://huggingface.co/CIDAS/clipseg-rd64-refined", "Apache-2.0", "model.safetensors"),
+            hub="CIDAS/clipseg-rd64-refined",
+        ),
+        "clipseg-rd64": ModelRow(
+            "segue.models.clipseg:CLIPSeg",
+            "CLIPSeg as first published: text and example prompts, 352 x 352",
+            config=CLIPSEG,
+            tiny=TINY_CLIPSEG,
+            card=Card("https://huggingface.co/CIDAS/clipseg-rd64", "Apache-2.0", "rd64-uni.pth"),
+            hub="CIDAS/clipseg-rd64",
+        ),
+    },
+)
+
+FOLDERS: Registry[Row] = Registry(
+    "transformers model type",
+    {
+        "clipseg": Row("segue.models.clipseg:from_folder", "CLIPSeg, text tower and tokenizer included"),
+        "clip": Row("segue.models.clipseg:from_clip_folder", "a CLIP for CLIPSeg's decoder to stand on"),
+    },
+)

@@ -11,13 +11,13 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from segue.core.errors import CheckpointError, DownloadError, MissingFile, StorageError
 from segue.core.segmenter import Segmenter
+from segue.models.checkpoints import unpickle
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 
@@ -28,7 +28,7 @@ def read_state(path: Path | str) -> dict[str, Tensor]:
     Pickled files are read with ``weights_only``: nothing in them is executed. The wrappers that training
     codes put around a state dict (``state_dict``, ``model``, a Lightning ``net.`` prefix) are taken off.
 
-    >>> import tempfile
+    >>> import tempfile, torch
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     torch.save({"state_dict": {"w": torch.ones(2)}}, f"{folder}/model.pth")
     ...     read_state(f"{folder}/model.pth")
@@ -38,7 +38,7 @@ def read_state(path: Path | str) -> dict[str, Tensor]:
     if not path.is_file():
         raise MissingFile(f"no weights file {path}", "a .safetensors or .pth file", "check the path")
     try:
-        content = load_file(path) if path.suffix == ".safetensors" else _unpickle(path)
+        content = load_file(path) if path.suffix == ".safetensors" else unpickle(path)
     except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
         raise CheckpointError(
             f"{path}, which cannot be read as weights ({str(error).splitlines()[0][:120]})",
@@ -55,13 +55,6 @@ def read_state(path: Path | str) -> dict[str, Tensor]:
     if all(k.startswith("net.") for k in state):
         state = {k.removeprefix("net."): v for k, v in state.items()}
     return state
-
-
-def _unpickle(path: Path) -> dict[str, Any]:
-    content = torch.load(path, map_location="cpu", weights_only=True)
-    if not isinstance(content, Mapping):
-        raise ValueError(f"it holds a {type(content).__name__}")
-    return dict(content)
 
 
 def shipped_file(name: str) -> Path:

@@ -1,0 +1,113 @@
+"""Segmentation heads that turn a feature pyramid into logits, under their published parameter names."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+UPSAMPLE = {"x1": 1, "x2": 2, "x4": 4}  # how much finer than stride 4 the head answers
+
+
+class ConvUnit(nn.Module):
+    """Convolution, then BatchNorm where asked for, then ReLU: (b, in, h, w) -> (b, out, h, w).
+
+    Keys ``conv`` and ``bn``, as mmcv names them; the convolution has a bias only without a norm.
+
+    >>> ConvUnit(3, 8, 3)(torch.zeros(1, 3, 4, 4)).shape
+    torch.Size([1, 8, 4, 4])
+    """
+
+    def __init__(self, in_dim: int, out_dim: int, kernel: int = 1, norm: bool = False) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(in_dim, out_dim, kernel, padding=kernel // 2, bias=not norm)
+        self.bn: nn.Module = nn.BatchNorm2d(out_dim) if norm else nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.relu(self.bn(self.conv(x)))
+
+
+class AllMlpHead(nn.Module):
+    """SimpleClick's head: pyramid maps -> logits (b, classes, s * h, s * w) where (h, w) is the finest map.
+
+    Every level is projected to ``channels`` * s, resized to the finest one (corners not aligned), fused, and
+    with ``upsample`` "x2" or "x4" refined by transposed convolutions; s is 1, 2 or 4. The layers of both
+    refinements exist in every model, as in the published checkpoints.
+    Source: SimpleClick slides, "All-MLP Segmentation Head"; Xie et al. 2021 (SegFormer).
+
+    >>> maps = [torch.zeros(1, 4, 8 // 2**i, 8 // 2**i) for i in range(4)]
+    >>> AllMlpHead((4, 4, 4, 4), channels=8, upsample="x2")(maps).shape
+    torch.Size([1, 1, 16, 16])
+    """
+
+    def __init__(
+        self,
+        in_channels: Sequence[int],
+        channels: int,
+        *,
+        classes: int = 1,
+        upsample: str = "x1",
+        dropout: float = 0.1,
+        align_corners: bool = False,
+    ) -> None:
+        super().__init__()
+        wide = channels * UPSAMPLE[upsample]
+        self.scale = UPSAMPLE[upsample]
+        self.align_corners = align_corners
+        self.conv_seg = nn.Conv2d(channels, classes, 1)
+        self.dropout = nn.Dropout2d(dropout)
+        self.convs = nn.ModuleList(ConvUnit(c, wide) for c in in_channels)
+        self.fusion_conv = ConvUnit(wide * len(in_channels), wide)
+        self.up_conv1 = _refine(wide, wide // 2)
+        self.up_conv2 = _refine(wide // 2, wide // 4)
+
+    def fuse(self, maps: Sequence[Tensor]) -> Tensor:
+        """(b, channels * s, h, w): all levels on the finest grid, mixed by one 1 x 1 convolution."""
+        size = maps[0].shape[-2:]
+        levels = [
+            F.interpolate(conv(x), size=size, mode="bilinear", align_corners=self.align_corners)
+            for conv, x in zip(self.convs, maps, strict=True)
+        ]
+        out: Tensor = self.fusion_conv(torch.cat(levels, dim=1))
+        return out
+
+    def forward(self, maps: Sequence[Tensor]) -> Tensor:
+        x = self.fuse(maps)
+        if self.scale >= 2:
+            x = self.up_conv1(x)
+        if self.scale >= 4:
+            x = self.up_conv2(x)
+        out: Tensor = self.conv_seg(self.dropout(x))
+        return out
+
+
+def _refine(in_dim: int, out_dim: int) -> nn.Sequential:
+    return nn.Sequential(
+        nn.ConvTranspose2d(in_dim, out_dim, 2, stride=2),
+        nn.GroupNorm(1, out_dim),
+        nn.Conv2d(out_dim, out_dim, 1),
+        nn.GroupNorm(1, out_dim),
+        nn.GELU(),
+    )
+
+
+class FcnHead(nn.Module):
+    """One 3 x 3 convolution and a classifier: (b, in, h, w) -> (b, classes, h, w); training's auxiliary head.
+
+    Source: InterFormer's configuration (FCNHead on stage 3).
+
+    >>> FcnHead(8, 4, classes=2)(torch.zeros(1, 8, 5, 5)).shape
+    torch.Size([1, 2, 5, 5])
+    """
+
+    def __init__(self, in_dim: int, channels: int, classes: int, dropout: float = 0.1) -> None:
+        super().__init__()
+        self.conv_seg = nn.Conv2d(channels, classes, 1)
+        self.dropout = nn.Dropout2d(dropout)
+        self.convs = nn.Sequential(ConvUnit(in_dim, channels, 3, norm=True))
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.conv_seg(self.dropout(self.convs(x)))
+        return out

@@ -1,0 +1,127 @@
+"""Published files are recognised, load by their own keys, and can neither run code nor be mistaken."""
+
+import collections
+import os
+import pickle
+import sys
+import types
+
+import pytest
+import torch
+
+from segue.core.errors import CheckpointError
+from segue.models.checkpoints import (
+    load_mae,
+    looks_like,
+    simpleclick_config,
+    unpickle,
+)
+from segue.models.simpleclick import TINY, SimpleClick, SimpleClickConfig, SimpleClickNet, simpleclick
+from segue.models.weights import read_state
+
+
+def official_file(path, config, constructor):
+    """A file as SimpleClick publishes them: its configuration carries a loss object of its own package."""
+    module = types.ModuleType("isegm.model.losses_for_test")
+    loss = type("CrossEntropyLoss", (torch.nn.Module,), {"__module__": module.__name__})
+    module.CrossEntropyLoss = loss
+    parents = ("isegm", "isegm.model")
+    sys.modules.update({name: types.ModuleType(name) for name in parents} | {module.__name__: module})
+    try:
+        net = SimpleClickNet(SimpleClickConfig.of(config))
+        constructor["head_params"] = {"align_corners": False, "loss_decode": loss()}
+        params = {k: {"type": "builtin", "value": v, "specified": True} for k, v in constructor.items()}
+        stored = {"class": "isegm.model.is_plainvit_model.PlainVitModel", "params": params}
+        torch.save({"state_dict": net.state_dict(), "config": stored}, path)
+    finally:
+        for name in (*parents, module.__name__):
+            del sys.modules[name]
+    return net
+
+
+def test_a_published_simpleclick_loads_although_it_carries_foreign_objects(tmp_path):
+    constructor = {"use_disks": True, "backbone_params": {"img_size": (64, 64), "num_heads": 2}}
+    net = official_file(tmp_path / "published.pth", TINY, constructor)
+    content = unpickle(tmp_path / "published.pth")
+    config = simpleclick_config(content["state_dict"], content["config"])
+    assert SimpleClickConfig.of(config) == SimpleClickConfig.of(TINY)
+    model = simpleclick(**config)
+    model.load_published(read_state(tmp_path / "published.pth"))
+    own = model.inner.net.state_dict()
+    assert all(torch.equal(own[key], value) for key, value in net.state_dict().items())
+
+
+def test_a_file_that_would_run_code_is_refused(tmp_path):
+    class Evil:
+        def __reduce__(self):
+            return os.system, (f"touch {tmp_path / 'ran'}",)
+
+    torch.save({"state_dict": {}, "x": Evil()}, tmp_path / "evil.pth")
+    with pytest.raises(pickle.UnpicklingError, match="system"):
+        unpickle(tmp_path / "evil.pth")
+    assert not (tmp_path / "ran").exists()
+
+
+def test_mm_style_files_with_numpy_scalars_load(tmp_path):
+    import numpy as np
+
+    meta = {"epoch": np.int64(3), "CLASSES": ("a",)}
+    state = collections.OrderedDict(w=torch.ones(2))
+    torch.save({"meta": meta, "state_dict": state}, tmp_path / "mm.pth")
+    assert torch.equal(unpickle(tmp_path / "mm.pth")["state_dict"]["w"], torch.ones(2))
+
+
+@pytest.mark.parametrize("upsample", ["x1", "x2", "x4"])
+def test_every_size_is_told_from_the_keys_alone(upsample):
+    config = TINY | {"upsample": upsample, "patch_size": (14, 14), "img_size": (56, 56), "with_prev_mask": False}
+    found = simpleclick_config(SimpleClickNet(SimpleClickConfig.of(config)).state_dict())
+    # heads stand in no key; for a width nobody published the guess is one head per 64 channels
+    assert SimpleClickConfig.of(found | {"num_heads": 2}) == SimpleClickConfig.of(config)
+
+
+def test_the_wrong_checkpoint_is_named():
+    model = SimpleClick(**TINY)
+    base = {
+        "patch_embed_coords.proj.weight": torch.zeros(768, 3, 16, 16),
+        "backbone.pos_embed": torch.zeros(1, 785, 768),
+    }
+    with pytest.raises(CheckpointError, match=r"simpleclick-base checkpoint at 448.*width 16 checkpoint at 64"):
+        model.load_published(base)
+    with pytest.raises(CheckpointError, match="SAM checkpoint in the original layout"):
+        model.load_published({"image_encoder.pos_embed": torch.zeros(1)})
+    with pytest.raises(CheckpointError, match="something with keys such as b"):
+        simpleclick_config({"b": torch.zeros(1)})
+
+
+def test_mae_initialises_the_backbone_at_another_input_size():
+    torch.manual_seed(0)
+    mae = SimpleClickNet(SimpleClickConfig.of(TINY | {"img_size": (32, 32)})).backbone
+    state = {k: v for k, v in mae.state_dict().items() if not k.startswith(("head.", "fc_norm."))}
+    state |= {"norm.weight": torch.ones(16), "decoder_pos_embed": torch.zeros(1, 5, 8)}
+    target = SimpleClickNet(SimpleClickConfig.of(TINY)).backbone
+    left = load_mae(target, state, target.grid)
+    assert sorted(left) == ["fc_norm.bias", "fc_norm.weight", "head.bias", "head.weight"]
+    assert torch.equal(target.blocks[3].mlp.fc2.weight, mae.blocks[3].mlp.fc2.weight)
+    assert torch.equal(target.pos_embed[:, 0], mae.pos_embed[:, 0])
+    # bicubic, corners not aligned: an embedding linear in the column stays so in the middle
+    ramp = torch.arange(2.0).repeat(2)[None, :, None].expand(1, 4, 16)
+    load_mae(target, state | {"pos_embed": torch.cat([torch.zeros(1, 1, 16), ramp], 1)}, target.grid)
+    columns = target.pos_embed[0, 1:, 0].view(4, 4)[1]
+    assert torch.allclose(columns + columns.flip(0), torch.ones(4), atol=1e-6)
+    assert columns[0] < columns[1] < columns[2] < columns[3]
+
+
+def test_an_mae_of_another_width_is_refused():
+    small = SimpleClickNet(SimpleClickConfig.of(TINY | {"embed_dim": 8})).backbone
+    target = SimpleClickNet(SimpleClickConfig.of(TINY)).backbone
+    with pytest.raises(CheckpointError, match="same ViT size"):
+        load_mae(target, small.state_dict(), target.grid)
+    with pytest.raises(CheckpointError, match="MAE encoder"):
+        load_mae(target, {"x": torch.zeros(1)}, target.grid)
+
+
+def test_known_families_are_recognised():
+    signs = {"vision_encoder.x": "transformers", "maps_transform.0.weight": "RITM", "clip.x": "CLIPSeg",
+             "layers.0.ln1.weight": "mmsegmentation", "blocks.0.attn.qkv.weight": "plain ViT"}  # fmt: skip
+    for key, word in signs.items():
+        assert word in looks_like({key: torch.zeros(1)})

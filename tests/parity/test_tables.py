@@ -1,0 +1,57 @@
+"""Parameters and FLOPs of the published architectures, part by part, as counted on the official code."""
+
+import json
+
+import pytest
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from segue.models.rows import MODELS
+from segue.models.simpleclick import SimpleClickConfig, SimpleClickNet
+
+
+@pytest.fixture(scope="module")
+def tables(parity_dir):
+    path = parity_dir / "tables.json"
+    if not path.is_file():
+        pytest.skip("no tables.json")
+    return json.loads(path.read_text())
+
+
+def parameters(module):
+    return sum(p.numel() for p in module.parameters())
+
+
+def flops(module, *inputs):
+    """GMACs as the table counts them: multiplications and additions of convolutions and matmuls, halved."""
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        module(*inputs)
+    return counter.get_total_flops() / 2e9
+
+
+@pytest.mark.parametrize("side", [224, 448])
+@pytest.mark.parametrize(("size", "name"), [("xTiny", "xtiny"), ("B", "base"), ("L", "large"), ("H", "huge")])
+def test_simpleclick(tables, size, name, side):
+    expected = tables["simpleclick"][f"{size}@{side}"]
+    with torch.device("meta"):
+        config = MODELS[f"simpleclick-{name}"].config
+        net = SimpleClickNet(SimpleClickConfig.of({**config, "img_size": (side, side)})).eval()
+        image, previous, points = torch.zeros(1, 3, side, side), torch.zeros(1, 1, side, side), torch.zeros(1, 2, 3)
+    vit = net.backbone
+    unused = vit.cls_token.numel() + vit.pos_embed[:, 0].numel() + parameters(vit.fc_norm) + parameters(vit.head)
+    assert parameters(net) == expected["total_params"]
+    assert parameters(net.patch_embed_coords) == expected["coords_embed"]
+    assert parameters(vit) == expected["backbone"]
+    assert unused == expected["backbone_unused_in_forward"]
+    assert parameters(net.neck) == expected["neck"]
+    assert parameters(net.head) == expected["head"]
+    assert flops(net, image, previous, points) == pytest.approx(expected["GMACs"], rel=1e-9)
+    with torch.device("meta"):
+        maps = vit(image)
+        levels = net.neck(maps)
+    assert flops(net.neck, maps) == pytest.approx(expected["GMACs_neck"], rel=1e-9)
+    assert flops(net.head, levels) == pytest.approx(expected["GMACs_head"], rel=1e-9)
+    embeds = flops(vit.patch_embed, image) + flops(net.patch_embed_coords, torch.cat([previous, image[:, :2]], 1))
+    assert embeds == pytest.approx(expected["GMACs_patch_embeds"], rel=1e-9)
+    blocks = flops(net, image, previous, points) - embeds - expected["GMACs_neck"] - expected["GMACs_head"]
+    assert blocks == pytest.approx(expected["GMACs_blocks"], rel=1e-6)
