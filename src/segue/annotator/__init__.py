@@ -1,0 +1,1 @@
+"""The browser annotator: a folder of images, a page, a model, and a journal of every action."""

@@ -1,0 +1,116 @@
+"""Masks as few bytes: row-major runs inside the bounding box, as varints, deflated.
+
+The same bytes are stored in the database, sent to the page and received from its brush, so that no copy of a
+mask can differ from another.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from segue.core.errors import InputError
+from segue.core.types import Mask
+
+Integers = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Packed:
+    """A mask's bounding box (x0, y0, x1, y1; right and bottom exclusive), its ``area`` in pixels, and ``data``.
+
+    ``data`` holds deflated LEB128 varints: the lengths of the runs of the box in row-major order, starting with
+    background. An empty mask has the box (0, 0, 0, 0) and no data.
+    """
+
+    box: tuple[int, int, int, int]
+    area: int
+    data: bytes
+
+
+def pack(mask: Mask) -> Packed:
+    """Compress ``mask`` (H, W) bool without loss.
+
+    >>> mask = np.zeros((4, 6), bool); mask[1:3, 2:5] = True
+    >>> packed = pack(mask)
+    >>> packed.box, packed.area, bool((unpack(packed, (4, 6)) == mask).all())
+    ((2, 1, 5, 3), 6, True)
+    """
+    rows = np.flatnonzero(mask.any(axis=1))
+    if rows.size == 0:
+        return Packed((0, 0, 0, 0), 0, b"")
+    y0, y1 = int(rows[0]), int(rows[-1]) + 1
+    columns = np.flatnonzero(mask[y0:y1].any(axis=0))
+    x0, x1 = int(columns[0]), int(columns[-1]) + 1
+    flat = np.ascontiguousarray(mask[y0:y1, x0:x1]).reshape(-1)
+    edges = np.concatenate(([0], np.flatnonzero(flat[1:] != flat[:-1]) + 1, [flat.size]))
+    runs = np.diff(edges)
+    if flat[0]:
+        runs = np.concatenate(([0], runs))
+    return Packed((x0, y0, x1, y1), int(runs[1::2].sum()), zlib.compress(_to_varints(runs).tobytes(), 1))
+
+
+def unpack(packed: Packed, size: Sequence[int]) -> Mask:
+    """The mask (H, W) bool of ``size``.
+
+    Raises ``InputError`` where the box leaves the image or the runs do not fill the box, so that bytes from
+    outside can be given to it.
+
+    >>> unpack(Packed((0, 0, 0, 0), 0, b""), (2, 3)).any().item()
+    False
+    """
+    height, width = size
+    mask = np.zeros((height, width), bool)
+    x0, y0, x1, y1 = packed.box
+    if packed.box == (0, 0, 0, 0) and not packed.data:
+        return mask
+    if not (0 <= x0 < x1 <= width and 0 <= y0 < y1 <= height):
+        raise InputError(f"a mask in the box {packed.box}", f"a box inside the image of {width} x {height} pixels")
+    pixels = (x1 - x0) * (y1 - y0)
+    runs = _from_varints(_inflate(packed.data, 5 * pixels + 16))
+    if int(runs.sum()) != pixels:
+        raise InputError(f"runs over {int(runs.sum())} pixels", f"{pixels} pixels, the area of the box {packed.box}")
+    values = (np.arange(runs.size) & 1).astype(bool)
+    mask[y0:y1, x0:x1] = np.repeat(values, runs).reshape(y1 - y0, x1 - x0)
+    return mask
+
+
+def _inflate(data: bytes, limit: int) -> NDArray[np.uint8]:
+    """At most ``limit`` bytes: a small message must not become a large array."""
+    machine = zlib.decompressobj()
+    try:
+        raw = machine.decompress(data, limit)
+    except zlib.error as error:
+        raise InputError(f"mask data that does not inflate ({error})", "zlib-compressed runs") from error
+    if not machine.eof or not raw:
+        raise InputError("mask data that is cut off, or longer than its box", "one complete zlib stream")
+    return np.frombuffer(raw, np.uint8)
+
+
+def _to_varints(values: Integers) -> NDArray[np.uint8]:
+    lengths = 1 + sum((values >= 1 << 7 * k).astype(np.int64) for k in range(1, 5))
+    ends = np.cumsum(lengths)
+    starts = ends - lengths
+    out = np.zeros(int(ends[-1]), np.uint8)
+    for k in range(int(lengths.max())):
+        has = lengths > k
+        more = (lengths[has] > k + 1).astype(np.int64) << 7
+        out[starts[has] + k] = ((values[has] >> 7 * k) & 127) | more
+    return out
+
+
+def _from_varints(raw: NDArray[np.uint8]) -> Integers:
+    ends = np.flatnonzero(raw < 128)
+    if ends.size == 0 or ends[-1] != raw.size - 1:
+        raise InputError("mask data that ends inside a number", "complete varints")
+    starts = np.concatenate(([0], ends[:-1] + 1))
+    lengths = ends - starts + 1
+    if lengths.max() > 5:
+        raise InputError("a run of more than five bytes", "runs below 2**35 pixels")
+    shifts = 7 * (np.arange(raw.size) - np.repeat(starts, lengths))
+    values: Integers = np.add.reduceat((raw & 127).astype(np.int64) << shifts, starts)
+    return values

@@ -1,0 +1,1 @@
+"""Changes of the database schema, oldest first; run by ``store.migrate``."""

@@ -1,0 +1,401 @@
+"""What the page and the server say to each other; the OpenAPI document is generated from these models."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from segue.annotator.codec import Packed
+from segue.core.errors import InputError
+
+Key = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
+Name = Annotated[str, StringConstraints(min_length=1, max_length=80, strip_whitespace=True, pattern=r"^[^\x00-\x1f]+$")]
+Colour = Annotated[str, StringConstraints(pattern=r"^#[0-9A-Fa-f]{6}$")]
+Policy = Literal["allow", "new", "old"]
+State = Literal["new", "started", "accepted", "skipped"]
+Ids = Annotated[int, Field(ge=1, le=2**31 - 1)]
+Pixel = Annotated[float, Field(ge=-1e6, le=1e6, allow_inf_nan=False)]
+Seconds = Annotated[float, Field(ge=0, le=3600, allow_inf_nan=False)]
+
+
+class Strict(BaseModel):
+    """A message whose unknown fields are errors."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class Runs(Strict):
+    """A mask: ``box`` (x0, y0, x1, y1) in pixels, right and bottom exclusive, and ``data``: base64 of deflated
+    varints, the row-major run lengths inside the box, background first."""
+
+    box: tuple[int, int, int, int]
+    data: Annotated[str, StringConstraints(max_length=8_000_000)]
+
+    def packed(self) -> Packed:
+        """The stored form; its area is not known before it is unpacked."""
+        try:
+            return Packed(self.box, 0, base64.b64decode(self.data, validate=True))
+        except (binascii.Error, ValueError) as error:
+            raise InputError("mask data that is not base64", "base64 of deflated runs") from error
+
+
+class MaskOut(BaseModel):
+    """A stored mask; ``id`` never changes its meaning, so a page may keep it."""
+
+    id: int
+    box: tuple[int, int, int, int]
+    area: int
+    data: str
+
+    @classmethod
+    def of(cls, mask_id: int, packed: Packed) -> MaskOut:
+        """The message of a stored mask."""
+        data = base64.b64encode(packed.data).decode()
+        return cls(id=mask_id, box=packed.box, area=packed.area, data=data)
+
+
+class ClickPrompt(Strict):
+    """A click at original-image pixels."""
+
+    type: Literal["click"]
+    x: Pixel
+    y: Pixel
+    positive: bool = True
+
+
+class BoxPrompt(Strict):
+    """A box in original-image pixels."""
+
+    type: Literal["box"]
+    x0: Pixel
+    y0: Pixel
+    x1: Pixel
+    y1: Pixel
+
+
+class TextPrompt(Strict):
+    """Words that name what to segment."""
+
+    type: Literal["text"]
+    words: Annotated[str, StringConstraints(min_length=1, max_length=500)]
+
+
+class ExamplePrompt(Strict):
+    """Another object of the project, in any image, as the example of what to segment."""
+
+    type: Literal["example"]
+    object: Key
+
+
+AnyPrompt = Annotated[ClickPrompt | BoxPrompt | TextPrompt | ExamplePrompt, Field(discriminator="type")]
+
+
+class Prompted(Strict):
+    """Prompts for the model; the object is made when it does not exist yet."""
+
+    kind: Literal["prompt"]
+    object: Key
+    prompts: Annotated[list[AnyPrompt], Field(min_length=1, max_length=64)]
+    label: Ids | None = None
+
+
+class Stroke(Strict):
+    """Pixels painted into (or erased from) an object; it is made when it does not exist yet."""
+
+    kind: Literal["stroke"]
+    object: Key
+    erase: bool = False
+    pixels: Runs
+    label: Ids | None = None
+
+
+class Edit(Strict):
+    """An object's class, lock, visibility or place in the stack (0 is the bottom)."""
+
+    kind: Literal["edit"]
+    object: Key
+    label: Ids | None = None
+    locked: bool | None = None
+    hidden: bool | None = None
+    place: Annotated[int, Field(ge=0, le=100_000)] | None = None
+
+
+class Remove(Strict):
+    """Take an object away."""
+
+    kind: Literal["remove"]
+    object: Key
+
+
+class Copy(Strict):
+    """Copy objects of other images into this one, at the same pixels."""
+
+    kind: Literal["copy"]
+    objects: Annotated[dict[Key, Key], Field(min_length=1, max_length=500)]
+
+
+class SetState(Strict):
+    """Accept an image, skip it, or open it again."""
+
+    kind: Literal["state"]
+    state: Literal["started", "accepted", "skipped"]
+
+
+class Undo(Strict):
+    """Take the newest action on the image back."""
+
+    kind: Literal["undo"]
+
+
+class Redo(Strict):
+    """Repeat the action last taken back."""
+
+    kind: Literal["redo"]
+
+
+class Decide(Strict):
+    """Accept a found mask as a new object, or reject it."""
+
+    kind: Literal["decide"]
+    finding: Ids
+    accept: bool
+    object: Key
+
+
+AnyAction = Annotated[
+    Prompted | Stroke | Edit | Remove | Copy | SetState | Undo | Redo | Decide, Field(discriminator="kind")
+]
+
+
+class Act(Strict):
+    """One action on an image. ``key`` is unique per action, so a repeated request acts once; ``seen`` is the
+    newest journal entry that the page knows of this image; ``seconds`` the active time since its last action."""
+
+    key: Key
+    seen: Annotated[int, Field(ge=0, le=2**31 - 1)]
+    seconds: Seconds = 0.0
+    action: AnyAction
+
+
+class ObjectOut(BaseModel):
+    """An object; ``mask`` is left out when the page already has ``mask_id``."""
+
+    id: str
+    label: int | None
+    locked: bool
+    hidden: bool
+    mask_id: int | None
+    mask: MaskOut | None = None
+    prompts: list[Any]
+    origin: str
+    score: float
+    clicks: int
+    strokes: int
+    seconds: float
+
+
+class Milliseconds(BaseModel):
+    """Where the time of an action went on the server."""
+
+    wait: float = 0.0
+    model: float = 0.0
+    save: float = 0.0
+
+
+class Outcome(BaseModel):
+    """What an action changed, after it was saved as journal entry ``head``."""
+
+    head: int
+    state: State
+    can_undo: bool
+    can_redo: bool
+    order: list[str]
+    changed: list[ObjectOut]
+    removed: list[str]
+    took: Milliseconds
+
+
+class ImageLine(BaseModel):
+    """An image in the list."""
+
+    id: int
+    path: str
+    state: State
+    objects: int
+    holder: str | None = None
+
+
+class ImagePage(BaseModel):
+    """Part of the list: ``total`` images match, these begin at ``offset``."""
+
+    total: int
+    offset: int
+    images: list[ImageLine]
+
+
+class ImageOut(BaseModel):
+    """One image and everything drawn on it, bottom object first."""
+
+    id: int
+    path: str
+    width: int
+    height: int
+    state: State
+    head: int
+    can_undo: bool
+    can_redo: bool
+    mine: bool
+    holder: str | None
+    objects: list[ObjectOut]
+    findings: list[FindingOut]
+    next: int | None = None
+    previous: int | None = None
+
+
+class FindingOut(BaseModel):
+    """A proposed mask that waits for accept or reject."""
+
+    id: int
+    image: int
+    path: str
+    label: int | None
+    score: float
+    mask: MaskOut | None = None
+
+
+class LabelOut(BaseModel):
+    """A class of objects."""
+
+    id: int
+    name: str
+    colour: str
+
+
+class LabelIn(Strict):
+    """A class to add (``id`` absent), change, or remove."""
+
+    key: Key
+    id: Ids | None = None
+    name: Name | None = None
+    colour: Colour | None = None
+    remove: bool = False
+
+
+class SettingsIn(Strict):
+    """Project-wide settings."""
+
+    key: Key
+    overlap: Policy
+
+
+class Counts(BaseModel):
+    """Images by state."""
+
+    new: int = 0
+    started: int = 0
+    accepted: int = 0
+    skipped: int = 0
+
+
+class Effort(BaseModel):
+    """The person's own number of clicks: objects with at least one click or stroke."""
+
+    objects: int = 0
+    clicks: float = 0.0
+    strokes: float = 0.0
+    seconds: float = 0.0
+
+
+class ModelOut(BaseModel):
+    """The model: ``state`` is off, loading, ready or failed; ``accepts`` lists prompt types."""
+
+    name: str
+    state: Literal["off", "loading", "ready", "failed"]
+    accepts: list[str]
+    message: str = ""
+    adapter: str | None = None
+
+
+class Project(BaseModel):
+    """What the page needs at its start."""
+
+    name: str
+    version: str
+    labels: list[LabelOut]
+    overlap: Policy
+    counts: Counts
+    effort: Effort
+    model: ModelOut
+    last: int | None = None
+
+
+class Encoding(BaseModel):
+    """What the model is doing for an image: ``progress`` from 0 to 1 while it encodes."""
+
+    state: Literal["idle", "queued", "encoding", "ready", "failed"]
+    progress: float = 0.0
+    message: str = ""
+    encode_ms: float | None = None
+
+
+class Status(BaseModel):
+    """The status line, and whether the image changed elsewhere (``head`` moved on)."""
+
+    model: ModelOut
+    image: Encoding | None = None
+    head: int | None = None
+    holder: str | None = None
+
+
+class Claim(Strict):
+    """Hold an image; ``force`` takes it from whoever holds it."""
+
+    force: bool = False
+
+
+class ModelSwitch(Strict):
+    """Load the model, or free its memory."""
+
+    on: bool
+
+
+class PolygonOut(BaseModel):
+    """The polygon view of a mask: rings (x, y, x, y, ...), holes run the other way; ``iou`` with the mask."""
+
+    rings: list[list[float]]
+    points: int
+    iou: float
+
+
+class EntryOut(BaseModel):
+    """One line of the journal."""
+
+    id: int
+    at: str
+    who: str
+    image: int | None
+    kind: str
+    action: dict[str, Any]
+
+
+class Problem(BaseModel):
+    """An error: what arrived, what was expected, how to fix it."""
+
+    message: str
+    arrived: str = ""
+    expected: str = ""
+    fix: str = ""
+
+
+class Imported(BaseModel):
+    """What an import did."""
+
+    images: int
+    objects: int
+    skipped: list[str]
+
+
+ImageOut.model_rebuild()

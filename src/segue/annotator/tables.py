@@ -1,0 +1,127 @@
+"""What the database holds: images, labels, objects, their masks, and the journal.
+
+Rows of ``mask`` and ``journal`` are only ever added; everything else is the journal's present effect and can be
+computed from it again (``journal.replay``).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import JSON, Column, LargeBinary
+from sqlmodel import Field, SQLModel
+
+
+class ImageRow(SQLModel, table=True):
+    """One image of the folder. ``head`` is the newest journal entry; ``undo_head`` the entry that undo would take
+    back; ``redo_head`` the undo entry that redo would reverse; ``holder`` the page that is working on it."""
+
+    __tablename__ = "image"
+    __table_args__ = ({"sqlite_autoincrement": True},)
+
+    id: int | None = Field(default=None, primary_key=True)
+    path: str = Field(unique=True, index=True)
+    present: bool = True
+    width: int | None = None
+    height: int | None = None
+    state: str = Field(default="new", index=True)
+    objects: int = 0
+    head: int = 0
+    undo_head: int | None = None
+    redo_head: int | None = None
+    holder: str | None = None
+    holder_name: str | None = None
+    held_until: float = 0.0
+
+
+class Label(SQLModel, table=True):
+    """A class of objects."""
+
+    __tablename__ = "label"
+    __table_args__ = ({"sqlite_autoincrement": True},)
+
+    id: int | None = Field(default=None, primary_key=True)
+    name: str
+    colour: str
+    rank: int = 0
+    deleted: bool = False
+
+
+class MaskRow(SQLModel, table=True):
+    """A mask, never changed: ``data`` as ``codec.pack`` makes it, the box in pixels."""
+
+    __tablename__ = "mask"
+    __table_args__ = ({"sqlite_autoincrement": True},)
+
+    id: int | None = Field(default=None, primary_key=True)
+    x0: int
+    y0: int
+    x1: int
+    y1: int
+    area: int
+    data: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+
+
+class Item(SQLModel, table=True):
+    """An object in an image. ``prompts`` (groups given at once) were answered on top of the mask ``base_id``."""
+
+    __tablename__ = "item"
+
+    id: str = Field(primary_key=True)
+    image_id: int = Field(foreign_key="image.id", index=True)
+    label_id: int | None = Field(default=None, foreign_key="label.id")
+    rank: int = 0
+    locked: bool = False
+    hidden: bool = False
+    deleted: bool = False
+    mask_id: int | None = Field(default=None, foreign_key="mask.id")
+    base_id: int | None = Field(default=None, foreign_key="mask.id")
+    prompts: list[Any] = Field(default_factory=list, sa_column=Column(JSON, nullable=False))
+    origin: str = "prompt"
+    score: float = 0.0
+    clicks: int = 0
+    strokes: int = 0
+    seconds: float = 0.0
+
+
+class Entry(SQLModel, table=True):
+    """One action and its whole effect: ``changes`` lists what each object was and is. ``parent`` is what undo
+    would take back after this entry; ``of`` is the entry that an undo or redo concerns."""
+
+    __tablename__ = "journal"
+    __table_args__ = ({"sqlite_autoincrement": True},)
+
+    id: int | None = Field(default=None, primary_key=True)
+    key: str = Field(unique=True, index=True)
+    at: str
+    who: str
+    image_id: int | None = Field(default=None, foreign_key="image.id", index=True)
+    kind: str
+    action: dict[str, Any] = Field(default_factory=dict, sa_column=Column(JSON, nullable=False))
+    changes: list[Any] = Field(default_factory=list, sa_column=Column(JSON, nullable=False))
+    parent: int | None = None
+    of: int | None = None
+    next_redo: int | None = None
+
+
+class Setting(SQLModel, table=True):
+    """A project-wide value, such as the overlap policy."""
+
+    __tablename__ = "setting"
+
+    key: str = Field(primary_key=True)
+    value: Any = Field(default=None, sa_column=Column(JSON))
+
+
+class Finding(SQLModel, table=True):
+    """A mask that the one-shot search proposes for an image: open, accepted or rejected."""
+
+    __tablename__ = "finding"
+    __table_args__ = ({"sqlite_autoincrement": True},)
+
+    id: int | None = Field(default=None, primary_key=True)
+    image_id: int = Field(foreign_key="image.id", index=True)
+    label_id: int | None = Field(default=None, foreign_key="label.id")
+    mask_id: int = Field(foreign_key="mask.id")
+    score: float = 0.0
+    state: str = Field(default="open", index=True)
