@@ -58,9 +58,9 @@ def report(result: dict[str, Any], json_to: Path | None, title: str) -> None:
         sys.stdout.write(json.dumps(result, indent=1) + "\n")
         return
     if json_to is not None:
-        from segue.data.image import write_text
+        from segue.data.image import write_bytes
 
-        write_text(json_to, json.dumps(result, indent=1) + "\n")
+        write_bytes(json_to, (json.dumps(result, indent=1) + "\n").encode())
     table = Table(title=title, show_header=False)
     for key, value in _flat(result):
         table.add_row(key, value)
@@ -138,6 +138,22 @@ def doctor(json_to: Json = None) -> None:
     report(found, json_to, "doctor")
     if found["problems"]:
         raise typer.Exit(1)
+
+
+@app.command()
+def convert(
+    checkpoint: Annotated[Path, typer.Argument(help="A published .pth or .safetensors file.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="The folder to write.")],
+    model: Annotated[
+        str | None, typer.Option("--model", help="Registry name, where the file's keys do not tell it.")
+    ] = None,
+    json_to: Json = None,
+) -> None:
+    """Turn a published checkpoint into a folder that --model and segue.load open."""
+    from segue.jobs.convert import ConvertConfig
+    from segue.jobs.convert import convert as run
+
+    report(run(ConvertConfig.of(checkpoint=checkpoint, output=output, model=model)), json_to, "convert")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from segue.core.errors import ConfigError, MissingFile
+from segue.core.errors import ConfigError
 from segue.core.segmenter import Segmenter
 from segue.session.load import load
 
 J = TypeVar("J", bound="JobConfig")
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif", ".dcm"})
 
 
 class JobConfig(BaseModel):
@@ -27,7 +25,7 @@ class JobConfig(BaseModel):
 
         >>> ModelChoice.of(modle="nano")
         Traceback (most recent call last):
-        segue.core.errors.ConfigError: got modle='nano': extra inputs are not permitted; expected a valid ModelChoice...
+        segue.core.errors.ConfigError: got modle='nano': extra inputs are not permitted; expected a valid...
         """
         try:
             return cls(**values)
@@ -57,29 +55,3 @@ class ModelChoice(JobConfig):
     def load(self) -> Segmenter:
         """The model, ready to answer; errors are ``segue.load``'s."""
         return load(self.model, weights=self.weights, adapter=self.adapter, device=self.device)
-
-
-def find_images(sources: Iterable[Path | str]) -> list[Path]:
-    """Image files named by files, folders (not recursive) and globs, sorted, each once.
-
-    Raises ``MissingFile`` for a source that names nothing.
-    """
-    found: dict[Path, None] = {}
-    for source in sources:
-        path = Path(source)
-        if path.is_dir():
-            matches = [p for p in path.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES]
-        elif path.is_file():
-            matches = [path]
-        else:
-            anchor = Path(path.anchor or ".")
-            pattern = str(path.relative_to(path.anchor)) if path.anchor else str(path)
-            matches = [p for p in anchor.glob(pattern) if p.suffix.lower() in IMAGE_SUFFIXES]
-        if not matches:
-            raise MissingFile(
-                f"{source}, which holds no image",
-                f"files ending in {', '.join(sorted(IMAGE_SUFFIXES))}",
-                "check the path",
-            )
-        found.update(dict.fromkeys(sorted(matches)))
-    return list(found)

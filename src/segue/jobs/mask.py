@@ -7,13 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pydantic import field_validator
 
 from segue.core.errors import ConfigError
 from segue.core.types import Box, Click, Prompt, Text
-from segue.data.image import check_writable, read_image, write_image, write_mask
+from segue.data.image import SUFFIXES, read_image, write_image, write_labels
 from segue.data.overlay import overlay
 from segue.jobs.base import ModelChoice
 from segue.session.session import Session
+
+LOSSLESS = (".png", ".tif", ".tiff")
 
 
 class MaskConfig(ModelChoice):
@@ -26,6 +29,20 @@ class MaskConfig(ModelChoice):
     background_clicks: tuple[tuple[float, float], ...] = ()
     box: tuple[float, float, float, float] | None = None
     text: str | None = None
+
+    @field_validator("output")
+    @classmethod
+    def _lossless(cls, path: Path) -> Path:
+        if path.suffix.lower() not in LOSSLESS:
+            raise ValueError("a mask needs a lossless format; name it .png")
+        return path
+
+    @field_validator("overlay")
+    @classmethod
+    def _picture(cls, path: Path | None) -> Path | None:
+        if path is not None and path.suffix.lower() not in SUFFIXES:
+            raise ValueError("not a picture format; name it .jpg or .png")
+        return path
 
     def prompts(self) -> list[Prompt]:
         """Box and text first, then the clicks that correct them."""
@@ -45,28 +62,25 @@ def mask(config: MaskConfig) -> dict[str, Any]:
     """Segment one image and write the mask as an 8-bit PNG (0, 255), with an overlay if one is asked for.
 
     Returns the paths, the model's score, the mask's area in pixels and the seconds of encode and decode.
-    Nothing is written unless everything succeeded.
+    Nothing is written before the mask is there.
 
     >>> import tempfile, segue
     >>> from segue.data.image import write_image
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     _ = write_image(Path(folder, "a.png"), np.zeros((32, 48, 3), np.uint8))
+    ...     write_image(Path(folder, "a.png"), np.zeros((32, 48, 3), np.uint8))
     ...     done = mask(MaskConfig(image=f"{folder}/a.png", output=f"{folder}/m.png", clicks=((20, 10),)))
     >>> done["size"]
     [32, 48]
     """
     prompts = config.prompts()
     image = read_image(config.image)
-    for path in (config.output, config.overlay):
-        if path is not None:
-            check_writable(path)
     session = Session(config.load(), image)
     started = time.perf_counter()
     _ = session.features
     encoded = time.perf_counter()
     found = session.add(*prompts)
     decoded = time.perf_counter()
-    write_mask(config.output, found)
+    write_labels(config.output, found)
     if config.overlay is not None:
         write_image(config.overlay, overlay(image, found, prompts))
     return {
