@@ -18,7 +18,7 @@ from segue.core.errors import ConfigError, InputError
 from segue.core.frame import Frame, Size
 from segue.core.segmenter import ExportPart, Segmenter, weights_digest
 from segue.core.types import Click, Features, Image, Memory, Prediction, Prompt
-from segue.models.checkpoints import load_official, simpleclick_label
+from segue.models.checkpoints import load_mae, load_official, simpleclick_label
 from segue.models.wrappers import FlipAverage, ZoomIn, ZoomRule
 from segue.nn.clickmaps import click_disks, click_distance_maps, pack_clicks
 from segue.nn.heads import AllMlpHead
@@ -210,6 +210,10 @@ class SimpleClick(Segmenter):
 
     def load_published(self, state: Mapping[str, Tensor]) -> None:
         load_official(self.net, state, simpleclick_label)
+
+    def start_from_mae(self, state: Mapping[str, Tensor]) -> list[str]:
+        """Take a published MAE encoder's weights; the ViT's keys it had nothing for."""
+        return load_mae(self.net.backbone, state, self.net.backbone.grid)
 
     def fingerprint(self) -> str:
         return weights_digest(self, type(self).__qualname__, self.spec.model_dump_json())

@@ -1,0 +1,94 @@
+"""Published checkpoints into segue's own folders: recognised by their keys, or named."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from segue.core.errors import CheckpointError
+from segue.core.segmenter import Segmenter
+from segue.jobs.base import JobConfig
+from segue.models.checkpoints import SIMPLECLICK_NAMES, looks_like, simpleclick_config, unpickle
+from segue.models.rows import MODELS
+from segue.models.weights import WEIGHTS, read_state, save_pretrained, sha256
+from segue.models.wrappers import unwrapped
+from segue.session.load import build
+
+
+class ConvertConfig(JobConfig):
+    """What ``segue convert`` takes: a published file, a folder to write, and the registry's name of the model
+    where the keys do not tell it (or for an MAE encoder that a model shall start from)."""
+
+    checkpoint: Path
+    output: Path
+    model: str | None = None
+
+
+def convert(config: ConvertConfig) -> dict[str, Any]:
+    """Write ``config.json``, ``model.safetensors`` and a model card that ``segue.load`` reads.
+
+    SimpleClick and InterFormer files are recognised, sizes included. Given an MAE encoder and a model's name,
+    the model starts from it, its other weights fresh. Raises ``CheckpointError`` for anything else, and writes
+    nothing then.
+
+    >>> import tempfile, torch
+    >>> from segue.models.simpleclick import TINY, SimpleClick
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     torch.save({"state_dict": SimpleClick(**TINY).net.state_dict()}, f"{folder}/a.pth")
+    ...     convert(ConvertConfig(checkpoint=f"{folder}/a.pth", output=f"{folder}/a"))["model"]
+    'simpleclick-base'
+    """
+    state = read_state(config.checkpoint)
+    mae = "blocks.0.attn.qkv.weight" in state
+    name, keywords = (config.model, {}) if mae else _recognise(config, state)
+    if name is None:
+        raise CheckpointError(looks_like(state), "the model that it belongs to", "Add --model NAME")
+    model = build(name, keywords)
+    fresh = _start_from(model, state) if mae else _load(model, state)
+    digest = sha256(config.checkpoint)
+    save_pretrained(model, config.output, _card(name, config.checkpoint, digest))
+    return {
+        "model": name,
+        "found": looks_like(state),
+        "folder": str(config.output),
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "bytes": (config.output / WEIGHTS).stat().st_size,
+        "fresh": fresh,
+        "sha256": digest,
+    }
+
+
+def _recognise(config: ConvertConfig, state: dict[str, Tensor]) -> tuple[str | None, dict[str, Any]]:
+    """The registry's name and the keywords of the model whose keys these are."""
+    if "patch_embed_coords.proj.weight" in state:
+        stored = {} if config.checkpoint.suffix == ".safetensors" else unpickle(config.checkpoint).get("config", {})
+        keywords = simpleclick_config(state, stored)
+        known = SIMPLECLICK_NAMES.get(keywords["embed_dim"], "base")
+        return config.model or f"simpleclick-{known}", keywords
+    return config.model, {}
+
+
+def _load(model: Segmenter, state: dict[str, Tensor]) -> list[str]:
+    model.load_published(state)
+    return []
+
+
+def _start_from(model: Segmenter, state: dict[str, Tensor]) -> list[str]:
+    """Start a model's ViT from an MAE encoder; the keys left fresh."""
+    core = unwrapped(model)
+    start = getattr(core, "start_from_mae", None)
+    if start is None:
+        raise CheckpointError(looks_like(state), "a model on a plain ViT", "Choose a simpleclick or an interformer")
+    return list(start(state))
+
+
+def _card(name: str, source: Path, digest: str) -> str:
+    card = MODELS[name].card
+    return (
+        f"---\nlibrary_name: segue\nlicense: {card.licence.lower()}\ntags: [image-segmentation, interactive]\n---\n\n"
+        f"# {name}\n\nConverted from `{source.name}` (sha256 `{digest}`), published at {card.source} under "
+        f"{card.licence}. Pixels are normalised with mean {card.mean} and standard deviation {card.std} of values "
+        f"in 0..1. Load it with `segue.load(\"FOLDER\")` or `--model FOLDER`.\n"
+    )

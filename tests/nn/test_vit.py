@@ -1,0 +1,67 @@
+"""Windows, position embeddings and attention against slow definitions."""
+
+import math
+
+import pytest
+import torch
+
+from segue.nn.attention import SelfAttention, attend
+from segue.nn.vit import (
+    VisionTransformer,
+    cut_windows,
+    join_windows,
+    resize_position_embedding,
+    to_map,
+    window_counts,
+)
+
+
+@pytest.mark.parametrize(
+    ("grid", "windows"), [((28, 28), (2, 2)), ((6, 8), (3, 2)), ((4, 4), (1, 1)), ((4, 6), (1, 3))]
+)
+def test_windows_hold_neighbours_and_join_back(grid, windows):
+    tokens = torch.arange(2.0 * grid[0] * grid[1]).view(2, -1, 1)
+    cut = cut_windows(tokens, grid, windows)
+    tall, wide = grid[0] // windows[0], grid[1] // windows[1]
+    assert cut.shape == (2 * windows[0] * windows[1], tall * wide, 1)
+    expected = tokens[0].view(grid)[:tall, -wide:].flatten()
+    assert torch.equal(cut[windows[1] - 1, :, 0], expected)
+    assert torch.equal(join_windows(cut, grid, windows), tokens)
+
+
+def test_window_counts_of_the_published_sizes():
+    grids = {(28, 28, 16): (2, 2), (42, 42, 16): (3, 3), (32, 32, 14): (2, 2), (14, 14, 16): (1, 1)}
+    for (h, w, patch), expected in grids.items():
+        assert window_counts((h, w), (patch, patch)) == expected
+
+
+def test_the_last_block_of_each_group_is_global():
+    assert VisionTransformer((32, 32), (16, 16), 8, 12, 2).group == 6
+    assert [VisionTransformer((32, 32), (16, 16), 8, depth, 2).group for depth in (8, 24, 32)] == [2, 6, 8]
+
+
+def test_attention_is_softmax_of_scaled_products():
+    torch.manual_seed(0)
+    q, k, v = torch.randn(2, 3, 8), torch.randn(2, 5, 8), torch.randn(2, 5, 8)
+    bias = torch.randn(2, 3, 5)
+    out = attend(q, k, v, 2, bias)
+    for b in range(2):
+        for head in range(2):
+            part = slice(4 * head, 4 * head + 4)
+            weights = (q[b, :, part] @ k[b, :, part].T / math.sqrt(4) + bias[head]).softmax(-1)
+            assert torch.allclose(out[b, :, part], weights @ v[b, :, part], atol=1e-6)
+
+
+def test_self_attention_reads_query_key_value_in_mae_s_order():
+    torch.manual_seed(0)
+    layer, x = SelfAttention(8, 2), torch.randn(1, 4, 8)
+    q, k, v = (x @ w.T + b for w, b in zip(layer.qkv.weight.split(8), layer.qkv.bias.split(8), strict=True))
+    assert torch.allclose(layer(x), layer.proj(attend(q, k, v, 2)), atol=1e-6)
+
+
+def test_position_embedding_keeps_constants_and_orientation():
+    ramp = torch.arange(4.0).repeat_interleave(4)[None, :, None]  # grows with the row
+    big = to_map(resize_position_embedding(ramp, (4, 4), (8, 4)), (8, 4))[0, 0]
+    assert torch.allclose(big[:, 0], big[:, 3])
+    assert (big.diff(dim=0) > 0).all()
+    assert resize_position_embedding(ramp, (4, 4), (4, 4)) is ramp
