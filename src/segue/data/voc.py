@@ -1,0 +1,127 @@
+"""Pascal VOC segmentation: ``JPEGImages/``, ``SegmentationObject/`` (or ``SegmentationClass/``), 255 void."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from functools import partial
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import PIL.Image
+
+from segue.core.errors import DataError
+from segue.data.image import Labels, read_image, read_labels, write_bytes, write_image
+from segue.data.pairs import file_stem
+from segue.data.sample import Format, Options, Sample, Truth, labels_of_truth, truth_of_labels
+
+VOID = 255
+CLASSES = (
+    "background", "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow",
+    "diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor",
+)  # fmt: skip
+
+
+class Voc(Format):
+    """Everingham et al., IJCV 2010. One object per colour of ``SegmentationObject``, named by the class map
+    where there is one; without it one object per class. The split is "val" where it is listed.
+
+    >>> Voc().detect(Path("/no/such/folder"))
+    False
+    """
+
+    def detect(self, folder: Path) -> bool:
+        return (folder / "JPEGImages").is_dir() and _masks(folder) is not None
+
+    def samples(self, folder: Path, options: Options) -> Sequence[Sample]:
+        masks = _masks(folder)
+        if masks is None:
+            raise DataError(f"no masks in {folder}", "the folder SegmentationObject or SegmentationClass")
+        void = (VOID,) if options.void is None else options.void
+        names = listed(folder / "ImageSets" / "Segmentation", options.split)
+        names = names or sorted(p.stem for p in masks.glob("*.png"))
+        if not names:
+            raise DataError(f"no mask in {masks}", "palette PNG files")
+        images = folder / "JPEGImages"
+        return [
+            Sample(name, partial(read_image, images / f"{name}.jpg"), partial(_truth, masks, name, void))
+            for name in names
+        ]
+
+    def write(self, folder: Path, samples: Iterable[Sample]) -> None:
+        names = []
+        for sample in samples:
+            image, truth = sample.read()
+            name = file_stem(sample)
+            labels = labels_of_truth(truth, image.shape[:2], sample.id, void=VOID)
+            if len(truth.instances) >= VOID:
+                raise DataError(f"{len(truth.instances)} objects in '{sample.id}'", f"at most {VOID - 1}")
+            kinds = labels.copy()
+            for k, instance in enumerate(truth.instances, start=1):
+                kinds[labels == k] = CLASSES.index(instance.name) if instance.name in CLASSES else 0
+            write_image(folder / "JPEGImages" / f"{name}.jpg", image)
+            write_bytes(folder / "SegmentationObject" / f"{name}.png", palette_png(labels))
+            if all(i.name in CLASSES for i in truth.instances):
+                write_bytes(folder / "SegmentationClass" / f"{name}.png", palette_png(kinds))
+            names.append(name)
+        write_bytes(folder / "ImageSets/Segmentation/val.txt", "".join(f"{n}\n" for n in names).encode())
+
+
+def listed(folder: Path, split: str | None) -> list[str]:
+    """File stems in ``folder``'s list of ``split``; by default those of ``val.txt``, or none without it.
+
+    Raises ``DataError`` for a split that is asked for and not listed.
+
+    >>> listed(Path("/no/such/folder"), None)
+    []
+    """
+    file = folder / f"{split or 'val'}.txt"
+    if not file.exists():
+        if split is None:
+            return []
+        known = ", ".join(sorted(p.stem for p in folder.glob("*.txt"))) or "none"
+        raise DataError(f"the split '{split}'", f"a list {file}", f"splits that are there: {known}")
+    names = [line.split()[0] for line in file.read_text().splitlines() if line.strip()]
+    if not names:
+        raise DataError(f"the empty list {file}", "one file name a line")
+    return names
+
+
+def palette_png(labels: Labels) -> bytes:
+    """(H, W) labels 0 ... 255 -> an 8-bit palette PNG in VOC's colours: bit k of a label sets high bits of
+    red, green and blue in turn.
+
+    >>> PIL.Image.open(BytesIO(palette_png(np.array([[0, 1]], np.int32)))).convert("RGB").getpixel((1, 0))
+    (128, 0, 0)
+    """
+    image = PIL.Image.fromarray(labels.astype(np.uint8)).convert("L")
+    indexed = PIL.Image.frombytes("P", image.size, image.tobytes())
+    palette = np.zeros((256, 3), np.uint8)
+    for label in range(256):
+        for bit in range(8):
+            palette[label, bit % 3] |= ((label >> bit) & 1) << (7 - bit // 3)
+    indexed.putpalette(palette.ravel().tolist())
+    buffer = BytesIO()
+    indexed.save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def _masks(folder: Path) -> Path | None:
+    named = (folder / name for name in ("SegmentationObject", "SegmentationClass"))
+    return next((path for path in named if path.is_dir()), None)
+
+
+def _truth(masks: Path, name: str, void: tuple[int, ...]) -> Truth:
+    labels, kinds = read_labels(masks / f"{name}.png"), masks.with_name("SegmentationClass") / f"{name}.png"
+    names = {}
+    if kinds.exists():
+        classes = read_labels(kinds)
+        if classes.shape != labels.shape:
+            raise DataError(f"{kinds} of another size than {masks / name}.png", "one size")
+        for label in set(np.unique(labels).tolist()) - {0, *void}:
+            kind = int(np.bincount(classes[labels == label]).argmax())
+            names[str(label)] = CLASSES[kind] if 0 < kind < len(CLASSES) else ""
+    return truth_of_labels(labels, name, void, names)
+
+
+FORMAT = Voc()
