@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from segue.core.registry import Registry, Row
+from segue.models.sam_sizes import FOLDER_READERS, SAM_FAMILY
 
 
 @dataclass(frozen=True)
@@ -123,6 +124,12 @@ MODELS: Registry[ModelRow] = Registry(
             card=Card("https://huggingface.co/CIDAS/clipseg-rd64", "Apache-2.0", "rd64-uni.pth"),
             hub="CIDAS/clipseg-rd64",
         ),
+        **{
+            p.name: ModelRow(
+                p.target, p.summary, p.extra, p.config, p.tiny, Card(p.source, p.licence, p.file), hub=p.hub
+            )
+            for p in SAM_FAMILY
+        },
     },
 )
 
@@ -131,5 +138,6 @@ FOLDERS: Registry[Row] = Registry(
     {
         "clipseg": Row("segue.models.clipseg:from_folder", "CLIPSeg, text tower and tokenizer included"),
         "clip": Row("segue.models.clipseg:from_clip_folder", "a CLIP for CLIPSeg's decoder to stand on"),
+        **{kind: Row(target, summary) for kind, (target, summary) in FOLDER_READERS.items()},
     },
 )

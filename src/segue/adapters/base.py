@@ -1,0 +1,278 @@
+"""Adapters: small learned pieces at named sites of a frozen model, put on, taken off, saved alone.
+
+An adapter never imports a model: it asks ``model.sites()`` for places and puts a ``Link`` there, which holds
+the module that stood there before. Taking it off puts that very module back, so the base answers bit for bit
+as if nothing had happened.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, ClassVar
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from segue.adapters.links import Link
+from segue.adapters.rows import ADAPTERS
+from segue.core.errors import CheckpointError, ConfigError, MissingFile, StorageError
+from segue.core.segmenter import Segmenter, load_strict, weights_digest
+
+CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
+
+
+class Adapter(nn.Module):
+    """Learned pieces for one model, by site; ``settings`` rebuild it.
+
+    Subclasses take the model and their settings, and call ``place`` for each site. The adapter holds its
+    pieces only: ``state_dict`` and ``parameters`` are what is trained and saved.
+    """
+
+    kind: ClassVar[str] = ""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__()
+        self.settings = settings
+        self.pieces = nn.ModuleDict()
+        self.links: dict[str, Callable[[nn.Module], Link]] = {}  # path -> what to build over the base there
+
+    def place(self, model: Segmenter, site: str, link: type[Link], piece: nn.Module) -> None:
+        """Put ``piece`` at ``site`` by way of ``link`` once the adapter is attached."""
+        self.pieces[site.replace(".", "/")] = piece
+        self.links[site_path(model, site)] = lambda base: link(base, piece)
+
+    @property
+    def trainable(self) -> int:
+        """How many numbers training changes."""
+        return sum(p.numel() for p in self.parameters())
+
+
+def site_path(model: Segmenter, site: str) -> str:
+    """The path of the submodule at ``site``; ``ConfigError`` names the sites there are."""
+    sites = model.sites()
+    if site not in sites:
+        raise ConfigError(
+            f"the adapter site '{site}' on {describe_model(model)}",
+            f"one of: {', '.join(sites) or 'none, this model has no sites'}",
+            "choose an adapter made for this model",
+        )
+    return sites[site]
+
+
+def sites_like(model: Segmenter, *prefixes: str, needed_by: str) -> list[str]:
+    """Sites that begin with one of ``prefixes``, in the model's order; ``ConfigError`` when there is none."""
+    found = [site for site in model.sites() if site.startswith(prefixes)]
+    if not found:
+        raise ConfigError(
+            f"{describe_model(model)} for a {needed_by} adapter",
+            f"a model with sites {', '.join(f'{p}*' for p in prefixes)}",
+            "choose another adapter: segue adapt --help lists them",
+        )
+    return found
+
+
+def describe_model(model: Segmenter) -> str:
+    """The model's registry name and class, for messages."""
+    return f"{model.name} ({type(model).__name__})" if model.name else type(model).__name__
+
+
+class _Stack:
+    """The adapters on one model, lowest first, which of them are on, and what stood at their sites."""
+
+    def __init__(self, model: Segmenter) -> None:
+        self.adapters: list[Adapter] = []
+        self.silenced: set[Adapter] = set()
+        self.standing: list[tuple[str, nn.Module]] = []
+        self.trained = {p: p.requires_grad for p in model.parameters()}
+
+    def rebuild(self, model: Segmenter, silenced: set[Adapter]) -> None:
+        """Put every base back, then every adapter that is not silenced, in order."""
+        self.silenced = silenced
+        for path, base in reversed(self.standing):
+            _put(model, path, base)
+        self.standing = []
+        for adapter in self.adapters:
+            if adapter in silenced:
+                continue
+            for path, link in adapter.links.items():
+                base = model.get_submodule(path)
+                self.standing.append((path, base))
+                _put(model, path, link(base).train(base.training))
+
+
+def _put(model: nn.Module, path: str, module: nn.Module) -> None:
+    parent, _, name = path.rpartition(".")
+    owner = model.get_submodule(parent) if parent else model
+    while isinstance(owner, Link):
+        owner = owner.stand_in()
+    setattr(owner, name, module)
+
+
+def _stack(model: Segmenter) -> _Stack | None:
+    stack: _Stack | None = model.__dict__.get("_adapters")
+    return stack
+
+
+def attached(model: Segmenter) -> Sequence[Adapter]:
+    """The adapters on ``model``, lowest first, those switched off included."""
+    stack = _stack(model)
+    return tuple(stack.adapters) if stack else ()
+
+
+def attach(model: Segmenter, adapter: Adapter) -> Adapter:
+    """Put ``adapter`` on ``model``, above those already there, and freeze everything beneath it.
+
+    Attaching is what makes a model trainable by its adapter alone: afterwards only the newest adapter's
+    parameters require gradients.
+    """
+    stack = _stack(model)
+    if stack is None:
+        stack = _Stack(model)
+        model.__dict__["_adapters"] = stack
+    if adapter in stack.adapters:
+        raise ConfigError("an adapter that is attached already", "one that is not", "detach it first")
+    for parameter in model.parameters():
+        parameter.requires_grad_(False)
+    adapter.to(model.device).requires_grad_(True)
+    stack.adapters.append(adapter)
+    stack.rebuild(model, stack.silenced)
+    return adapter
+
+
+def detach(model: Segmenter, adapter: Adapter | None = None) -> Adapter:
+    """Take ``adapter`` (default: the newest) off for good and return it; the others keep their order.
+
+    After the last one, the base's parameters require gradients as they did before.
+    """
+    stack = _stack(model)
+    if stack is None or (adapter is not None and adapter not in stack.adapters):
+        raise ConfigError("an adapter that is not on this model", "one of attached(model)", "attach it first")
+    gone = adapter or stack.adapters[-1]
+    silenced = stack.silenced - {gone}
+    stack.rebuild(model, {*stack.adapters})
+    stack.adapters.remove(gone)
+    stack.rebuild(model, silenced)
+    if not stack.adapters:
+        for parameter, trained in stack.trained.items():
+            parameter.requires_grad_(trained)
+        del model.__dict__["_adapters"]
+    return gone
+
+
+@contextmanager
+def off(model: Segmenter, *adapters: Adapter) -> Iterator[Segmenter]:
+    """The model without ``adapters`` (default: without any), bit for bit, for the length of a ``with``.
+
+    >>> from segue.models.rows import MODELS
+    >>> from segue.session.load import build
+    >>> from segue.adapters.bottleneck import Dense
+    >>> model = build("clipseg-rd64", MODELS["clipseg-rd64"].tiny)
+    >>> before = model.fingerprint()
+    >>> _ = attach(model, Dense(model))
+    >>> with off(model):
+    ...     model.fingerprint() == before
+    True
+    >>> model.fingerprint() == before
+    False
+    """
+    stack = _stack(model)
+    if stack is None:
+        yield model
+        return
+    before = set(stack.silenced)
+    stack.rebuild(model, before | set(adapters or stack.adapters))
+    try:
+        yield model
+    finally:
+        stack.rebuild(model, before)
+
+
+@contextmanager
+def training(model: Segmenter, adapter: Adapter) -> Iterator[Adapter]:
+    """Training mode for the adapter's pieces alone: batch statistics and dropout of the base stay as they are."""
+    was = model.training
+    model.eval()
+    adapter.train()
+    try:
+        yield adapter
+    finally:
+        model.train(was)
+
+
+def save_adapter(model: Segmenter, adapter: Adapter, folder: Path | str, card: str = "") -> Path:
+    """Write ``adapter_config.json`` and ``adapter_model.safetensors`` (and ``README.md`` with ``card``).
+
+    Only the adapter's weights are stored, with a digest of the base that they were trained on: the model and
+    every adapter beneath. Raises ``StorageError`` when the disk is full; older files survive that.
+    """
+    folder = Path(folder)
+    config = {
+        "library": "segue",
+        "segue_adapter": adapter.kind,
+        "settings": adapter.settings,
+        "base": {"model": model.name, "class": type(model).__name__, "digest": base_digest(model, adapter)},
+        "parameters": adapter.trainable,
+    }
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        state = {k.removeprefix("pieces."): v.detach().cpu().contiguous() for k, v in adapter.state_dict().items()}
+        save_file(state, folder / f".{WEIGHTS}", metadata={"format": "pt"})
+        os.replace(folder / f".{WEIGHTS}", folder / WEIGHTS)
+        (folder / CONFIG).write_text(json.dumps(config, indent=1))
+        if card:
+            (folder / "README.md").write_text(card)
+    except (OSError, SafetensorError) as error:
+        raise StorageError(f"{folder} could not be written ({error})", "a writable folder with room") from error
+    return folder
+
+
+def load_adapter(model: Segmenter, folder: Path | str) -> Adapter:
+    """Attach the adapter saved in ``folder``.
+
+    Raises ``MissingFile`` when there is none, ``CheckpointError`` when it is damaged or was trained on another
+    base: its weights mean nothing there.
+    """
+    folder = Path(folder)
+    for name in (CONFIG, WEIGHTS):
+        if not (folder / name).is_file():
+            raise MissingFile(
+                f"{folder} without {name}", f"an adapter folder ({CONFIG} and {WEIGHTS})", "check the path"
+            )
+    try:
+        config = json.loads((folder / CONFIG).read_text())
+        kind, settings, base = config["segue_adapter"], config["settings"], config["base"]
+    except (json.JSONDecodeError, KeyError, TypeError) as error:
+        raise CheckpointError(
+            f"{folder / CONFIG}, which is no segue adapter ({error})", "a folder that segue adapt wrote"
+        ) from error
+    here = base_digest(model)
+    if base["digest"] != here:
+        raise CheckpointError(
+            f"an adapter trained on {base['model'] or base['class']} (weights {base['digest'][:12]}) "
+            f"for {describe_model(model)} (weights {here[:12]})",
+            "the very model that it was trained on",
+            f"load {base['model'] or base['class']} with those weights, or adapt again: segue adapt",
+        )
+    adapter: Adapter = ADAPTERS.load(kind)(model, **settings)
+    try:
+        state = load_file(folder / WEIGHTS)
+    except SafetensorError as error:
+        raise CheckpointError(
+            f"{folder / WEIGHTS}, which is damaged ({error})", "a whole file", "copy it again"
+        ) from error
+    load_strict(adapter, {f"pieces.{k}": v for k, v in state.items()})
+    return attach(model, adapter)
+
+
+def base_digest(model: Segmenter, adapter: Adapter | None = None) -> str:
+    """A digest of everything beneath ``adapter`` (default: of the model with all its adapters)."""
+    stack = attached(model)
+    if adapter is None or adapter not in stack:
+        return weights_digest(model, type(model).__qualname__)
+    with off(model, *stack[stack.index(adapter) :]):
+        return weights_digest(model, type(model).__qualname__)

@@ -1,0 +1,99 @@
+"""What adapters are measured against: full fine-tuning, the head alone, prompt tuning."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from segue.adapters.base import Adapter, describe_model, site_path, sites_like
+from segue.adapters.links import After, Instead, width_of
+from segue.core.errors import ConfigError
+from segue.core.segmenter import Segmenter
+
+
+class _Copies(Adapter):
+    """Trained copies of submodules in the place of the originals, so that off() is exact and saving is alike."""
+
+    def copy(self, model: Segmenter, name: str, path: str) -> None:
+        piece = deepcopy(model.get_submodule(path))
+        self.pieces[name.replace(".", "/")] = piece
+        self.links[path] = lambda base: Instead(base, piece)
+
+
+class Full(_Copies):
+    """Every weight of the model: end-to-end fine-tuning, the upper bound of VLSM-Adapter's table 1."""
+
+    kind = "full"
+
+    def __init__(self, model: Segmenter) -> None:
+        super().__init__()
+        for name, child in model.named_children():
+            if any(True for _ in child.parameters()):
+                self.copy(model, name, name)
+        loose = [name for name, _ in model.named_parameters(recurse=False)]
+        if loose or not self.pieces:
+            raise ConfigError(
+                f"{describe_model(model)} with parameters outside its submodules ({', '.join(loose)})",
+                "a model whose weights all live in submodules",
+                "use lora or head",
+            )
+
+
+class Head(_Copies):
+    """The sites named ``head`` or ``head.*``: what turns features into a mask."""
+
+    kind = "head"
+
+    def __init__(self, model: Segmenter) -> None:
+        super().__init__()
+        for site in sites_like(model, "head", needed_by="head"):
+            self.copy(model, site, site_path(model, site))
+
+
+class PromptGrid(nn.Module):
+    """A learned map added to tokens (b, n, c) or a map (b, c, h, w); zero at first.
+
+    A grid of ``cells`` x ``cells`` values per channel, interpolated to the input's own grid; one more value
+    when tokens come with a class token.
+
+    >>> PromptGrid(8, 2)(torch.ones(1, 10, 8)).shape
+    torch.Size([1, 10, 8])
+    """
+
+    def __init__(self, channels: int, cells: int) -> None:
+        super().__init__()
+        self.grid = nn.Parameter(torch.zeros(1, channels, cells, cells))
+        self.everywhere = nn.Parameter(torch.zeros(1, channels, 1, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.ndim == 4:
+            return x + self._sized(x.shape[-2], x.shape[-1])
+        side = int(x.shape[1] ** 0.5)
+        added = self._sized(side, side).flatten(2).transpose(1, 2)
+        extra = x.shape[1] - added.shape[1]
+        if extra:
+            whole = self.everywhere.flatten(2).transpose(1, 2).expand(-1, extra, -1)
+            added = torch.cat((whole, added), 1)
+        return x + added
+
+    def _sized(self, height: int, width: int) -> Tensor:
+        return self.everywhere + F.interpolate(self.grid, (height, width), mode="bilinear", align_corners=False)
+
+
+class VisualPrompt(Adapter):
+    """Prompt tuning: a learned grid at the site ``vision.embedding`` or ``patch_embed``.
+
+    Source: Jia et al., Visual Prompt Tuning, ECCV 2022, the "add" location of its ablation; prepended tokens
+    would change the windows of windowed attention.
+    """
+
+    kind = "prompt"
+
+    def __init__(self, model: Segmenter, cells: int = 14) -> None:
+        super().__init__(cells=cells)
+        for site in sites_like(model, "vision.embedding", "patch_embed", needed_by="prompt"):
+            channels = width_of(model.get_submodule(site_path(model, site)))
+            self.place(model, site, After, PromptGrid(channels, cells))
