@@ -32,7 +32,7 @@ def test_instances_have_ids_masks_and_classes(sbd):
 
 def test_the_split_is_chosen_by_its_list(sbd):
     assert [s.id for s in open_data(sbd, options=Options(split="train")).samples] == ["2008_000001"]
-    with pytest.raises(DataError, match="splits that are there: train, val"):
+    with pytest.raises(DataError, match="Splits that are there: train, val"):
         open_data(sbd, options=Options(split="test"))
 
 

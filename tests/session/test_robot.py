@@ -26,8 +26,10 @@ def click_by_whole_transforms(prediction, truth, void, clicked):
 
 
 @settings(max_examples=150)
-@given(arrays(np.bool_, (3, 11, 13), elements=st.sampled_from([True, True, False])),
-       st.lists(st.tuples(st.integers(0, 12), st.integers(0, 10)), max_size=4))
+@given(
+    arrays(np.bool_, (3, 11, 13), elements=st.sampled_from([True, True, False])),
+    st.lists(st.tuples(st.integers(0, 12), st.integers(0, 10)), max_size=4),
+)
 def test_the_cropped_search_finds_the_click_of_the_whole_image(masks, points):
     prediction, truth, void = masks
     clicked = [Click(x, y) for x, y in points]
