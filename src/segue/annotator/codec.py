@@ -92,7 +92,9 @@ def _inflate(data: bytes, limit: int) -> NDArray[np.uint8]:
 
 
 def _to_varints(values: Integers) -> NDArray[np.uint8]:
-    lengths = 1 + sum((values >= 1 << 7 * k).astype(np.int64) for k in range(1, 5))
+    lengths = np.ones(values.size, np.int64)
+    for k in range(1, 5):
+        lengths += values >= 1 << 7 * k
     ends = np.cumsum(lengths)
     starts = ends - lengths
     out = np.zeros(int(ends[-1]), np.uint8)

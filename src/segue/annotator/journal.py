@@ -13,11 +13,17 @@ from typing import Any
 
 from sqlmodel import Session, SQLModel, col, select
 
-from segue.annotator.tables import Entry, ImageRow, Item, Label, Setting
+from segue.annotator.tables import Entry, Finding, ImageRow, Item, Label, Setting
 from segue.core.errors import InputError
 
 EFFORT = ("clicks", "strokes", "seconds")  # undo gives the mask back, not the time it took
-TABLES: dict[str, type[SQLModel]] = {"item": Item, "image": ImageRow, "label": Label, "setting": Setting}
+TABLES: dict[str, type[SQLModel]] = {
+    "item": Item,
+    "image": ImageRow,
+    "label": Label,
+    "setting": Setting,
+    "finding": Finding,
+}
 
 
 @dataclass(frozen=True)

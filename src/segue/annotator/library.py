@@ -113,7 +113,9 @@ class Library:
                 warnings.simplefilter("ignore", PIL.Image.DecompressionBombWarning)
                 image = PIL.Image.open(file)
         except (OSError, SyntaxError, ValueError, PIL.Image.DecompressionBombError) as error:
-            raise ImageError(f"{path}, which is no image that can be read", "JPEG, PNG, TIFF, WebP, BMP or GIF") from error
+            raise ImageError(
+                f"{path}, which is no image that can be read", "JPEG, PNG, TIFF, WebP, BMP or GIF"
+            ) from error
         with image:
             if image.width * image.height > self.max_pixels:
                 raise ImageError(

@@ -21,7 +21,18 @@ from segue.annotator.tables import ImageRow, Item, Label, MaskRow, Setting
 from segue.core.errors import ConfigError, MissingExtra, MissingFile, SegueError, StorageError
 
 HOLD_SECONDS = 45.0
-PALETTE = ("#4C8DFF", "#FF7A59", "#2FB67C", "#E0559A", "#F2B33D", "#8A6BF2", "#22B8CF", "#B5C334", "#E5484D", "#9C7A5B")
+PALETTE = (
+    "#4C8DFF",
+    "#FF7A59",
+    "#2FB67C",
+    "#E0559A",
+    "#F2B33D",
+    "#8A6BF2",
+    "#22B8CF",
+    "#B5C334",
+    "#E5484D",
+    "#9C7A5B",
+)
 
 
 class Conflict(SegueError, RuntimeError):
@@ -93,7 +104,7 @@ class Store:
     def sync_images(self, db: Session, paths: Sequence[str]) -> None:
         """Make the table name exactly ``paths`` as present; rows of vanished files are kept, not shown."""
         table: sa.Table = ImageRow.__table__  # type: ignore[attr-defined]
-        known = {path: present for path, present in db.exec(select(ImageRow.path, ImageRow.present))}
+        known = dict(db.exec(select(ImageRow.path, ImageRow.present)).all())
         fresh = [path for path in paths if path not in known]
         if fresh:
             blank = ImageRow(path="").model_dump(exclude={"id", "path"})
@@ -186,9 +197,7 @@ def _engine(url: str) -> sa.Engine:
         if not address.drivername.startswith("sqlite"):
             return create_engine(address, pool_pre_ping=True)
         if address.database in (None, "", ":memory:"):
-            engine = create_engine(
-                address, poolclass=sa.pool.StaticPool, connect_args={"check_same_thread": False}
-            )
+            engine = create_engine(address, poolclass=sa.pool.StaticPool, connect_args={"check_same_thread": False})
         else:
             Path(str(address.database)).parent.mkdir(parents=True, exist_ok=True)
             engine = create_engine(address, connect_args={"check_same_thread": False, "timeout": 20})

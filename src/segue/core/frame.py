@@ -152,7 +152,9 @@ class Frame:
         """
         if self.align_corners:
             return self.lift(self._resize(logits, self.grid).sigmoid())
-        return self.lift(logits, outside=-torch.inf).sigmoid_()
+        lifted = self.lift(logits, outside=-torch.inf)
+        shared = lifted.untyped_storage().data_ptr() == logits.untyped_storage().data_ptr()
+        return lifted.sigmoid() if shared else lifted.sigmoid_()  # the caller's logits are never overwritten
 
     def to_tensor(self) -> Tensor:
         """(13,) int64: the frame as a tensor, so that it can live in a model's memory."""

@@ -1,0 +1,38 @@
+"""The polygon view of an object: computed from its mask when asked, never stored."""
+
+from __future__ import annotations
+
+from sqlmodel import Session
+
+from segue.annotator import schemas
+from segue.annotator.codec import unpack
+from segue.annotator.project import Project
+from segue.annotator.store import get_mask, image_row
+from segue.annotator.tables import Item
+from segue.core.errors import MissingFile
+from segue.core.types import Mask
+from segue.data.polygon import fill, to_rings
+
+
+def polygon_of(project: Project, image_id: int, object_id: str, tolerance: float) -> schemas.PolygonOut:
+    """Rings of an object within ``tolerance`` pixels, and their IoU with its mask."""
+    with project.store.read() as db:
+        mask = stored_mask(db, image_id, object_id)
+    rings = to_rings(mask, tolerance)
+    filled = fill(rings, (mask.shape[0], mask.shape[1]))
+    union = int((mask | filled).sum())
+    return schemas.PolygonOut(
+        rings=[[round(float(v), 2) for v in ring.reshape(-1)] for ring in rings],
+        points=sum(len(ring) for ring in rings),
+        iou=1.0 if union == 0 else int((mask & filled).sum()) / union,
+    )
+
+
+def stored_mask(db: Session, image_id: int, object_id: str) -> Mask:
+    """(H, W) bool of an object of an image."""
+    row, item = image_row(db, image_id), db.get(Item, object_id)
+    if item is None or item.deleted or item.image_id != image_id or item.mask_id is None:
+        raise MissingFile(f"object {object_id}", "an object of this image", "reload the page")
+    assert row.height is not None
+    assert row.width is not None
+    return unpack(get_mask(db, item.mask_id), (row.height, row.width))

@@ -1,0 +1,174 @@
+"""The server's addresses. Each does nothing but translate between HTTP and ``Project``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Depends, Header, Query, Request, Response
+from fastapi import Path as PathParameter
+from fastapi.responses import FileResponse
+
+from segue.annotator import polygons, schemas
+from segue.annotator.project import Project
+
+PROBLEMS: dict[int | str, dict[str, Any]] = {
+    status: {"model": schemas.Problem, "description": text}
+    for status, text in {
+        400: "The request is no JSON that can be read",
+        404: "No such image, object or class",
+        409: "Changed or held elsewhere; nothing was written",
+        413: "Too large",
+        422: "The request is wrong; the message says how to mend it",
+        507: "The work could not be saved; what was saved before is intact",
+    }.items()
+}
+router = APIRouter(prefix="/api", responses=PROBLEMS)
+
+ImageId = Annotated[int, PathParameter(ge=1, le=2**31 - 1, description="An image of the folder")]
+Big = Annotated[int, Query(ge=0, le=2**31 - 1)]
+
+
+def project_of(request: Request) -> Project:
+    """The one project that this server has open."""
+    project: Project = request.app.state.project
+    return project
+
+
+class Person:
+    """The window that asks: a random id per browser tab, and the name that others see."""
+
+    def __init__(
+        self,
+        segue_window: Annotated[
+            str, Header(pattern=r"^[A-Za-z0-9_-]{1,64}$", description="Random id of the browser tab")
+        ] = "api",
+        segue_name: Annotated[str, Header(max_length=60, description="Shown to others")] = "",
+    ) -> None:
+        self.id, self.name = segue_window, segue_name
+
+
+Open = Annotated[Project, Depends(project_of)]
+Who = Annotated[Person, Depends(Person)]
+
+
+@router.get("/project")
+def overview(project: Open) -> schemas.Project:
+    """Classes, settings, counts, effort and the model."""
+    return project.overview()
+
+
+@router.get("/images")
+def images(
+    project: Open,
+    state: Literal["open", "new", "started", "accepted", "skipped"] | None = None,
+    search: Annotated[str, Query(max_length=200, pattern=r"^[^\x00]*$")] = "",
+    offset: Big = 0,
+    limit: Annotated[int, Query(ge=1, le=500)] = 200,
+) -> schemas.ImagePage:
+    """A part of the image list."""
+    return project.images(state, search, offset, limit)
+
+
+@router.get("/images/{image_id}")
+def look(project: Open, who: Who, image_id: ImageId) -> schemas.ImageOut:
+    """One image with its objects; nothing is claimed and nothing encoded."""
+    return project.look(image_id, who.id)
+
+
+@router.post("/images/{image_id}/open")
+def open_image(project: Open, who: Who, image_id: ImageId, claim: schemas.Claim) -> schemas.ImageOut:
+    """Work on an image: hold it if it is free (or with ``force``), encode it first and the next ones after it."""
+    return project.open(image_id, who.id, who.name, force=claim.force)
+
+
+@router.post("/images/{image_id}/hold", status_code=204)
+def hold(project: Open, who: Who, image_id: ImageId) -> None:
+    """Hold the image for another 45 seconds."""
+    project.claim(image_id, who.id, who.name)
+
+
+@router.delete("/images/{image_id}/hold", status_code=204)
+def let_go(project: Open, who: Who, image_id: ImageId) -> None:
+    """Let the image go."""
+    project.release(image_id, who.id)
+
+
+@router.post("/images/{image_id}/actions")
+def act(project: Open, who: Who, image_id: ImageId, request: schemas.Act) -> schemas.Outcome:
+    """Carry out one action; the answer is sent after the action and its journal entry are saved."""
+    return project.act(image_id, who.id, who.name, request)
+
+
+@router.get(
+    "/images/{image_id}/photo",
+    response_class=Response,
+    responses={200: {"content": {"image/jpeg": {}, "image/png": {}, "image/webp": {}}}},
+)
+def photo(project: Open, image_id: ImageId) -> Response:
+    """The image as a browser can show it, upright, at its own size."""
+    content, kind = project.library.photo(project.path_of(image_id))
+    headers = {"cache-control": "private, max-age=60"}
+    if isinstance(content, Path):
+        return FileResponse(content, media_type=kind, headers=headers)
+    return Response(content, media_type=kind, headers=headers)
+
+
+@router.get("/images/{image_id}/thumbnail", response_class=Response, responses={200: {"content": {"image/jpeg": {}}}})
+def thumbnail(project: Open, image_id: ImageId) -> Response:
+    """A small JPEG."""
+    content = project.library.thumbnail(project.path_of(image_id))
+    return Response(content, media_type="image/jpeg", headers={"cache-control": "private, max-age=600"})
+
+
+@router.get("/images/{image_id}/journal")
+def image_journal(
+    project: Open, image_id: ImageId, after: Big = 0, limit: Annotated[int, Query(ge=1, le=1000)] = 200
+) -> list[schemas.EntryOut]:
+    """What happened to an image, oldest first."""
+    project.path_of(image_id)
+    return project.journal(image_id, after, limit)
+
+
+@router.get("/images/{image_id}/objects/{object_id}/polygon")
+def polygon(
+    project: Open,
+    image_id: ImageId,
+    object_id: schemas.Key,
+    tolerance: Annotated[float, Query(ge=0, le=50, allow_inf_nan=False)] = 1.0,
+) -> schemas.PolygonOut:
+    """An object as polygons with holes, simplified by at most ``tolerance`` pixels; the mask is not changed."""
+    return polygons.polygon_of(project, image_id, object_id, tolerance)
+
+
+@router.get("/journal")
+def whole_journal(
+    project: Open, after: Big = 0, limit: Annotated[int, Query(ge=1, le=1000)] = 200
+) -> list[schemas.EntryOut]:
+    """What happened in the project, oldest first."""
+    return project.journal(None, after, limit)
+
+
+@router.get("/status")
+def status(project: Open, image: Annotated[int | None, Query(ge=1, le=2**31 - 1)] = None) -> schemas.Status:
+    """What the model is doing, and whether ``image`` changed."""
+    return project.status(image)
+
+
+@router.post("/labels")
+def labels(project: Open, who: Who, request: schemas.LabelIn) -> list[schemas.LabelOut]:
+    """Add, change or remove a class."""
+    return project.set_label(who.id, request)
+
+
+@router.post("/settings", status_code=204)
+def settings(project: Open, who: Who, request: schemas.SettingsIn) -> None:
+    """Change project-wide settings."""
+    project.set_settings(who.id, request)
+
+
+@router.post("/model")
+def model(project: Open, request: schemas.ModelSwitch) -> schemas.ModelOut:
+    """Switch the model off (its memory is freed) or on."""
+    project.worker.switch(request.on)
+    return project.model_out()

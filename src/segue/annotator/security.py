@@ -1,0 +1,147 @@
+"""Who may talk to the server, how much they may send, and what the page may load: one ASGI layer around it all."""
+
+from __future__ import annotations
+
+import hmac
+import json
+from collections.abc import Awaitable, Callable, MutableMapping
+from http.cookies import CookieError, SimpleCookie
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Application = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+COOKIE = "segue_token"
+SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+LOCAL = frozenset({"localhost", "127.0.0.1", "::1"})
+HEADERS = {
+    "content-security-policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; connect-src 'self'; "
+        "worker-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    ),
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
+    "referrer-policy": "no-referrer",
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+    "permissions-policy": "camera=(), microphone=(), geolocation=()",
+}
+
+
+class Guard:
+    """Checks every request before the application sees it.
+
+    * The Host header must name this machine while ``local``: a foreign name that resolves here is refused.
+    * With a ``token`` every request carries it, in the cookie, as bearer or (once, for the page) in the address.
+    * A changing request must come from this origin.
+    * A body of more than ``max_upload`` bytes is refused, also when it lies about its length.
+    """
+
+    def __init__(self, app: Application, *, local: bool, token: str | None, max_upload: int) -> None:
+        self._app, self._local, self._token, self._max = app, local, token, max_upload
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        guarded = _with_headers(send)
+        refusal = self._refusal(scope, headers)
+        if refusal is not None:
+            await _answer(guarded, *refusal)
+            return
+        if self._token is not None and "token=" in scope.get("query_string", b"").decode("latin-1"):
+            await self._exchange(scope, guarded)
+            return
+        await self._app(scope, self._limited(receive), guarded)
+
+    def _refusal(self, scope: Scope, headers: dict[str, str]) -> tuple[int, str] | None:
+        host = headers.get("host", "")
+        name = _hostname(host)
+        if self._local and name not in LOCAL:
+            return 421, f"this server answers to localhost only, not to '{name}'"
+        if self._token is not None and not self._knows(scope, headers):
+            return 401, "a token is needed: open the address that segue printed at its start"
+        if scope["method"] not in SAFE:
+            origin = headers.get("origin")
+            if origin is not None and urlsplit(origin).netloc != host:
+                return 403, "a change must come from the page itself, not from another site"
+            if origin is None and headers.get("sec-fetch-site", "none") not in ("same-origin", "none"):
+                return 403, "a change must come from the page itself, not from another site"
+        length = headers.get("content-length", "0")
+        if not length.isdecimal() or int(length) > self._max:
+            return 413, f"the request is larger than {self._max // 1024**2} MB"
+        return None
+
+    def _knows(self, scope: Scope, headers: dict[str, str]) -> bool:
+        assert self._token is not None
+        given = [_cookie(headers.get("cookie", ""))]
+        bearer = headers.get("authorization", "")
+        if bearer.lower().startswith("bearer "):
+            given.append(bearer[7:])
+        given += parse_qs(scope.get("query_string", b"").decode("latin-1")).get("token", [])
+        wanted = self._token.encode()
+        return any(hmac.compare_digest(text.encode(), wanted) for text in given)
+
+    async def _exchange(self, scope: Scope, send: Send) -> None:
+        """The token moves from the address, where it would be seen, into a cookie that scripts cannot read."""
+        cookie = f"{COOKIE}={self._token}; HttpOnly; SameSite=Strict; Path=/; Max-Age=31536000"
+        headers = [(b"location", scope["path"].encode()), (b"set-cookie", cookie.encode())]
+        await send({"type": "http.response.start", "status": 303, "headers": headers})
+        await send({"type": "http.response.body", "body": b""})
+
+    def _limited(self, receive: Receive) -> Receive:
+        seen = 0
+
+        async def limited() -> MutableMapping[str, Any]:
+            nonlocal seen
+            message = await receive()
+            seen += len(message.get("body", b""))
+            if seen > self._max:
+                raise TooLarge
+            return message
+
+        return limited
+
+
+class TooLarge(Exception):
+    """A body without a length turned out larger than allowed; the application answers 413."""
+
+
+def _hostname(host: str) -> str:
+    try:
+        return urlsplit(f"//{host}").hostname or ""
+    except ValueError:
+        return ""
+
+
+def _cookie(header: str) -> str:
+    try:
+        morsel = SimpleCookie(header).get(COOKIE)
+    except CookieError:
+        return ""
+    return "" if morsel is None else morsel.value
+
+
+def _with_headers(send: Send) -> Send:
+    async def guarded(message: MutableMapping[str, Any]) -> None:
+        if message["type"] == "http.response.start":
+            held = [(name.lower(), value) for name, value in message.get("headers", [])]
+            names = {name for name, _ in held}
+            held += [(k.encode(), v.encode()) for k, v in HEADERS.items() if k.encode() not in names]
+            if b"cache-control" not in names:
+                held.append((b"cache-control", b"no-store"))
+            message = {**message, "headers": held}
+        await send(message)
+
+    return guarded
+
+
+async def _answer(send: Send, status: int, message: str) -> None:
+    body = json.dumps({"message": message, "arrived": "", "expected": "", "fix": ""}).encode()
+    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

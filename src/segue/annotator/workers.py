@@ -1,0 +1,197 @@
+"""The model at work: loaded when it is first needed, one answer at a time, sessions that follow the journal."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Literal
+
+from segue.annotator.encoder import OPEN, PREFETCH, WAITED, Encoded, Encoder
+from segue.core.errors import InputError, SegueError
+from segue.core.segmenter import Segmenter
+from segue.core.types import Features, Image, Mask, Prompt
+from segue.session.session import Session
+
+SESSION_BYTES = 256 * 1024**2  # full-size probability maps that live sessions may hold
+
+
+@dataclass(frozen=True)
+class Ask:
+    """What to answer: the object's mask ``base`` (its own id, or None), the groups of prompts already answered on
+    top of it, and the new group."""
+
+    item: str
+    base_id: int | None
+    base: Callable[[], Mask] | None
+    before: Sequence[tuple[Prompt, ...]]
+    prompts: tuple[Prompt, ...]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A mask (H, W) bool with the model's score; ``wait`` and ``model`` in milliseconds."""
+
+    mask: Mask
+    score: float
+    wait: float
+    model: float
+
+
+@dataclass
+class _Live:
+    session: Session
+    base_id: int | None
+    groups: list[tuple[Prompt, ...]]
+
+    def fits(self, encoded: Encoded, base_id: int | None, before: Sequence[tuple[Prompt, ...]]) -> bool:
+        """Whether stepping back is enough to reach the state after ``before``."""
+        same = self.session.model is encoded.model and self.session.image is encoded.image
+        return same and self.base_id == base_id and self.groups[: len(before)] == list(before)
+
+
+class _Held:
+    """The session's cache: the features that the encoder keeps."""
+
+    def __init__(self, features: Features) -> None:
+        self._features = features
+
+    def get(self, _model: Segmenter, _image: Image) -> Features | None:
+        return self._features
+
+    def put(self, _model: Segmenter, _image: Image, _features: Features) -> None:
+        return None
+
+
+class Worker:
+    """A model behind a queue. ``load`` opens it; nothing is loaded before the first image asks.
+
+    Answers run one at a time in their own thread and never wait for a prefetch; encodes run in another.
+    """
+
+    def __init__(self, load: Callable[[], Segmenter], read: Callable[[str], Image], limit: int) -> None:
+        self._load, self._lock, self._counting = load, threading.Lock(), threading.Lock()
+        self._model: Segmenter | None = None
+        self._loading = False
+        self._failure = ""
+        self._on = True
+        self._sessions: OrderedDict[str, _Live] = OrderedDict()
+        self._answers = ThreadPoolExecutor(1, thread_name_prefix="segue-answers")
+        self._waiting = 0
+        self._open: dict[str, int] = {}
+        self.encoder = Encoder(self.model, read, limit)
+
+    def model(self) -> Segmenter:
+        """The model, loaded now if it is not yet. Raises ``InputError`` while it is switched off."""
+        with self._lock:
+            if not self._on:
+                raise InputError("a prompt while the model is off", "the model on", "switch it on again")
+            if self._model is None:
+                self._loading = True
+                try:
+                    self._model, self._failure = self._load(), ""
+                except SegueError as error:
+                    self._failure = str(error)
+                    raise
+                finally:
+                    self._loading = False
+            return self._model
+
+    @property
+    def state(self) -> tuple[Literal["off", "loading", "ready", "failed"], str]:
+        """What to show about the model, and why it failed."""
+        if not self._on:
+            return "off", ""
+        if self._failure:
+            return "failed", self._failure
+        return ("ready" if self._model is not None and not self._loading else "loading"), ""
+
+    @property
+    def accepts(self) -> list[str]:
+        """Names of the prompt types, once the model is loaded."""
+        return sorted(kind.__name__.lower() for kind in self._model.accepts) if self._model is not None else []
+
+    def switch(self, on: bool) -> None:
+        """Free the model's and every feature's memory, or allow loading again."""
+        with self._lock:
+            self._on, self._failure = on, ""
+            if not on:
+                self._model = None
+        if not on:
+            self._forget()
+
+    def replace(self, load: Callable[[], Segmenter]) -> None:
+        """Use another model (for instance with an adapter) from the next prompt on."""
+        with self._lock:
+            self._load, self._model, self._failure = load, None, ""
+        self._forget()
+
+    def open(self, who: str, image_id: int, path: str, guesses: Sequence[tuple[int, str]]) -> None:
+        """A person looks at an image: encode it first, then ``guesses``; what was left behind is cancelled."""
+        if not self._on:
+            return
+        self._open[who] = image_id
+        for gone in list(self._open)[:-64]:
+            del self._open[gone]
+        self.encoder.drop_guesses(set(self._open.values()) | {guess for guess, _ in guesses})
+        self.encoder.want(image_id, path, OPEN)
+        for guess, guess_path in guesses:
+            self.encoder.want(guess, guess_path, PREFETCH)
+
+    def answer(self, image_id: int, path: str, ask: Ask) -> Answer:
+        """Wait for the image's features, then for the model, and answer. A prompt that fails changes nothing."""
+        started = time.perf_counter()
+        self._began(+1)
+        try:
+            encoded = self.encoder.want(image_id, path, WAITED).result()
+            return self._answers.submit(self._decode, encoded, ask, started).result()
+        finally:
+            self._began(-1)
+
+    def stop(self) -> None:
+        """End both threads."""
+        self.encoder.stop()
+        self._answers.shutdown(wait=False, cancel_futures=True)
+
+    def _began(self, change: int) -> None:
+        with self._counting:
+            self._waiting += change
+            if self._waiting:
+                self.encoder.calm.clear()
+            else:
+                self.encoder.calm.set()
+
+    def _forget(self) -> None:
+        self.encoder.forget()
+        self._answers.submit(self._sessions.clear)
+
+    def _decode(self, encoded: Encoded, ask: Ask, asked: float) -> Answer:
+        began = time.perf_counter()
+        live = self._follow(encoded, ask)
+        mask = live.session.add(*ask.prompts)
+        live.groups.append(ask.prompts)
+        done = time.perf_counter()
+        return Answer(mask, live.session.score, 1000 * (began - asked), 1000 * (done - began))
+
+    def _follow(self, encoded: Encoded, ask: Ask) -> _Live:
+        """The object's session in the state that the journal says: kept, stepped back, or played again."""
+        live = self._sessions.pop(ask.item, None)
+        before = list(ask.before)
+        if live is None or not live.fits(encoded, ask.base_id, before):
+            session = Session(encoded.model, encoded.image, _Held(encoded.features))
+            if ask.base is not None:
+                session.bring(ask.base())
+            for group in before:
+                session.add(*group)
+            live = _Live(session, ask.base_id, before)
+        while len(live.groups) > len(before):
+            live.session.undo()
+            live.groups.pop()
+        self._sessions[ask.item] = live
+        pixels = encoded.image.shape[0] * encoded.image.shape[1]
+        while len(self._sessions) > max(2, SESSION_BYTES // (4 * pixels)) or len(self._sessions) > 64:
+            self._sessions.popitem(last=False)
+        return live

@@ -1,0 +1,100 @@
+"""A real Segmenter that needs no weights: it grows regions of like colour around clicks. For tests only."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from segue.core.frame import Frame, Size
+from segue.core.segmenter import Segmenter
+from segue.core.types import Box, Click, Features, Image, Memory, Prediction, Prompt, Reference, Text
+
+
+class Slow(nn.Module):
+    """Passes its input on after a while, so that encoding shows progress."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__()
+        self.seconds = seconds
+
+    def forward(self, x: Tensor) -> Tensor:
+        time.sleep(self.seconds)
+        return x
+
+
+class ColourModel(Segmenter):
+    """A click selects a disk of like colour; a negative click takes its disk away; a box is filled."""
+
+    accepts = frozenset({Click, Box, Text, Reference})
+
+    def __init__(self, encode_seconds: float = 0.0, radius: float = 60.0) -> None:
+        super().__init__()
+        self.bias = nn.Parameter(torch.zeros(1))
+        self.slow = nn.Sequential(*[Slow(encode_seconds / 20) for _ in range(20)])
+        self.radius = radius
+
+    def frame(self, size: Size) -> Frame:
+        return Frame.longest(size, 512, enlarge=False)
+
+    def encode(self, images: Sequence[Image], frames: Sequence[Frame] | None = None) -> Features:
+        frames = tuple(frames or (self.frame(image.shape[:2]) for image in images))
+        maps = [
+            frame.view(torch.from_numpy(image).permute(2, 0, 1)[None].float())
+            for image, frame in zip(images, frames, strict=True)
+        ]
+        return Features({"pixels": self.slow(torch.cat(maps))}, frames)
+
+    def decode(self, features: Features, prompts: Sequence[Prompt], memory: Memory | None = None) -> Prediction:
+        frame, pixels = features.frame, features.maps["pixels"][0]
+        height, width = pixels.shape[-2:]
+        logits = memory["logits"].clone() if memory else torch.full((height, width), -8.0)
+        yy, xx = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
+        prompt = prompts[-1]
+        if isinstance(prompt, Click):
+            x, y = frame.to_grid(torch.tensor([prompt.x, prompt.y])).round().long().tolist()
+            x, y = min(x, width - 1), min(y, height - 1)
+            near = (xx - x) ** 2 + (yy - y) ** 2 <= (self.radius * frame.scale[0]) ** 2
+            alike = (pixels - pixels[:, y : y + 1, x : x + 1]).abs().amax(0) < 60
+            logits[near & alike] = 8.0 if prompt.positive else -8.0
+        elif isinstance(prompt, Box):
+            (x0, y0), (x1, y1) = frame.to_grid(torch.tensor([[prompt.x0, prompt.y0], [prompt.x1, prompt.y1]])).tolist()
+            logits[(xx >= x0) & (xx < x1) & (yy >= y0) & (yy < y1)] = 8.0
+        else:
+            logits[height // 4 : height // 2, width // 4 : width // 2] = 8.0
+        return Prediction(logits[None, None], torch.full((1, 1), 0.9), {"logits": logits}, frame)
+
+    def remember(self, features: Features, probability: Tensor) -> Memory:
+        small = features.frame.view(probability[None, None])[0, 0]
+        return {"logits": torch.where(small > 0.5, 8.0, -8.0)}
+
+
+def photo(path: Path, size: tuple[int, int] = (120, 160), seed: int = 0) -> Path:
+    """Write a picture of three flat rectangles on grey; JPEG or PNG by suffix."""
+    from segue.data.image import write_image
+
+    height, width = size
+    image = np.full((height, width, 3), 128, np.uint8)
+    image[height // 6 : height // 2, width // 8 : width // 3] = (220, 60, 40)
+    image[height // 2 : -height // 8, width // 2 : -width // 10] = (40, 90, 220)
+    image[height // 8 : height // 3, width // 2 : -width // 5] = (60 + seed % 100, 200, 80)
+    write_image(path, image)
+    return path
+
+
+if __name__ == "__main__":
+    from segue.annotator.app import serve
+    from segue.annotator.config import AnnotateConfig
+
+    folder, db, port = sys.argv[1:4]
+    pause = float(sys.argv[4]) if len(sys.argv) > 4 else 0.0
+    torch.set_num_threads(1)
+    serve(
+        AnnotateConfig(folder=folder, db=db, port=int(port), open_browser=False),
+        load=lambda: ColourModel(encode_seconds=pause),
+    )
