@@ -14,16 +14,20 @@ from torch import Tensor
 from segue.adapters.base import attach, off
 from segue.adapters.bottleneck import Dense, Shallow, official_adapter
 from segue.models.clipseg import MEAN, STD, CLIPSeg
+from tests.parity.folders import folders_where
 
 STAGE, LOGITS = 2e-5, 1e-4
 CASES = [f"{kind}_{variant}" for kind in ("dense", "shallow") for variant in ("v", "vl", "vlc")]
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "folder" in metafunc.fixturenames:
+        found = folders_where(metafunc.config, lambda c: "clipseg_config" in c)
+        metafunc.parametrize("folder", found, ids=lambda p: p.name, scope="module")
+
+
 @pytest.fixture(scope="module")
-def fixture(parity_dir: Path) -> tuple[Path, dict[str, Any], dict[str, Tensor]]:
-    folder = parity_dir / "clipseg-adapters"
-    if not folder.is_dir():
-        pytest.skip("no clipseg-adapters among the parity fixtures")
+def fixture(folder: Path) -> tuple[Path, dict[str, Any], dict[str, Tensor]]:
     return folder, json.loads((folder / "config.json").read_text()), load_file(folder / "io.safetensors")
 
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 import torch
-from folders import folders_where
+from tests.parity.folders import folders_where
 from safetensors.torch import load_file
 
 from segue.models.checkpoints import simpleclick_config

@@ -64,13 +64,21 @@ def byte_tokenizer(merges: Sequence[tuple[str, str]] = (), words: Sequence[str] 
 
 
 def _read(folder: str | Path) -> Any:
-    from transformers import AutoTokenizer
+    from transformers import CLIPTokenizer, PreTrainedTokenizerFast
 
-    try:
-        return AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    except (OSError, ValueError, KeyError) as error:
+    folder = Path(folder)
+    whole, pieces = folder / "tokenizer.json", (folder / "vocab.json", folder / "merges.txt")
+    # transformers answers a folder without these files with an empty tokenizer, and no error
+    if not whole.is_file() and not all(p.is_file() for p in pieces):
         raise CheckpointError(
-            f"no tokenizer in {folder} ({str(error).splitlines()[0][:120]})",
+            f"no tokenizer in {folder}",
             "tokenizer.json, or vocab.json and merges.txt, beside the weights",
             "copy them from the model's page",
+        )
+    try:
+        kind = PreTrainedTokenizerFast if whole.is_file() else CLIPTokenizer
+        return kind.from_pretrained(folder, local_files_only=True)
+    except (OSError, ValueError, KeyError) as error:
+        raise CheckpointError(
+            f"the tokenizer in {folder} ({str(error).splitlines()[0][:120]})", "readable files", "copy them again"
         ) from error
