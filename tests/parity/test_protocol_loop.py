@@ -11,7 +11,7 @@ __all__ = ["fixture"]
 
 
 @pytest.mark.parametrize("name", ["simpleclick", "ritm", "plain"])
-def test_the_robot_plays_the_official_game(fixture, name):  # noqa: F811
+def test_the_robot_plays_the_official_game(fixture, name):
     config, io = fixture
     loop, gt = config["loop"], io["loop.gt"].numpy()
     session = Session(wrap(loop["cases"][name]["spec"]), io["loop.image"].numpy())
