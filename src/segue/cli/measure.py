@@ -30,18 +30,3 @@ def doctor(json_to: Json = None) -> None:
     report(found, json_to, "doctor")
     if found["problems"]:
         raise typer.Exit(1)
-
-
-def convert(
-    checkpoint: Annotated[Path, typer.Argument(help="A published .pth or .safetensors file.")],
-    output: Annotated[Path, typer.Option("-o", "--output", help="The folder to write.")],
-    model: Annotated[
-        str | None, typer.Option("--model", help="Registry name, where the file's keys do not tell it.")
-    ] = None,
-    json_to: Json = None,
-) -> None:
-    """Turn a published checkpoint into a folder that --model and segue.load open."""
-    from segue.jobs.convert import ConvertConfig
-    from segue.jobs.convert import convert as run
-
-    report(run(ConvertConfig.of(checkpoint=checkpoint, output=output, model=model)), json_to, "convert")
