@@ -28,6 +28,8 @@ class FormatRow(Row):
 
 
 FORMATS: Registry[FormatRow] = Registry("format", {
+    "image-text-mask": FormatRow("segue.data.image_text_mask:FORMAT", "masks with texts, in splits",
+                                 layout="images/ masks/ anns/*.json", many=True, overlap=True),
     "grabcut": FormatRow("segue.data.grabcut:FORMAT", "GrabCut: 0, 128 void, 255", layout="data_GT/ boundary_GT/",
                          void=True),
     "davis": FormatRow("segue.data.davis:FORMAT", "DAVIS click benchmark: one object", layout="img/ gt/"),

@@ -16,7 +16,8 @@ from segue.data.image import Labels
 
 @dataclass(frozen=True, eq=False)
 class Instance:
-    """One object of an image: its ``id`` (unique in the data set), ``mask`` (H, W) bool, class ``name`` or ''.
+    """One object of an image: its ``id`` (unique in the data set), ``mask`` (H, W) bool, class ``name`` or '',
+    and ``texts`` that one could say to mean it.
 
     >>> Instance("cat/00", np.ones((2, 2), bool)).area
     4
@@ -25,6 +26,7 @@ class Instance:
     id: str
     mask: Mask
     name: str = ""
+    texts: tuple[str, ...] = ()
 
     @property
     def area(self) -> int:
