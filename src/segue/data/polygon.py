@@ -32,7 +32,7 @@ def to_rings(mask: Mask, tolerance: float = 0.0) -> list[Ring]:
     if not tolerance >= 0:
         raise InputError(f"a tolerance of {tolerance}", "0 or more pixels")
     exact = _trace(mask)
-    return exact if tolerance == 0 or not exact else _simplify(exact, tolerance)
+    return exact if tolerance == 0 or not exact else simplify(exact, tolerance)
 
 
 def fill(rings: Sequence[Ring], size: tuple[int, int]) -> Mask:
@@ -110,7 +110,13 @@ def _area(ring: Ring) -> float:
     return float(np.dot(x, np.roll(y, -1)) - np.dot(y, np.roll(x, -1))) / 2
 
 
-def _simplify(exact: list[Ring], tolerance: float) -> list[Ring]:
+def simplify(exact: list[Ring], tolerance: float) -> list[Ring]:
+    """``exact`` rings that do not cross, each by at most ``tolerance`` pixels simpler, in the same order; less
+    where they would cross, collapse or change which lies inside which. Source: Douglas and Peucker, 1973.
+
+    >>> [len(ring) for ring in simplify([np.array([[0, 0], [4, 0.1], [8, 0], [8, 8], [0, 8]], float)], 0.5)]
+    [4]
+    """
     wanted = np.full(len(exact), tolerance)
     depths = _depths(exact, exact)
     rings = [_reduced(ring, tolerance) for ring in exact]
