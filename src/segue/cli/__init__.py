@@ -17,6 +17,7 @@ from segue.core.errors import SegueError
 COMMANDS = (
     segment.mask,
     exchange.convert,
+    measure.evaluate,
     measure.models,
     measure.doctor,
 )
