@@ -4,12 +4,12 @@ import json
 
 import pytest
 import torch
-from tests.parity.folders import folders_where
 from safetensors.torch import load_file
 
 from segue.models.checkpoints import simpleclick_config
 from segue.models.simpleclick import SimpleClickConfig, SimpleClickNet
 from segue.nn.vit import cut_windows, resize_position_embedding, window_counts
+from tests.parity.folders import folders_where
 
 STAGE, LOGITS = 2e-5, 1e-4  # the fixtures' suggested tolerances, for values of a spread of 1
 

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from segue.models.interformer import InterFormerConfig, InterFormerNet
 from segue.models.rows import MODELS
 from segue.models.simpleclick import SimpleClickConfig, SimpleClickNet
 
@@ -55,3 +56,37 @@ def test_simpleclick(tables, size, name, side):
     assert embeds == pytest.approx(expected["GMACs_patch_embeds"], rel=1e-9)
     blocks = flops(net, image, previous, points) - embeds - expected["GMACs_neck"] - expected["GMACs_head"]
     assert blocks == pytest.approx(expected["GMACs_blocks"], rel=1e-6)
+
+
+@pytest.mark.parametrize("name", ["light", "tiny"])
+def test_interformer(tables, name):
+    expected = tables["interformer"][name]
+    with torch.device("meta"):
+        net = InterFormerNet(InterFormerConfig.of(MODELS[f"interformer-{name}"].config)).eval()
+        image, labels = torch.zeros(1, 3, 512, 512), torch.zeros(1, 1, 512, 512, dtype=torch.uint8)
+    for part in ("backbone", "neck", "decode_head", "auxiliary_head"):
+        assert parameters(getattr(net, part)) == expected["params"][part]
+    assert parameters(net.backbone.fpn) == expected["params"]["backbone_fpn"]
+    assert parameters(net.backbone) - parameters(net.backbone.fpn) == expected["params"]["backbone_vit"]
+    tables_of_positions = sum(layer.attn.relative_position_bias_table.numel() for layer in net.backbone.layers)
+    assert tables_of_positions == expected["rel_pos_tables"]
+    assert parameters(net) == expected["total"]
+    assert parameters(net.neck) + parameters(net.decode_head) == expected["decode_params"]
+    with torch.device("meta"):
+        maps = net.backbone(image)
+        levels = net.neck(maps, labels)
+    assert flops(net.backbone, image) == pytest.approx(expected["GMACs_encode"], rel=1e-9)
+    # the label embedding is counted apart: five resized maps instead of a product at image size
+    embed = flops(Embed(net.neck), maps[0], labels)
+    assert embed < expected["GMACs_ref_embed"] / 10
+    assert flops(net.neck, maps, labels) - embed == pytest.approx(expected["GMACs_neck"], rel=1e-9)
+    assert flops(net.decode_head, levels) == pytest.approx(expected["GMACs_head"], rel=1e-9)
+
+
+class Embed(torch.nn.Module):
+    def __init__(self, neck):
+        super().__init__()
+        self.neck = neck
+
+    def forward(self, finest, labels):
+        return self.neck.embed(finest, labels)

@@ -200,3 +200,62 @@ def load_mae(backbone: nn.Module, state: Mapping[str, Tensor], grid: tuple[int, 
     fitting = {key: value for key, value in fitting.items() if value.shape == own[key].shape}
     backbone.load_state_dict(fitting, strict=False)
     return [key for key in own if key not in fitting]
+
+
+def load_mae_mm(backbone: nn.Module, state: Mapping[str, Tensor], grid: tuple[int, int]) -> list[str]:
+    """``load_mae`` for a backbone with mmsegmentation's names, from a file with MAE's or with mmsegmentation's.
+
+    >>> mm_name("blocks.3.mlp.fc1.weight"), mm_name("patch_embed.proj.bias")
+    ('layers.3.ffn.layers.0.0.weight', 'patch_embed.projection.bias')
+    """
+    if "layers.0.ln1.weight" in state:
+        plain = {mae_name(key): value for key, value in state.items()}
+    else:
+        plain = dict(state)
+    return [mm_name(key) for key in load_mae(_Renamed(backbone), plain, grid)]
+
+
+_MM_NAMES = (
+    ("patch_embed.proj.", "patch_embed.projection."),
+    ("blocks.", "layers."),
+    (".norm1.", ".ln1."),
+    (".norm2.", ".ln2."),
+    (".mlp.fc1.", ".ffn.layers.0.0."),
+    (".mlp.fc2.", ".ffn.layers.1."),
+)
+
+
+def mm_name(key: str) -> str:
+    """MAE's name of a parameter -> mmsegmentation's.
+
+    >>> mm_name("blocks.0.norm1.weight")
+    'layers.0.ln1.weight'
+    """
+    for ours, theirs in _MM_NAMES:
+        key = key.replace(ours, theirs)
+    return key
+
+
+def mae_name(key: str) -> str:
+    """mmsegmentation's name of a parameter -> MAE's.
+
+    >>> mae_name("layers.0.ffn.layers.1.bias")
+    'blocks.0.mlp.fc2.bias'
+    """
+    for ours, theirs in reversed(_MM_NAMES):
+        key = key.replace(theirs, ours)
+    return key
+
+
+class _Renamed(nn.Module):
+    """A backbone with mmsegmentation's names, seen under MAE's."""
+
+    def __init__(self, backbone: nn.Module) -> None:
+        super().__init__()
+        self.backbone = [backbone]  # in a list: not a submodule, so that no prefix appears
+
+    def state_dict(self, *_: Any, **__: Any) -> dict[str, Tensor]:  # type: ignore[override]
+        return {mae_name(key): value for key, value in self.backbone[0].state_dict().items()}
+
+    def load_state_dict(self, state: Mapping[str, Any], *_: Any, **__: Any) -> None:  # type: ignore[override]
+        self.backbone[0].load_state_dict({mm_name(key): value for key, value in state.items()}, strict=False)

@@ -65,6 +65,13 @@ _SIMPLECLICK_TINY = {
     "num_classes": 1, "out_dims": (8, 8, 16, 16), "head_channels": 8,
 }  # fmt: skip
 
+_INTERFORMER = "https://github.com/YouHuang67/InterFormer"
+_INTERFORMER_TINY = {
+    "img_size": (64, 64), "embed_dim": 16, "depth": 2, "num_heads": 2, "dims": (8, 8, 16, 16),
+    "target_size": (64, 64), "neck_heads": (1, 2, 2, 2), "neck_mlp_ratio": (2, 2, 2, 2), "head_channels": 8,
+    "depths": (2, 1, 2, 1), "refine_start": (1, 1, 1, 1), "pool_scales": (1, 2),
+}  # fmt: skip
+
 MODELS: Registry[ModelRow] = Registry(
     "model",
     {
@@ -107,6 +114,23 @@ MODELS: Registry[ModelRow] = Registry(
             },
             tiny=_SIMPLECLICK_TINY,
             card=Card(_SIMPLECLICK, "MIT", "cocolvis_vit_huge.pth"),
+        ),
+        "interformer-light": ModelRow(
+            "segue.models.interformer:InterFormer",
+            "InterFormer-Light: ViT-B encodes once (95 M parameters), 2.4 M answer each click",
+            config={"embed_dim": 768, "depth": 12, "num_heads": 12, "depths": (1, 1, 2, 1)},
+            tiny=_INTERFORMER_TINY,
+            card=Card(_INTERFORMER, "MIT", "interformer_light_coco_lvis_320k.pth"),
+        ),
+        "interformer-tiny": ModelRow(
+            "segue.models.interformer:InterFormer",
+            "InterFormer-Tiny: ViT-L encodes once (320 M parameters), 4.9 M answer each click, zoomed in",
+            config={
+                "embed_dim": 1024, "depth": 24, "num_heads": 16,
+                "depths": (2, 2, 6, 3), "refine_start": (1, 1, 2, 1), "zoom_in": True,
+            },
+            tiny=_INTERFORMER_TINY,
+            card=Card(_INTERFORMER, "MIT", "interformer_tiny_coco_lvis_320k.pth"),
         ),
         "clipseg-rd64-refined": ModelRow(
             "segue.models.clipseg:CLIPSeg",
