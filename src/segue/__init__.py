@@ -15,16 +15,18 @@ from segue.core.types import Box, Click, Reference, Text
 
 if TYPE_CHECKING:
     from segue.session.load import load
+    from segue.session.predictor import SamPredictor
     from segue.session.session import Session
 
 __version__ = "0.1.0"
 
 _LAZY = {
+    "SamPredictor": "segue.session.predictor",
     "Session": "segue.session.session",
     "load": "segue.session.load",
 }
 
-__all__ = ["Box", "Click", "Reference", "SegueError", "Session", "Text", "load"]
+__all__ = ["Box", "Click", "Reference", "SamPredictor", "SegueError", "Session", "Text", "load"]
 
 
 def __getattr__(name: str) -> Any:

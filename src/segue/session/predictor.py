@@ -1,0 +1,192 @@
+"""segment-anything's ``SamPredictor`` over any segue model: a drop-in for code written against it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from segue.core.errors import InputError
+from segue.core.frame import Frame
+from segue.core.segmenter import Segmenter
+from segue.core.types import Box, Click, Features, Memory, Prediction, Prompt, check_image, check_prompts
+
+LOW = 256  # side of the low-resolution logits that go back and forth
+Given = tuple[NDArray[Any] | None, NDArray[Any] | None, NDArray[Any] | None, NDArray[Any] | None]
+Masks = tuple[NDArray[Any], NDArray[np.float32], NDArray[np.float32]]
+
+
+@runtime_checkable
+class Scaled(Protocol):
+    """A model that can be asked for one candidate or for three, and hands out low-resolution logits itself."""
+
+    def ask(
+        self, features: Features, prompts: Sequence[Prompt], memory: Memory | None = None, *, multimask: bool
+    ) -> tuple[Tensor, Tensor]: ...
+
+    def high(self, low: Tensor) -> Tensor: ...
+
+    def recall(self, low: Tensor) -> Memory: ...
+
+
+class SamPredictor:
+    """``set_image``, then ``predict`` as often as you like, with segment-anything's shapes and meanings.
+
+    Models that have one candidate answer with one even for ``multimask_output``. Points are (x, y), boxes
+    (x0, y0, x1, y1), in pixels of the image.
+
+    Source: segment_anything/predictor.py (its contract).
+
+    >>> import numpy as np, segue
+    >>> from segue.models.rows import MODELS
+    >>> tiny = MODELS["sam-vit-base"].tiny
+    >>> predictor = SamPredictor(segue.load("sam-vit-base", weights="random", config=tiny))
+    >>> predictor.set_image(np.zeros((48, 64, 3), np.uint8))
+    >>> masks, scores, low = predictor.predict(np.array([[30, 20]]), np.array([1]))
+    >>> masks.shape, masks.dtype, scores.shape, low.shape
+    ((3, 48, 64), dtype('bool'), (3,), (3, 64, 64))
+    """
+
+    mask_threshold = 0.0
+
+    def __init__(self, model: Segmenter) -> None:
+        self.model = model
+        self.reset_image()
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model lives."""
+        return self.model.device
+
+    def reset_image(self) -> None:
+        """Forget the image."""
+        self._features: list[Features] = []
+
+    def set_image(self, image: NDArray[np.uint8], image_format: str = "RGB") -> None:
+        """Encode an image (H, W, 3) uint8 in ``image_format`` RGB or BGR."""
+        self.set_image_batch([image], image_format)
+
+    def set_image_batch(self, images: Sequence[NDArray[np.uint8]], image_format: str = "RGB") -> None:
+        """Encode several images, of any sizes, for ``predict_batch``."""
+        if image_format not in ("RGB", "BGR"):
+            raise InputError(f"the image format {image_format!r}", "RGB or BGR")
+        for image in images:
+            check_image(image)
+        ordered = [np.ascontiguousarray(i[..., ::-1]) if image_format == "BGR" else i for i in images]
+        with torch.inference_mode():
+            self._features = [self.model.encode([image]) for image in ordered]
+
+    @property
+    def features(self) -> Features:
+        """What the model knows of the (first) image. Raises ``InputError`` before ``set_image``."""
+        if not self._features:
+            raise InputError("a question before any image", "an image", "call set_image first")
+        return self._features[0]
+
+    def predict(
+        self,
+        point_coords: NDArray[Any] | None = None,
+        point_labels: NDArray[Any] | None = None,
+        box: NDArray[Any] | None = None,
+        mask_input: NDArray[Any] | None = None,
+        multimask_output: bool = True,
+        return_logits: bool = False,
+    ) -> Masks:
+        """Masks (C, H, W) bool (float32 logits with ``return_logits``), scores (C,), low-resolution logits (C, h, w).
+
+        ``point_coords`` (n, 2), ``point_labels`` (n,) 1 or 0, ``box`` (4,), ``mask_input`` (1, h, w) from an
+        earlier prediction.
+        """
+        given = (point_coords, point_labels, box, mask_input)
+        return self._answer(self.features, given, multimask_output, return_logits)
+
+    def predict_batch(
+        self,
+        point_coords_batch: Sequence[NDArray[Any] | None] | None = None,
+        point_labels_batch: Sequence[NDArray[Any] | None] | None = None,
+        box_batch: Sequence[NDArray[Any] | None] | None = None,
+        mask_input_batch: Sequence[NDArray[Any] | None] | None = None,
+        multimask_output: bool = True,
+        return_logits: bool = False,
+    ) -> tuple[list[NDArray[Any]], list[NDArray[np.float32]], list[NDArray[np.float32]]]:
+        """``predict`` for every image of ``set_image_batch``, as SAM 2's predictor has it."""
+        given = (point_coords_batch, point_labels_batch, box_batch, mask_input_batch)
+        masks, scores, lows = [], [], []
+        for i, features in enumerate(self._features):
+            points, labels, box, low_mask = (None if batch is None else batch[i] for batch in given)
+            mask, score, low = self._answer(
+                features, (points, labels, box, low_mask), multimask_output, return_logits
+            )
+            masks.append(mask)
+            scores.append(score)
+            lows.append(low)
+        return masks, scores, lows
+
+    def _answer(
+        self,
+        features: Features,
+        given: Given,
+        multimask: bool,
+        return_logits: bool,
+    ) -> Masks:
+        prompts, mask_input = _prompts(*given[:3]), given[3]
+        check_prompts(prompts, features.frame.size, self.model.accepts)
+        with torch.inference_mode():
+            memory = None if mask_input is None else self._memory(features, torch.as_tensor(mask_input))
+            if isinstance(self.model, Scaled):
+                low, scores = self.model.ask(features, prompts, memory, multimask=multimask)
+                logits = features.frame.lift(self.model.high(low))
+            else:
+                said = self.model.decode(features, prompts, memory)
+                chosen = slice(None) if multimask else slice(said.best, said.best + 1)
+                logits, scores = _full(said)[:, chosen], said.scores[:, chosen]
+                low = _low(logits, said.frame)
+        full = logits[0].float().cpu().numpy()
+        masks = full if return_logits else full > self.mask_threshold
+        return masks, scores[0].float().cpu().numpy(), low[0].float().cpu().numpy()
+
+    def _memory(self, features: Features, low: Tensor) -> Memory:
+        if isinstance(self.model, Scaled):
+            return self.model.recall(low)
+        if tuple(low.shape) != (1, LOW, LOW):
+            raise InputError(f"a mask input of shape {tuple(low.shape)}", f"(1, {LOW}, {LOW}) logits")
+        square = _square(features.frame)
+        return self.model.remember(features, square.lift(low[None].float()).sigmoid()[0, 0].to(self.device))
+
+
+def _prompts(points: NDArray[Any] | None, labels: NDArray[Any] | None, box: NDArray[Any] | None) -> list[Prompt]:
+    prompts: list[Prompt] = []
+    if points is not None:
+        coordinates = np.asarray(points, float)
+        if coordinates.ndim != 2 or coordinates.shape[1] != 2 or labels is None or len(labels) != len(coordinates):
+            raise InputError(
+                f"points of shape {coordinates.shape} and {'no' if labels is None else len(labels)} labels",
+                "points (n, 2) and as many labels",
+            )
+        prompts += [Click(x, y, bool(label)) for (x, y), label in zip(coordinates, labels, strict=True)]
+    if box is not None:
+        x0, y0, x1, y1 = (float(v) for v in np.asarray(box, float).reshape(-1)[:4])
+        prompts.append(Box(x0, y0, x1, y1))
+    return prompts
+
+
+def _square(frame: Frame) -> Frame:
+    """segment-anything's low-resolution grid: the longest side at 256, padded to a square."""
+    return Frame.longest(frame.size, LOW, square=True)
+
+
+def _full(said: Prediction) -> Tensor:
+    """(1, k, H, W) logits at the image's size."""
+    if said.frame.align_corners or not said.frame.covers:
+        return torch.logit(said.frame.lift_logits(said.logits.float()), eps=1e-6)
+    return said.frame.lift(said.logits.float())
+
+
+def _low(logits: Tensor, frame: Frame) -> Tensor:
+    square = _square(frame)
+    view = square.resample(logits)
+    return square.pad(view, value=float(view.min()))
