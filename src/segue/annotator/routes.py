@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import unquote
 
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from fastapi import Path as PathParameter
@@ -43,9 +44,9 @@ class Person:
         segue_window: Annotated[
             str, Header(pattern=r"^[A-Za-z0-9_-]{1,64}$", description="Random id of the browser tab")
         ] = "api",
-        segue_name: Annotated[str, Header(max_length=60, description="Shown to others")] = "",
+        segue_name: Annotated[str, Header(max_length=60, description="Shown to others, percent-encoded")] = "",
     ) -> None:
-        self.id, self.name = segue_window, segue_name
+        self.id, self.name = segue_window, unquote(segue_name)
 
 
 Open = Annotated[Project, Depends(project_of)]

@@ -1,0 +1,115 @@
+// The menu: import, export, the model's switch, theme, journal.
+// @ts-check
+import { byId, h, openDialog, openMenu } from "./dom.js";
+import { get, post, request } from "./api.js";
+import { keysOf, showKeys } from "./keys.js";
+import { state, tell } from "./state.js";
+import { notify, reloadImage } from "./work.js";
+import { refreshImages } from "./images.js";
+import { showAdapt, showFind } from "./loop.js";
+
+export function showMenu() {
+  const off = state.project?.model.state === "off";
+  openMenu(byId("menu-button"), [
+    { label: "Find this in the other images", icon: "find", act: showFind },
+    { label: "Adapt to my images", icon: "learn", act: showAdapt },
+    null,
+    { label: "Import masks", icon: "upload", act: showImport },
+    { label: "Export", icon: "download", keys: keysOf("export"), act: showExport },
+    { label: "Journal of this image", icon: "journal", disabled: !state.image, act: showJournal },
+    null,
+    { label: off ? "Switch the model on" : "Switch the model off", icon: "power", act: () => switchModel(off) },
+    { label: "Light or dark", icon: "theme", act: turnTheme },
+    { label: "Your name", icon: "star", act: showName },
+    { label: "Keys and mouse", icon: "help", keys: keysOf("help"), act: showKeys },
+  ]);
+}
+
+/** @param {boolean} on */
+async function switchModel(on) {
+  const model = await post("model", { on });
+  if (state.project) state.project.model = model;
+  if (on && state.image) await post(`images/${state.image.id}/open`);
+  tell("project", "image");
+}
+
+export function turnTheme() {
+  const root = document.documentElement;
+  const now = root.dataset.theme ?? (matchMedia("(prefers-color-scheme: light)").matches ? "light" : "dark");
+  root.dataset.theme = now === "light" ? "dark" : "light";
+  localStorage.setItem("segue.theme", root.dataset.theme);
+}
+
+export async function showExport() {
+  const { dialog, body } = openDialog("Export");
+  /** @type {{name: string, title: string, about: string}[]} */
+  const formats = await get("formats");
+  const only = h("input", { type: "checkbox", id: "only-accepted", checked: true });
+  const choices = h("div", { class: "choices" });
+  for (const { name, title, about } of formats) {
+    choices.append(
+      h("button", { "data-format": name, onclick: () => {
+        const link = h("a", { href: `api/export?format=${name}&accepted=${only.checked}`, download: "" });
+        document.body.append(link);
+        link.click();
+        link.remove();
+        dialog.close();
+      } }, h("b", {}, title), h("span", { class: "muted small" }, about)),
+    );
+  }
+  body.append(
+    h("p", {}, h("label", { class: "row" }, only, "Accepted images only")), choices,
+    h("p", { class: "muted small" }, "The overlap policy is applied. Masks leave exactly as they are on screen."),
+  );
+}
+
+export function showImport() {
+  const { dialog, body } = openDialog("Import masks");
+  const input = h("input", { type: "file", multiple: true, accept: ".json,.png", "aria-label": "Files" });
+  const result = h("p", { class: "muted" });
+  const form = h("form", {}, input, h("div", { class: "actions" }, h("button", { class: "primary", type: "submit" }, "Import")));
+  form.addEventListener("submit", async (/** @type {Event} */ event) => {
+    event.preventDefault();
+    const data = new FormData();
+    for (const file of input.files) data.append("files", file);
+    result.textContent = "Reading …";
+    try {
+      const done = await request("POST", "import", data);
+      await refreshImages();
+      await reloadImage();
+      if (state.project) state.project.labels = (await get("project")).labels;
+      tell("project");
+      if (!done.skipped.length) dialog.close();
+      result.textContent = done.skipped.length ? `Skipped: ${done.skipped.join("; ")}` : "";
+      notify(`${done.objects} objects in ${done.images} images were imported.`);
+    } catch (error) {
+      result.textContent = String(/** @type {Error} */ (error).message);
+    }
+  });
+  body.append(
+    h("p", { class: "muted" }, "COCO instances (.json), or PNG label maps named like the images: 0 is background, every other value one object. You can correct them here like any object."),
+    form, result,
+  );
+}
+
+async function showJournal() {
+  const { body } = openDialog("Journal of this image", { wide: true });
+  /** @type {{id: number, at: string, kind: string, who: string}[]} */
+  const entries = await get(`images/${state.image?.id}/journal?limit=1000`);
+  const rows = entries.reverse().map((entry) =>
+    h("tr", {}, h("td", { class: "numbers muted" }, String(entry.id)), h("td", {}, entry.kind), h("td", { class: "numbers muted" }, new Date(entry.at).toLocaleString())),
+  );
+  body.append(rows.length ? h("table", {}, ...rows) : h("p", { class: "muted" }, "Nothing has happened yet."));
+}
+
+function showName() {
+  const { dialog, body } = openDialog("Your name");
+  const input = h("input", { type: "text", class: "grow", maxLength: 30, value: localStorage.getItem("segue.name") ?? "", "aria-label": "Name" });
+  const form = h("form", { class: "row" }, input, h("button", { class: "primary", type: "submit" }, "Save"));
+  form.addEventListener("submit", (/** @type {Event} */ event) => {
+    event.preventDefault();
+    localStorage.setItem("segue.name", input.value.trim());
+    dialog.close();
+  });
+  body.append(h("p", { class: "muted" }, "Others who work on this project see it on the image that you have open."), form);
+}

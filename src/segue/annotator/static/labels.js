@@ -1,0 +1,81 @@
+// Classes: chosen for the active object and for the next ones; edited in a dialog.
+// @ts-check
+import { byId, h, icon, openDialog } from "./dom.js";
+import { newId, post } from "./api.js";
+import { active, on, state, tell } from "./state.js";
+import { act, notify } from "./work.js";
+
+/** Give the active object a class, and the next ones too. @param {number} id */
+export function chooseLabel(id) {
+  state.label = id;
+  const object = active();
+  if (object && object.label !== id) void act({ kind: "edit", object: object.id, label: id });
+  tell("active");
+}
+
+/** @param {number} place from 0 */
+export function chooseLabelAt(place) {
+  const label = state.project?.labels[place];
+  if (label) chooseLabel(label.id);
+}
+
+function draw() {
+  const labels = state.project?.labels ?? [];
+  if (!labels.some((label) => label.id === state.label)) state.label = labels[0]?.id ?? null;
+  const chosen = active()?.label ?? state.label;
+  byId("labels").replaceChildren(
+    ...labels.map((label, i) =>
+      h(
+        "button",
+        { role: "radio", "aria-checked": String(label.id === chosen), title: i < 9 ? `${label.name} (${i + 1})` : label.name, onclick: () => chooseLabel(label.id) },
+        h("i", { class: "swatch", style: { background: label.colour } }), h("span", { class: "ellipsis" }, label.name), i < 9 ? h("small", {}, String(i + 1)) : null,
+      ),
+    ),
+  );
+}
+
+/** @param {object} change */
+async function send(change) {
+  if (!state.project) return;
+  try {
+    state.project.labels = await post("labels", { key: newId(), ...change });
+    tell("project");
+  } catch (error) {
+    notify(String(/** @type {Error} */ (error).message), { bad: true });
+  }
+}
+
+function edit() {
+  const { body } = openDialog("Classes");
+  const rows = h("div");
+  const fill = () => {
+    rows.replaceChildren(
+      ...(state.project?.labels ?? []).map((label) =>
+        h(
+          "div",
+          { class: "class-row" },
+          h("input", { type: "color", value: label.colour.toLowerCase(), "aria-label": `Colour of ${label.name}`, onchange: (/** @type {any} */ e) => send({ id: label.id, colour: e.target.value }).then(fill) }),
+          h("input", { type: "text", class: "grow", value: label.name, maxLength: 80, "aria-label": "Name", onchange: (/** @type {any} */ e) => send({ id: label.id, name: e.target.value }).then(fill) }),
+          h("button", { class: "small-icon", "aria-label": `Remove ${label.name}`, title: "Remove", onclick: () => send({ id: label.id, remove: true }).then(fill) }, icon("trash")),
+        ),
+      ),
+    );
+  };
+  const name = h("input", { type: "text", class: "grow", placeholder: "New class", maxLength: 80, "aria-label": "New class" });
+  const form = h("form", { class: "class-row" }, name, h("button", { class: "primary", type: "submit" }, "Add"));
+  form.addEventListener("submit", async (/** @type {Event} */ event) => {
+    event.preventDefault();
+    if (name.value.trim()) await send({ name: name.value });
+    name.value = "";
+    fill();
+    name.focus();
+  });
+  fill();
+  body.append(rows, form);
+  name.focus();
+}
+
+export function startLabels() {
+  byId("edit-classes").addEventListener("click", edit);
+  on(["project", "active", "objects"], draw);
+}

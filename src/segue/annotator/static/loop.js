@@ -1,0 +1,138 @@
+// Learning from the accepted masks, and finding one object in all images.
+// @ts-check
+import { byId, h, openDialog } from "./dom.js";
+import { get, newId, post } from "./api.js";
+import { shapeOf } from "./masks.js";
+import { active, on, state, tell } from "./state.js";
+import { act, notify } from "./work.js";
+import { go, refreshImages } from "./images.js";
+
+export async function showAdapt() {
+  const { dialog, body } = openDialog("Adapt to my images");
+  for (;;) {
+    const job = await get("adapt");
+    if (!dialog.open) return;
+    body.replaceChildren(...adaptView(job, dialog));
+    if (job.state !== "running") return;
+    await new Promise((done) => setTimeout(done, 1000));
+  }
+}
+
+/** @param {any} job @param {HTMLDialogElement} dialog @returns {Node[]} */
+function adaptView(job, dialog) {
+  const again = () => (dialog.close(), showAdapt());
+  const send = async (/** @type {string} */ path, /** @type {object} */ body = {}) => {
+    await post(path, body).catch((error) => notify(error.message, { bad: true }));
+    again();
+  };
+  if (job.missing) return [h("p", {}, job.missing)];
+  if (job.state === "running") {
+    return [
+      h("p", {}, job.message || "Training an adapter from your accepted masks."),
+      h("span", { class: "track", style: { margin: "14px 0" } }, h("i", { style: { width: `${100 * job.progress}%` } })),
+      h("p", { class: "muted small" }, "You can go on working; the page stays quick."),
+      h("div", { class: "actions" }, h("button", { class: "quiet", onclick: () => send("adapt/stop") }, "Stop")),
+    ];
+  }
+  const start = h("button", { class: "primary", disabled: job.accepted < job.needed, onclick: () => send("adapt", { key: newId(), minutes: 10 }) }, job.report ? "Train again" : "Train for 10 minutes");
+  /** @type {Node[]} */
+  const parts = [h("p", { class: "muted" }, `${job.accepted} accepted objects in ${job.images} images. At least ${job.needed} images are needed; a fifth of them is held out to measure the gain.`)];
+  if (job.state === "failed") parts.push(h("p", {}, `It failed: ${job.message}`));
+  if (job.report) {
+    const { before, after, low, high, helps } = job.report;
+    parts.push(
+      h("div", { class: "figures" }, h("div", {}, h("b", {}, before.toFixed(2)), "clicks before"), h("div", {}, h("b", {}, after.toFixed(2)), "clicks after")),
+      h("p", {}, helps
+        ? `On held-out images it saves ${(before - after).toFixed(2)} clicks an object (95 % between ${low.toFixed(2)} and ${high.toFixed(2)}).`
+        : `It does not help on held-out images (difference between ${low.toFixed(2)} and ${high.toFixed(2)} clicks), so it is not recommended.`),
+      h("div", { class: "actions" }, h("button", { class: "quiet", onclick: () => send("adapt/use", { on: !job.used }) }, job.used ? "Switch it off" : "Switch it on"), start),
+    );
+  } else {
+    parts.push(h("div", { class: "actions" }, start));
+  }
+  return parts;
+}
+
+export async function showFind() {
+  const object = active();
+  const { dialog, body } = openDialog("Find this in the other images");
+  for (;;) {
+    const job = await get("find");
+    if (!dialog.open) return;
+    body.replaceChildren(...findView(job, object, dialog));
+    if (job.state !== "running") return;
+    await new Promise((done) => setTimeout(done, 700));
+  }
+}
+
+/** @param {any} job @param {ReturnType<typeof active>} object @param {HTMLDialogElement} dialog @returns {Node[]} */
+function findView(job, object, dialog) {
+  if (job.missing) return [h("p", {}, job.missing)];
+  if (job.state === "running") {
+    return [
+      h("p", {}, job.message || "Looking through the images."),
+      h("span", { class: "track", style: { margin: "14px 0" } }, h("i", { style: { width: `${100 * job.progress}%` } })),
+      h("div", { class: "actions" }, h("button", { class: "quiet", onclick: () => post("find/stop").then(() => (dialog.close(), showFind())) }, "Stop")),
+    ];
+  }
+  const begin = async () => {
+    await post("find", { key: newId(), image: state.image?.id, object: object?.id }).catch((error) => notify(error.message, { bad: true }));
+    dialog.close();
+    await showFind();
+  };
+  /** @type {Node[]} */
+  const parts = [];
+  if (job.state === "failed") parts.push(h("p", {}, `It failed: ${job.message}`));
+  parts.push(h("p", { class: "muted" }, object ? "The active object is the example. Every image that is not finished is searched; you accept or reject what is found." : "Choose the object first: click its row in the list, then come back."));
+  if (job.open) parts.push(h("p", {}, `${job.open} found masks wait for you.`));
+  parts.push(
+    h("div", { class: "actions" },
+      job.open ? h("button", { class: "quiet", onclick: () => (dialog.close(), reviewNext()) }, "Review them") : null,
+      h("button", { class: "primary", disabled: !object, onclick: begin }, "Find it")),
+  );
+  return parts;
+}
+
+/** Go to the next image that has a proposal. */
+export async function reviewNext() {
+  const found = await get("find/next");
+  if (!found) {
+    notify("No proposals are left.");
+    await refreshImages();
+    return;
+  }
+  await go(found.image);
+}
+
+/** Show the open proposals of this image as a bar with accept and reject. */
+async function drawQueue() {
+  const bar = byId("queue");
+  const findings = state.image?.findings ?? [];
+  bar.hidden = !findings.length;
+  if (!findings.length) return;
+  const finding = findings[0];
+  if (finding.mask) state.proposal = await shapeOf(finding.mask);
+  tell("stroke");
+  const decide = async (/** @type {boolean} */ accept) => {
+    if (!(await act({ kind: "decide", finding: finding.id, accept, object: newId() }))) return;
+    state.image?.findings.shift();
+    state.proposal = null;
+    tell("stroke");
+    if (state.image?.findings.length) await drawQueue();
+    else {
+      bar.hidden = true;
+      await reviewNext();
+    }
+  };
+  bar.replaceChildren(
+    h("span", {}, `Found here, ${Math.round(100 * finding.score)} % sure`),
+    h("button", { class: "primary", onclick: () => decide(true) }, "Accept"), h("button", { class: "quiet", onclick: () => decide(false) }, "Reject"),
+  );
+}
+
+export function startLoop() {
+  on(["image"], () => {
+    state.proposal = null;
+    void drawQueue();
+  });
+}

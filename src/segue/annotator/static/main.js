@@ -1,0 +1,146 @@
+// Starts the page.
+// @ts-check
+import { byId, h, icon } from "./dom.js";
+import { WINDOW, get, newId, post } from "./api.js";
+import { startDock, togglePolygon } from "./dock.js";
+import { showExport, showMenu } from "./exchange.js";
+import { close, go, nextImage, previousImage, startImages } from "./images.js";
+import { addCommand, addPhotoKey, keysOf, showKeys, startKeys } from "./keys.js";
+import { chooseLabelAt, startLabels } from "./labels.js";
+import { startLoop } from "./loop.js";
+import { copyToNext, removeObject, startObjects, toggle } from "./objects.js";
+import { on, state, tell } from "./state.js";
+import { redraw, startStage } from "./stage.js";
+import { startStatus } from "./status.js";
+import { choose, clickAt, fitPhoto, holdSpace, moveCrosshair, setBrush, startTools, zoomBy } from "./tools.js";
+import { act, busy, finishObject, setNotify } from "./work.js";
+
+const theme = localStorage.getItem("segue.theme");
+if (theme) document.documentElement.dataset.theme = theme;
+
+function commands() {
+  /** @param {string} group @param {[string, string, string[], () => void, (() => void)?][]} rows */
+  const add = (group, rows) => rows.forEach(([name, title, keys, run, release]) => addCommand({ group, name, title, keys, run, release }));
+  add("Objects", [
+    ["new", "Finish the object; the next click begins another", ["N", "Escape"], finishObject],
+    ["undo", "Undo", ["Ctrl+Z"], () => state.image?.can_undo || busy(state.image?.id ?? 0) ? void act({ kind: "undo" }) : undefined],
+    ["redo", "Redo", ["Ctrl+Shift+Z", "Ctrl+Y"], () => state.image?.can_redo ? void act({ kind: "redo" }) : undefined],
+    ["remove", "Remove the object", ["Delete", "Backspace"], () => removeObject(state.active)],
+    ["lock", "Lock or unlock the object", ["L"], () => toggle(state.active, "locked")],
+    ["hide", "Hide or show the object", ["V"], () => toggle(state.active, "hidden")],
+    ["copy", "Copy the object to the next image", ["K"], () => void copyToNext(state.active)],
+    ["polygon", "Polygon view", ["P"], togglePolygon],
+  ]);
+  add("Images", [
+    ["accept", "Accept the image and go to the next", ["Enter"], () => void close("accepted")],
+    ["skip", "Skip the image", ["S"], () => void close("skipped")],
+    ["next", "Next image", ["PageDown", "."], () => void nextImage()],
+    ["previous", "Previous image", ["PageUp", ","], () => void previousImage()],
+    ["export", "Export", ["Ctrl+E"], () => void showExport()],
+  ]);
+  add("Tools", [
+    ["tool-click", "Click and box", ["C"], () => choose("click")],
+    ["tool-brush", "Brush", ["B"], () => choose("brush")],
+    ["tool-eraser", "Eraser", ["E"], () => choose("eraser")],
+    ["tool-pan", "Move the photo", ["M"], () => choose("pan")],
+    ["smaller", "Smaller brush", ["["], () => setBrush(state.brush / 1.2)],
+    ["larger", "Larger brush", ["]"], () => setBrush(state.brush * 1.2 + 0.5)],
+    ["words", "Describe the object in words", ["T"], () => byId("words").focus()],
+  ]);
+  add("View", [
+    ["zoom-in", "Zoom in", ["+", "="], () => zoomBy(1.4)],
+    ["zoom-out", "Zoom out", ["-"], () => zoomBy(1 / 1.4)],
+    ["fit", "Fit the photo", ["F", "0"], fitPhoto],
+    ["move", "Move the photo while held", ["Space"], () => holdSpace(true), () => holdSpace(false)],
+    ["peek", "Hide all masks while held", ["H"], () => overlays(false), () => overlays(true)],
+    ["panels", "Photo only", ["\\"], () => document.body.classList.toggle("wide-photo")],
+    ["help", "Keys and mouse", ["?", "Shift+?"], showKeys],
+  ]);
+  add("Classes", Array.from({ length: 9 }, (_, i) => [`class-${i + 1}`, `Class ${i + 1}`, [String(i + 1)], () => chooseLabelAt(i)]));
+}
+
+/** @param {boolean} shown */
+function overlays(shown) {
+  state.overlays = shown;
+  redraw("below", "overlay", "marks");
+}
+
+function photoKeys() {
+  for (const [key, dx, dy] of /** @type {[string, number, number][]} */ ([["ArrowLeft", -1, 0], ["ArrowRight", 1, 0], ["ArrowUp", 0, -1], ["ArrowDown", 0, 1]])) {
+    addPhotoKey(key, (event) => moveCrosshair(dx * (event.shiftKey ? 10 : 1), dy * (event.shiftKey ? 10 : 1)));
+  }
+  addPhotoKey("Enter", (event) => void (state.crosshair ? clickAt(state.crosshair, !event.shiftKey, event.timeStamp) : close("accepted")));
+  const remove = (/** @type {KeyboardEvent} */ event) => state.crosshair && void clickAt(state.crosshair, false, event.timeStamp);
+  addPhotoKey("x", remove);
+  addPhotoKey("X", remove);
+}
+
+/** @type {number} */
+let fading;
+setNotify((message, options = {}) => {
+  const notice = byId("notice");
+  clearTimeout(fading);
+  notice.hidden = !message;
+  if (!message) return;
+  notice.classList.toggle("bad", Boolean(options.bad));
+  const hide = () => (notice.hidden = true);
+  const { action } = options;
+  notice.replaceChildren(
+    h("span", {}, message),
+    ...(action ? [h("button", { class: "quiet", onclick: () => (hide(), action.act()) }, action.label)] : []),
+    h("button", { class: "small-icon", "aria-label": "Close", onclick: hide }, icon("close")),
+  );
+  if (!action) fading = window.setTimeout(hide, options.bad ? 9000 : 5000);
+});
+
+async function start() {
+  commands();
+  photoKeys();
+  byId("menu-button").append(icon("menu"));
+  byId("menu-button").addEventListener("click", showMenu);
+  byId("accept").addEventListener("click", () => void close("accepted"));
+  byId("skip").addEventListener("click", () => void close("skipped"));
+  /** @type {HTMLElement} */ (byId("accept").querySelector("kbd")).textContent = keysOf("accept");
+  const overlap = /** @type {HTMLSelectElement} */ (byId("overlap"));
+  overlap.addEventListener("change", async () => {
+    await post("settings", { key: newId(), overlap: overlap.value });
+    if (state.project) state.project.overlap = /** @type {"allow"} */ (overlap.value);
+    tell("project");
+  });
+  startStage();
+  startTools();
+  startKeys();
+  startDock();
+  startLabels();
+  startObjects();
+  startLoop();
+  on(["image", "objects"], () => {
+    const accepted = state.image?.state === "accepted";
+    /** @type {HTMLElement} */ (byId("accept").firstElementChild).textContent = accepted ? "Open again" : "Accept and next";
+    byId("skip").textContent = state.image?.state === "skipped" ? "Unskip" : "Skip";
+    document.title = state.image ? `${state.image.path} · segue` : "segue";
+  });
+  const project = await get("project");
+  state.project = project;
+  state.label = project.labels[0]?.id ?? null;
+  byId("project").textContent = project.name;
+  overlap.value = project.overlap;
+  tell("project", "tool");
+  await startImages();
+  startStatus();
+  const first = (await get("images?limit=1")).images[0];
+  const wanted = Number(location.hash.slice(1)) || project.last || first?.id;
+  if (wanted) await go(wanted);
+  if (!state.image && first && wanted !== first.id) await go(first.id);
+  byId("stage").focus();
+}
+
+window.addEventListener("pagehide", () => {
+  // A closed tab lets its image go at once instead of after 45 seconds.
+  if (state.image?.mine) void fetch(`api/images/${state.image.id}/hold`, { method: "DELETE", keepalive: true, headers: { "segue-window": WINDOW } });
+});
+window.addEventListener("beforeunload", (event) => {
+  if (state.saving) event.preventDefault();
+});
+
+void start();

@@ -1,0 +1,72 @@
+// What the page knows, and who wants to hear when it changes.
+// @ts-check
+/** @typedef {import("./types").ObjectMessage & {shape: import("./types").Shape | null}} Drawn */
+
+/**
+ * Topics: "project" (classes, settings, model), "image" (another image), "objects" (any object changed),
+ * "active" (selection), "tool", "status", "pending", "view" (zoom, pan), "polygon".
+ * @typedef {"project" | "image" | "objects" | "active" | "tool" | "status" | "pending" | "view" | "polygon" | "stroke"} Topic
+ */
+
+export const state = {
+  /** @type {import("./types").Project | null} */
+  project: null,
+  /** @type {import("./types").ImageMessage | null} */
+  image: null,
+  /** Objects, bottom first. @type {Drawn[]} */
+  objects: [],
+  /** @type {string | null} */
+  active: null,
+  /** The class of the next object. @type {number | null} */
+  label: null,
+  /** @type {"click" | "brush" | "eraser" | "pan"} */
+  tool: "click",
+  /** Radius in image pixels. */
+  brush: Number(localStorage.getItem("segue.brush")) || 12,
+  /** Prompts that are not answered yet. @type {import("./types").Prompt[]} */
+  pending: [],
+  /** @type {import("./brush.js").Stroke | null} */
+  stroke: null,
+  erasing: false,
+  /** @type {import("./types").Status | null} */
+  status: null,
+  saving: 0,
+  problem: "",
+  lastClick: 0,
+  overlays: true,
+  /** @type {import("./types").Polygon | null} */
+  polygon: null,
+  polygonOn: false,
+  /** Keyboard crosshair in image pixels. @type {import("./types").Point | null} */
+  crosshair: null,
+  /** A found mask that waits for a decision. @type {import("./types").Shape | null} */
+  proposal: null,
+};
+
+const listeners = /** @type {Map<Topic, Set<() => void>>} */ (new Map());
+
+/** @param {Topic[]} topics @param {() => void} listener */
+export function on(topics, listener) {
+  for (const topic of topics) {
+    if (!listeners.has(topic)) listeners.set(topic, new Set());
+    listeners.get(topic)?.add(listener);
+  }
+}
+
+/** @param {Topic[]} topics */
+export function tell(...topics) {
+  const all = new Set(topics.flatMap((topic) => [...(listeners.get(topic) ?? [])]));
+  for (const listener of all) listener();
+}
+
+/** @param {string | null} id */
+export const objectOf = (id) => state.objects.find((object) => object.id === id) ?? null;
+
+/** @param {number | null} id */
+export const labelOf = (id) => state.project?.labels.find((label) => label.id === id) ?? null;
+
+/** The colour an object is drawn in. @param {{label: number | null}} object */
+export const colourOf = (object) => labelOf(object.label)?.colour ?? "#8b96a3";
+
+/** The object that the next prompt belongs to. */
+export const active = () => objectOf(state.active);

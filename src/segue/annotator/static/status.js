@@ -1,0 +1,91 @@
+// The status line: what the model is doing, what is saved. Asks often while something is under way, seldom otherwise.
+// @ts-check
+import { byId } from "./dom.js";
+import { get, post } from "./api.js";
+import { on, state, tell } from "./state.js";
+import { busy, headOf, reloadImage } from "./work.js";
+
+const OFTEN = 90;
+const SELDOM = 2500;
+const HOLD = 15_000;
+let held = 0;
+let timer = 0;
+
+async function ask() {
+  clearTimeout(timer);
+  const id = state.image?.id;
+  try {
+    /** @type {import("./types").Status} */
+    const status = await get(id ? `status?image=${id}` : "status");
+    if (id === state.image?.id) {
+      const learned = status.model.accepts.length !== state.project?.model.accepts.length;
+      state.status = status;
+      if (state.project) state.project.model = status.model;
+      if (state.problem.startsWith("The server")) state.problem = "";
+      if (learned) tell("project");
+      tell("status");
+      if (id && status.head !== null && status.head > headOf(id) && !busy(id)) await reloadImage();
+    }
+    if (id && state.image?.mine && performance.now() - held > HOLD && document.visibilityState === "visible") {
+      held = performance.now();
+      await post(`images/${id}/hold`).catch(() => {});
+    }
+  } catch (error) {
+    if (error instanceof TypeError) state.problem = "The server does not answer";
+    tell("status");
+  }
+  timer = window.setTimeout(ask, underWay() ? OFTEN : SELDOM);
+}
+
+function underWay() {
+  const encoding = state.status?.image?.state;
+  return state.status?.model.state === "loading" || encoding === "queued" || encoding === "encoding" || !state.status;
+}
+
+/** @returns {[kind: "ready" | "busy" | "failed" | "off", text: string, progress: number | null]} */
+function sentence() {
+  const model = state.status?.model ?? state.project?.model;
+  const image = state.status?.image;
+  if (!model) return ["busy", "connecting", null];
+  const name = model.adapter ? `${model.name} + your adapter` : model.name;
+  if (model.state === "off") return ["off", `${name} is off`, null];
+  if (model.state === "failed") return ["failed", model.message, null];
+  if (image?.state === "failed") return ["failed", image.message, null];
+  if (image?.state === "encoding") return ["busy", `${name} · encoding ${Math.round(100 * image.progress)} %`, image.progress];
+  if (image?.state === "queued" || model.state === "loading") return ["busy", `${name} · loading`, null];
+  if (state.pending.length) return ["busy", `${name} · answering`, null];
+  if (image?.state === "ready") return ["ready", `${name} · ready${state.lastClick ? ` · ${Math.round(state.lastClick)} ms` : ""}`, null];
+  return ["ready", name, null];
+}
+
+function draw() {
+  const [kind, text, progress] = sentence();
+  byId("model-dot").className = `dot ${kind}`;
+  const where = byId("model-text");
+  if (where.textContent !== text) where.textContent = text;
+  byId("model-track").hidden = progress === null;
+  const fill = /** @type {HTMLElement} */ (byId("model-track").firstElementChild);
+  if (progress !== null) fill.style.width = `${100 * progress}%`;
+  const saved = byId("saved");
+  const word = state.problem || (state.saving ? "Saving …" : state.image ? "Saved" : "");
+  if (saved.textContent !== word) saved.textContent = word;
+  saved.classList.toggle("bad", Boolean(state.problem));
+}
+
+function hint() {
+  const hints = {
+    click: state.active ? "Click adds, right click removes. N begins the next object" : "Click an object, or drag a box around it",
+    brush: "Drag paints; the right button erases. [ and ] change the size",
+    eraser: "Drag erases; the right button paints. [ and ] change the size",
+    pan: "Drag moves the photo, the wheel zooms",
+  };
+  byId("hint").textContent = hints[state.tool];
+}
+
+export function startStatus() {
+  on(["status", "pending", "project"], draw);
+  on(["tool", "active"], hint);
+  on(["image"], () => void ask());
+  hint();
+  void ask();
+}

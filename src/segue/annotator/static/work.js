@@ -1,0 +1,205 @@
+// The open image: every action goes to the server in order, and the page shows what came back as saved.
+// @ts-check
+import { Problem, get, newId, post, request } from "./api.js";
+import { shapeOf } from "./masks.js";
+import { active, objectOf, state, tell } from "./state.js";
+import { began, painted } from "./timing.js";
+/** @typedef {import("./types").Action} Action */
+/** @typedef {import("./types").Outcome} Outcome */
+/** @typedef {import("./types").ObjectMessage} ObjectMessage */
+/** @typedef {import("./state.js").Drawn} Drawn */
+
+const IDLE = 20; // seconds after which a pause is not counted as work
+/** Newest journal entry seen, by image. @type {Map<number, number>} */
+const heads = new Map();
+/** Actions under way, by image. @type {Map<number, Promise<unknown>>} */
+const queues = new Map();
+let lastAction = performance.now();
+let opening = 0;
+/** @type {(message: string, options?: {bad?: boolean, action?: {label: string, act: () => void}}) => void} */
+export let notify = () => {};
+
+/** @param {typeof notify} how */
+export function setNotify(how) {
+  notify = how;
+}
+
+/** Open an image; a later call overtakes. @param {number} id @param {boolean} [force] */
+export async function openImage(id, force = false) {
+  const turn = ++opening;
+  const before = state.image?.id;
+  if (before && before !== id) request("DELETE", `images/${before}/hold`).catch(() => {});
+  const image = await post(`images/${id}/open`, { force });
+  const objects = await withShapes(image.objects);
+  if (turn !== opening) return;
+  heads.set(id, Math.max(image.head, queues.has(id) ? heads.get(id) ?? 0 : 0));
+  Object.assign(state, { image, objects, pending: [], polygon: null, crosshair: null, lastClick: 0 });
+  state.active = before === id && objectOf(state.active) ? state.active : null;
+  state.status = null;
+  lastAction = performance.now();
+  history.replaceState(null, "", `#${id}`);
+  if (!image.mine && image.holder) {
+    notify(`${image.holder} is working on this image. You can look; nothing you do is saved.`, {
+      action: { label: "Take over", act: () => openImage(id, true) },
+    });
+  } else {
+    notify("");
+  }
+  tell("image", "objects", "active", "pending", "status", "polygon");
+}
+
+/** Show what the server has, for instance after it changed elsewhere. */
+export async function reloadImage() {
+  const id = state.image?.id;
+  if (!id) return;
+  const image = await get(`images/${id}`);
+  const objects = await withShapes(image.objects);
+  if (state.image?.id !== id) return;
+  heads.set(id, image.head);
+  Object.assign(state, { image, objects, pending: [] });
+  if (!objectOf(state.active)) state.active = null;
+  tell("image", "objects", "active", "pending");
+}
+
+/**
+ * Carry out an action on the open image; resolves once it is saved and drawn, false if it was refused.
+ * @param {Action} action @param {number} [at] when the person asked, for the latency figure
+ * @returns {Promise<boolean>}
+ */
+export function act(action, at) {
+  const image = state.image;
+  if (!image) return Promise.resolve(false);
+  return actOn(image.id, action, at);
+}
+
+/** @param {number} id @param {Action} action @param {number} [at] @returns {Promise<boolean>} */
+export function actOn(id, action, at) {
+  const now = performance.now();
+  const seconds = Math.min((now - lastAction) / 1000, IDLE);
+  lastAction = now;
+  state.saving++;
+  tell("status");
+  const turn = (queues.get(id) ?? Promise.resolve()).then(() => send(id, action, seconds, at));
+  queues.set(id, turn);
+  return turn.finally(() => {
+    state.saving--;
+    if (queues.get(id) === turn) queues.delete(id);
+    tell("status");
+  });
+}
+
+/** Whether actions are under way. @param {number} id */
+export const busy = (id) => queues.has(id);
+
+/** @param {number} id */
+export const headOf = (id) => heads.get(id) ?? 0;
+
+/** @param {number} id @param {Action} action @param {number} seconds @param {number | undefined} at */
+async function send(id, action, seconds, at) {
+  if (!heads.has(id)) heads.set(id, (await get(`images/${id}`)).head);
+  const key = newId();
+  for (;;) {
+    const trace = at === undefined ? null : began(at);
+    try {
+      /** @type {Outcome} */
+      const outcome = await post(`images/${id}/actions`, { key, seen: heads.get(id), seconds, action });
+      trace?.mark("answered");
+      heads.set(id, outcome.head);
+      state.problem = "";
+      if (state.image?.id === id) await apply(outcome, action, trace);
+      return true;
+    } catch (error) {
+      if (error instanceof Problem) {
+        await refused(id, action, error);
+        return false;
+      }
+      state.problem = "Not saved: the server does not answer. Trying again";
+      tell("status");
+      await new Promise((done) => setTimeout(done, 700));
+    }
+  }
+}
+
+/** @param {number} id @param {Action} action @param {Problem} error */
+async function refused(id, action, error) {
+  notify(error.message, { bad: true });
+  if (state.image?.id !== id) return;
+  if (error.status === 409) {
+    await reloadImage();
+  } else {
+    state.pending = [];
+    state.stroke = null;
+    if (!objectOf(state.active)) state.active = null;
+    tell("pending", "active", "stroke");
+  }
+}
+
+/** @param {Outcome} outcome @param {Action} action @param {ReturnType<typeof began> | null} trace */
+async function apply(outcome, action, trace) {
+  const changed = await withShapes(outcome.changed);
+  trace?.mark("decoded");
+  const image = state.image;
+  if (!image) return;
+  const byId = new Map(state.objects.map((object) => [object.id, object]));
+  for (const object of changed) byId.set(object.id, object);
+  state.objects = outcome.order.flatMap((id) => byId.get(id) ?? []);
+  Object.assign(image, { head: outcome.head, state: outcome.state, can_undo: outcome.can_undo, can_redo: outcome.can_redo });
+  if (action.kind === "prompt") {
+    state.pending = state.pending.slice(/** @type {unknown[]} */ (action.prompts).length);
+    state.lastClick = outcome.took.model;
+  }
+  if (action.kind === "stroke") state.stroke = null;
+  if (action.kind === "undo" || action.kind === "redo") {
+    const touched = changed.at(-1);
+    if (touched && action.kind === "redo") state.active = touched.id;
+  }
+  if (!objectOf(state.active)) state.active = null;
+  tell("objects", "active", "pending", "status");
+  if (trace) painted(trace);
+}
+
+/** @param {ObjectMessage[]} objects @returns {Promise<Drawn[]>} */
+async function withShapes(objects) {
+  return Promise.all(
+    objects.map(async (object) => {
+      const known = objectOf(object.id);
+      const shape = object.mask ? await shapeOf(object.mask) : known && known.mask_id === object.mask_id ? known.shape : null;
+      return { ...object, mask: null, shape };
+    }),
+  );
+}
+
+/** The object that a prompt or stroke goes to; a new one when none is active. */
+export function target() {
+  const object = active();
+  if (object?.locked) {
+    notify("This object is locked. Unlock it to change it.", {});
+    return null;
+  }
+  if (!state.active) {
+    state.active = newId();
+    tell("active");
+  }
+  return state.active;
+}
+
+/** Ask the model. @param {import("./types").Prompt[]} prompts @param {number} [at] */
+export function prompt(prompts, at) {
+  const object = target();
+  if (!object) return Promise.resolve(false);
+  state.pending = [...state.pending, ...prompts];
+  tell("pending");
+  return act({ kind: "prompt", object, prompts, label: state.label }, at);
+}
+
+export function finishObject() {
+  state.active = null;
+  tell("active", "objects");
+}
+
+/** @param {string | null} id */
+export function select(id) {
+  state.active = id;
+  state.polygon = null;
+  tell("active", "objects", "polygon");
+}
