@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from segue.adapters.base import Adapter, describe_model, site_path, sites_like
+from segue.adapters.base import Adapter, describe_model, detach, site_path, sites_like
 from segue.adapters.links import After, Instead, width_of
 from segue.core.errors import ConfigError
 from segue.core.segmenter import Segmenter
@@ -17,10 +17,24 @@ from segue.core.segmenter import Segmenter
 class _Copies(Adapter):
     """Trained copies of submodules in the place of the originals, so that off() is exact and saving is alike."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.copied: dict[str, str] = {}  # path -> piece
+
     def copy(self, model: Segmenter, name: str, path: str) -> None:
         piece = deepcopy(model.get_submodule(path))
-        self.pieces[name.replace(".", "/")] = piece
+        self.copied[path] = name.replace(".", "/")
+        self.pieces[self.copied[path]] = piece
         self.links[path] = lambda base: Instead(base, piece)
+
+
+def bake(model: Segmenter, adapter: _Copies) -> Segmenter:
+    """Take a trained copy off and put its weights into the base for good, so that other adapters can build on it."""
+    copies = {path: adapter.pieces[name] for path, name in adapter.copied.items()}
+    detach(model, adapter)
+    for path, piece in copies.items():
+        model.get_submodule(path).load_state_dict(piece.state_dict())
+    return model
 
 
 class Full(_Copies):

@@ -128,9 +128,7 @@ class CLIPSeg(Segmenter):
 
     def _pixels(self, image: Image, frame: Frame) -> Tensor:
         whole = torch.from_numpy(np.ascontiguousarray(image)).to(self.device).permute(2, 0, 1)[None]
-        view = frame.resample(whole.float()).round_().clamp_(0, 255) / 255
-        mean, std = (view.new_tensor(v)[:, None, None] for v in (MEAN, STD))
-        return (view - mean) / std
+        return normalised(frame.resample(whole.float()).round_().clamp_(0, 255))
 
     def _grid(self, frame: Frame) -> tuple[int, int]:
         return frame.grid[0] // self.core.patch, frame.grid[1] // self.core.patch
@@ -220,6 +218,16 @@ class _Decode(nn.Module):
 
     def forward(self, *states: Tensor) -> Tensor:
         return self.net.decode(states[:-1], states[-1], self.grid)
+
+
+def normalised(levels: Tensor) -> Tensor:
+    """(b, 3, h, w) levels 0..255 -> what the vision tower was trained on.
+
+    >>> normalised(torch.full((1, 3, 1, 1), 255.0))[0, 0].round(decimals=3)
+    tensor([[2.2490]])
+    """
+    mean, std = (torch.tensor(v, device=levels.device)[:, None, None] for v in (MEAN, STD))
+    return (levels.float() / 255 - mean) / std
 
 
 def confidence(logits: Tensor) -> Tensor:
