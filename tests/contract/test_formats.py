@@ -127,3 +127,10 @@ def test_unknown_formats_and_layouts_are_explained(tmp_path):
         open_data(tmp_path, "daviss")
     with pytest.raises(DataError, match="no known format"):
         open_data(tmp_path)
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_each_format_is_documented_with_its_layout(name):
+    page = (HERE.parent / "docs" / "formats.md").read_text()
+    assert f"| `{name}` |" in page
+    assert f"`{name}`" in (HERE.parent / "docs" / "commands.md").read_text()

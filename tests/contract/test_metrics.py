@@ -59,3 +59,10 @@ def test_mask_metrics_leave_their_inputs_alone(name):
     METRICS.load(name)(a, b)
     assert (a == np.roll(BLOB, 2, axis=0)).all()
     assert (b == BLOB).all()
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_the_page_on_metrics_names_it_and_its_function(name):
+    page = (Path(__file__).parents[2] / "docs" / "metrics.md").read_text()
+    module, function = METRICS[name].target.split(":")
+    assert f"| `{name}` | `{module.rpartition('.')[2]}.{function}` |" in page
