@@ -75,6 +75,13 @@ _INTERFORMER_TINY = {
 MODELS: Registry[ModelRow] = Registry(
     "model",
     {
+        "nano": ModelRow(
+            "segue.models.nano:Nano",
+            "the shipped default, 2.6 M parameters: encodes a photo once and answers a click in milliseconds on a CPU",
+            tiny={"longest": 64, "zoom": 64, "width": 0.25, "channels": (16, 16, 16), "blocks": (1, 1, 1), "heads": 2},
+            card=Card("trained here", "Apache-2.0", "nano.safetensors", mean=(0.5,) * 3, std=(0.5,) * 3),
+            shipped=True,
+        ),
         "simpleclick-xtiny": ModelRow(
             "segue.models.simpleclick:simpleclick",
             "SimpleClick xTiny, 4 M parameters: clicks and the last mask enter a plain ViT beside the image",

@@ -1,0 +1,236 @@
+"""nano: the model that ships with segue. One small encoder per image, a few milliseconds per click.
+
+Small objects are looked at twice: after the first coarse answer the region around it is encoded again at a
+higher scale, and later clicks are answered there until the mask outgrows it (RITM's zoom-in, here inside the
+model so that the encoded region is kept in the memory from click to click).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import ClassVar, Literal, TypeAlias
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from segue.core.errors import InputError
+from segue.core.frame import Frame, Size
+from segue.core.segmenter import ExportPart, Segmenter
+from segue.core.types import Box, Click, Features, Image, Memory, Prediction, Prompt, check_prompts
+from segue.models.nano_onnx import Graphs, available
+from segue.models.nano_views import (
+    MULTIPLE,
+    as_tensors,
+    bounding_box,
+    changed,
+    expanded,
+    inside,
+    obey,
+    resample,
+    stored_photo,
+    zoomed,
+)
+from segue.nn.nanonet import NanoNet, NanoSizes
+
+MAPS = ("stride16", "stride8", "stride4", "embedding")
+Engine: TypeAlias = Literal["auto", "onnx", "torch"]
+
+
+class Nano(Segmenter):
+    """MobileNetV2 and an attention decoder: clicks and boxes in, one mask and its estimated IoU out.
+
+    ``longest`` is the longer side, in pixels, at which a whole photo is encoded; ``zoom`` that of a region
+    encoded again (0 never zooms in). A region is ``margin`` times the mask's bounding box, at least ``smallest``
+    longer sides of the photo, and only encoded if that shows the object ``gain`` times larger; with ``eager``
+    for the first prompt already. ``engine`` "onnx" runs on ONNX Runtime, "torch" on PyTorch; "auto" takes ONNX
+    Runtime on a CPU where it is installed, unless gradients are wanted or an adapter has changed the network.
+
+    Source: InterFormer (Huang et al., 2023) for encoding once and decoding per click; RITM for zooming in.
+
+    >>> image = np.full((60, 80, 3), 200, np.uint8)
+    >>> model = Nano(longest=64, zoom=0).eval()
+    >>> model.decode(model.encode([image]), [Click(40, 30)]).probability().shape
+    torch.Size([60, 80])
+    """
+
+    accepts: ClassVar[frozenset[type]] = frozenset({Click, Box})
+
+    def __init__(
+        self,
+        longest: int = 512,
+        zoom: int = 384,
+        margin: float = 1.4,
+        gain: float = 1.25,
+        smallest: float = 0.15,
+        eager: bool = True,
+        channels: Sequence[int] = (128, 64, 48),
+        blocks: Sequence[int] = (3, 2, 2),
+        width: float = 1.0,
+        embedding: int = 32,
+        heads: int = 4,
+        engine: Engine = "auto",
+    ) -> None:
+        super().__init__()
+        self.longest, self.zoom, self.margin, self.gain = longest, zoom, margin, gain
+        self.smallest, self.eager, self.engine = smallest, eager, engine
+        c, n = tuple(channels), tuple(blocks)
+        self.network = NanoNet(NanoSizes((c[0], c[1], c[2]), (n[0], n[1], n[2]), embedding, heads, width))
+        self._graphs = Graphs()
+        self._built_of = sum(1 for _ in self.network.modules())
+
+    def frame(self, size: Size) -> Frame:
+        """The whole image, its longer side at ``longest`` pixels, padded to multiples of 64."""
+        return Frame.longest(size, self.longest, multiple=MULTIPLE)
+
+    def encode(self, images: Sequence[Image], frames: Sequence[Frame] | None = None) -> Features:
+        """Images (H, W, 3) uint8 -> decoder maps and, in the model's own view, the photo for zooming in."""
+        views = [self.frame((i.shape[0], i.shape[1])) for i in images] if frames is None else list(frames)
+        if len({f.grid for f in views}) != 1:
+            sizes = ", ".join(str(f.grid) for f in views)
+            raise InputError(f"views on the grids {sizes}", "one grid a batch", "encode them one by one")
+        photos = [torch.from_numpy(np.array(i)).to(self.device).permute(2, 0, 1)[None] for i in images]
+        pixels = torch.cat([f.pad(as_pixels(f.resample(p))) for f, p in zip(views, photos, strict=True)])
+        maps = self._encode(pixels)
+        if frames is None and self.zoom and len({p.shape for p in photos}) == 1:
+            maps["photo"] = torch.cat([stored_photo(p) for p in photos])
+        return Features(maps, tuple(views))
+
+    def decode(self, features: Features, prompts: Sequence[Prompt], memory: Memory | None = None) -> Prediction:
+        """All prompts so far on one image -> one mask on the grid of the view it was answered in."""
+        whole = features.frame
+        check_prompts(prompts, whole.size, self.accepts)
+        if not prompts:
+            raise InputError("no prompt", "at least one click or box")
+        frame, maps, previous = whole, features.maps, None
+        if memory:
+            frame, previous = Frame.from_tensor(memory["frame"]), memory["probability"]
+            if not inside(prompts[-1], frame):
+                previous, frame = resample(previous, frame, whole), whole
+            elif MAPS[0] in memory:
+                maps = memory
+        logits, score = self._answer(maps, frame, prompts, previous)
+        if self.zoom and "photo" in features.maps and (memory or self.eager):
+            wanted = self._region(whole, prompts, logits, frame)
+            if changed(wanted, frame):
+                maps = features.maps if wanted.covers else self._look_closer(features.maps["photo"], wanted)
+                logits, score = self._answer(maps, wanted, prompts, resample(logits.sigmoid(), frame, wanted))
+                frame = wanted
+        kept = {"frame": frame.to_tensor(), "probability": logits.sigmoid()}
+        if not frame.covers:
+            kept |= {k: maps[k] for k in MAPS}
+        return Prediction(logits, score.sigmoid(), kept, frame)
+
+    def remember(self, features: Features, probability: Tensor) -> Memory:
+        """The (H, W) map as the previous answer, seen in the whole view."""
+        frame = features.frame
+        view = frame.view(probability[None, None].to(self.device).float())
+        return {"frame": frame.to_tensor(), "probability": F.avg_pool2d(view, 2)}
+
+    def sites(self) -> Mapping[str, str]:
+        """The deepest features of the encoder, their mixing at stride 16, and the decoder's blocks there."""
+        return {
+            "encoder": "network.encoder.backbone", "context": "network.encoder.mix16", "decoder": "network.decoder.blocks16",
+        }  # fmt: skip
+
+    def parts(self) -> Mapping[str, ExportPart]:
+        """``encoder`` (pixels -> maps) and ``decoder`` (maps, clicks, box, previous -> logits, score)."""
+        c16, c8, c4 = self.network.sizes.channels
+        shapes = {"stride16": (c16, 8, 12), "stride8": (c8, 16, 24), "stride4": (c4, 32, 48)}
+        shapes["embedding"] = (self.network.sizes.embedding, 16, 24)
+        inputs = {k: torch.zeros(1, *shape) for k, shape in shapes.items()}
+        inputs |= {"clicks": torch.ones(1, 2, 3), "box": torch.zeros(1, 4), "previous": torch.zeros(1, 1, 64, 96)}
+        axes = {k: {0: "batch", 2: f"{k}_height", 3: f"{k}_width"} for k in (*MAPS, "previous")}
+        axes |= {"clicks": {0: "batch", 1: "clicks"}, "box": {0: "batch"}}
+        pixels = {"pixels": torch.zeros(1, 3, 128, 192)}
+        free = {"pixels": {0: "batch", 2: "height", 3: "width"}}
+        return {
+            "encoder": ExportPart(TensorEncoder(self.network.encoder), pixels, MAPS, free),
+            "decoder": ExportPart(TensorDecoder(self.network.decoder), inputs, ("logits", "score"), axes),
+        }
+
+    def in_onnx(self) -> bool:
+        """Whether ONNX Runtime answers now."""
+        if self.engine == "torch" or self.device.type != "cpu" or torch.is_grad_enabled() or self.training:
+            return False
+        untouched = sum(1 for _ in self.network.modules()) == self._built_of
+        return untouched and (self.engine == "onnx" or available())
+
+    def _encode(self, pixels: Tensor) -> dict[str, Tensor]:
+        if self.in_onnx():
+            return dict(zip(MAPS, self._graphs.run("encoder", self.parts()["encoder"], [pixels]), strict=True))
+        return dict(self.network.encoder(pixels.contiguous(memory_format=torch.channels_last)))
+
+    def _decode(self, maps: Mapping[str, Tensor], clicks: Tensor, box: Tensor, previous: Tensor) -> list[Tensor]:
+        if self.in_onnx():
+            inputs = [*(maps[k] for k in MAPS), clicks, box, previous]
+            return self._graphs.run("decoder", self.parts()["decoder"], inputs)
+        return list(self.network.decoder({k: maps[k] for k in MAPS}, clicks, box, previous))
+
+    def _answer(
+        self, maps: Mapping[str, Tensor], frame: Frame, prompts: Sequence[Prompt], previous: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """One pass of the decoder in one view, and every clicked pixel given its label."""
+        h, w = frame.grid
+        clicks, box = as_tensors(prompts, frame, self.device)
+        if previous is None:
+            previous = torch.zeros(1, 1, h // 2, w // 2, device=self.device)
+        logits, score = self._decode(maps, clicks, box, previous)
+        return obey(logits, clicks), score
+
+    def _region(self, whole: Frame, prompts: Sequence[Prompt], logits: Tensor, frame: Frame) -> Frame:
+        """The view around the current mask, the positive clicks and boxes; the whole image where zooming in would
+        show nothing more."""
+        boxes = [(p.x, p.y, p.x + 1, p.y + 1) for p in prompts if isinstance(p, Click) and p.positive]
+        boxes += [(p.x0, p.y0, p.x1, p.y1) for p in prompts if isinstance(p, Box)]
+        masked = bounding_box(logits[0, 0] > 0, frame)
+        if masked is not None:
+            boxes.append(masked)
+        if not boxes:
+            return whole
+        low, high = np.min(boxes, axis=0)[:2], np.max(boxes, axis=0)[2:]
+        crop = expanded(low, high, self.margin, self.smallest * max(whole.size), whole.size)
+        return zoomed(whole, crop, self.zoom, self.gain)
+
+    def _look_closer(self, photo: Tensor, region: Frame) -> dict[str, Tensor]:
+        """Encode a region of the stored photo."""
+        sx, sy = photo.shape[-1] / region.size[1], photo.shape[-2] / region.size[0]
+        x0, y0, x1, y1 = region.crop
+        left, top = int(x0 * sx), int(y0 * sy)
+        right, bottom = max(left + 1, round(x1 * sx)), max(top + 1, round(y1 * sy))
+        seen = photo[..., top:bottom, left:right]
+        smaller = region.resized[0] < seen.shape[-2]
+        view = F.interpolate(seen.float(), region.resized, mode="bilinear", antialias=smaller)
+        return self._encode(region.pad(as_pixels(view)))
+
+
+class TensorEncoder(nn.Module):
+    """The encoder with a tuple of maps, in the order of ``MAPS``, for an output."""
+
+    def __init__(self, encoder: nn.Module) -> None:
+        super().__init__()
+        self.encoder = encoder
+
+    def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
+        """b 3 H W in [-1, 1] -> maps."""
+        maps = self.encoder(pixels)
+        return tuple(maps[k] for k in MAPS)
+
+
+class TensorDecoder(nn.Module):
+    """The decoder with its maps one by one for inputs."""
+
+    def __init__(self, decoder: nn.Module) -> None:
+        super().__init__()
+        self.decoder = decoder
+
+    def forward(self, *inputs: Tensor) -> tuple[Tensor, Tensor]:
+        """Maps in the order of ``MAPS``, clicks, box, previous -> logits (b, 1, H/2, W/2), IoU logits (b, 1)."""
+        logits, score = self.decoder(dict(zip(MAPS, inputs[:4], strict=True)), *inputs[4:])
+        return logits, score
+
+
+def as_pixels(view: Tensor) -> Tensor:
+    """0..255 -> -1..1, the range the backbone was trained in; 0, the padding, is grey."""
+    return view.float() / 127.5 - 1
