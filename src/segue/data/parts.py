@@ -111,12 +111,12 @@ def bridge(rings: Sequence[Ring]) -> Ring:
     """
     merged, left = rings[0], list(rings[1:])
     while left:
-        tree = cKDTree(merged)
-        near = [tree.query(ring) for ring in left]
-        nearest = int(np.argmin([distance.min() for distance, _ in near]))
-        distance, index = near[nearest]
-        ring = left.pop(nearest)
-        there, here = int(np.argmin(distance)), int(index[np.argmin(distance)])
+        distance, index = cKDTree(merged).query(np.concatenate(left))
+        nearest = int(np.argmin(distance))
+        ends = np.cumsum([len(ring) for ring in left])
+        which = int(np.searchsorted(ends, nearest, side="right"))
+        ring, here = left.pop(which), int(np.atleast_1d(index)[nearest])
+        there = nearest - int(ends[which]) + len(ring)
         merged = np.concatenate(
             [merged[: here + 1], np.roll(ring, -there, 0), ring[there : there + 1], merged[here:]]
         )

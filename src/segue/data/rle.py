@@ -213,7 +213,8 @@ def runs_of(flat: NDArray[np.bool_]) -> Runs:
     [0, 2, 1]
     """
     edges = np.flatnonzero(np.diff(flat.astype(np.int8), prepend=np.int8(0)))
-    return np.diff(np.r_[0, edges, flat.size]).astype(np.int64)
+    runs: Runs = np.diff(np.r_[0, edges, flat.size]).astype(np.int64)
+    return runs
 
 
 def flat_of(runs: Runs, length: int) -> NDArray[np.bool_]:
@@ -248,9 +249,10 @@ def _runs_of_text(text: bytes) -> Runs:
     place = np.arange(codes.size) - np.repeat(first, last - first + 1)
     if int(place.max()) >= _GROUPS:
         raise DataError("a run length of more than 64 bits", "COCO's ASCII counts")
-    values: Runs = np.add.reduceat((codes & 31) << (5 * place), first)
+    values = np.add.reduceat((codes & 31) << (5 * place), first, dtype=np.int64)
     negative = (codes[last] & 16) > 0
     values[negative] |= np.int64(-1) << (5 * (place[last] + 1))[negative]
     for parity in (1, 2):
         values[parity::2] = np.cumsum(values[parity::2])
-    return values
+    runs: Runs = values
+    return runs

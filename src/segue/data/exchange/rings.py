@@ -1,0 +1,69 @@
+"""Rings and label maps as run lengths, working inside each object's box however large the image is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import scipy.ndimage
+
+from segue.data.image import Labels
+from segue.data.polygon import Ring, fill
+from segue.data.rle import Rle
+
+
+def rle_of_rings(rings: Sequence[Ring], size: tuple[int, int]) -> Rle:
+    """Pixels of ``size`` (H, W) whose centre lies inside an odd number of ``rings``; what lies outside the image
+    is cut off.
+
+    >>> rle_of_rings([np.array([[-5, 1], [2, 1], [2, 2], [-5, 2]])], (3, 3)).mask().astype(int)
+    array([[0, 0, 0],
+           [1, 1, 0],
+           [0, 0, 0]])
+    """
+    every = np.concatenate([np.asarray(ring, np.float64) for ring in rings])
+    low = np.maximum(np.floor(every.min(0)), 0).astype(int)
+    high = np.minimum(np.ceil(every.max(0)), (size[1], size[0])).astype(int)
+    if (high <= low).any():
+        return Rle.empty(size)
+    width, height = (int(v) for v in high - low)
+    crop = fill([np.asarray(ring, np.float64) - low for ring in rings], (height, width))
+    return Rle.of_crop(crop, int(low[0]), int(low[1]), size)
+
+
+def rles_of_labels(labels: Labels, leave: Sequence[int] = ()) -> Iterator[tuple[int, Rle]]:
+    """(label, mask) of every label of (H, W) but 0 and those in ``leave``, rising.
+
+    >>> [(k, rle.area) for k, rle in rles_of_labels(np.array([[0, 7, 3], [7, 7, 255]]), leave=(255,))]
+    [(3, 1), (7, 3)]
+    """
+    values, inverse = np.unique(labels, return_inverse=True)
+    dense = inverse.reshape(labels.shape).astype(np.int32) + 1
+    size = labels.shape[0], labels.shape[1]
+    for k, (value, place) in enumerate(zip(values.tolist(), scipy.ndimage.find_objects(dense), strict=True), start=1):
+        if value in (0, *leave):
+            continue
+        rows, columns = place
+        yield value, Rle.of_crop(dense[rows, columns] == k, columns.start, rows.start, size)
+
+
+def labels_of_rles(rles: Sequence[Rle], size: tuple[int, int], numbers: Sequence[int]) -> Labels:
+    """(H, W) int32: mask k gets ``numbers[k]``, later masks on top of earlier ones.
+
+    >>> labels_of_rles([Rle((1, 2), np.array([0, 2])), Rle((1, 2), np.array([1, 1]))], (1, 2), [1, 2])
+    array([[1, 2]], dtype=int32)
+    """
+    labels = np.zeros(size, np.int32)
+    for rle, number in zip(rles, numbers, strict=True):
+        crop, x, y = rle.crop()
+        labels[y : y + crop.shape[0], x : x + crop.shape[1]][crop] = number
+    return labels
+
+
+def remaining(rles: Sequence[Rle], labels: Labels, numbers: Sequence[int]) -> list[Rle]:
+    """What of each mask is left in a label map."""
+    left = []
+    for rle, number in zip(rles, numbers, strict=True):
+        x0, y0, x1, y1 = rle.box
+        left.append(Rle.of_crop(labels[y0:y1, x0:x1] == number, x0, y0, rle.size))
+    return left

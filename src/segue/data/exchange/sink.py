@@ -1,0 +1,134 @@
+"""Where writers put their files: a folder, whole files only, or nowhere for a dry run."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+from collections.abc import Callable
+from functools import partial
+from io import BytesIO
+from pathlib import Path, PurePosixPath
+from typing import BinaryIO
+
+import PIL.Image
+
+from segue.core.errors import StorageError
+from segue.core.types import Image
+from segue.data.image import SUFFIXES, read_image, write_bytes, write_image
+
+_ORIENTATION = 0x0112
+_HINT = "check free space and permissions of the folder"
+
+
+class Sink:
+    """Files below ``folder``; with None every call answers the same and nothing is written.
+
+    >>> Sink(None).put("a/b.txt", b"nothing happens")
+    """
+
+    def __init__(self, folder: Path | None) -> None:
+        self.folder = folder
+        self._taken: dict[str, int] = {}
+        self._open: list[tuple[BinaryIO, Path, Path]] = []
+
+    def put(self, name: str, content: bytes) -> None:
+        """Write one whole file. Raises ``StorageError`` if the disk refuses."""
+        if self.folder is not None:
+            write_bytes(self.folder / name, content)
+
+    def stream(self, name: str) -> BinaryIO:
+        """A file that grows and appears under its name only when ``keep`` is called."""
+        if self.folder is None:
+            return _Nothing()
+        target = self.folder / name
+        beside = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            file: BinaryIO = beside.open("w+b")
+        except OSError as error:
+            raise StorageError(f"no way to write {target}: {error.strerror or error}", "", _HINT) from error
+        self._open.append((file, beside, target))
+        return file
+
+    def keep(self, file: BinaryIO) -> None:
+        """Finish a stream: everything on disk, then under its name."""
+        for mine, beside, target in self._open:
+            if mine is file:
+                try:
+                    file.flush()
+                    os.fsync(file.fileno())
+                    file.close()
+                    os.replace(beside, target)
+                except OSError as error:
+                    raise StorageError(f"no way to write {target}: {error.strerror or error}", "", _HINT) from error
+        self._open = [row for row in self._open if row[0] is not file]
+
+    def move(self, source: BinaryIO, target: BinaryIO) -> None:
+        """Append everything in one stream to another."""
+        source.seek(0)
+        shutil.copyfileobj(source, target, 1 << 20)
+
+    def close(self) -> None:
+        """Give up streams that were not kept."""
+        for file, beside, _ in self._open:
+            file.close()
+            beside.unlink(missing_ok=True)
+        self._open = []
+
+    def free(self, stem: str) -> str:
+        """``stem``, or ``stem_2``, ... where an image of this name was placed before (a.jpg and a.png)."""
+        count = self._taken.get(stem, 0) + 1
+        self._taken[stem] = count
+        return stem if count == 1 else self.free(f"{stem}_{count}")
+
+    def image(self, name: str, file: Path | None, pixels: Callable[[], Image] | None, how: str) -> str:
+        """Place an image below the folder under ``name`` and return the name it got.
+
+        A file is copied (or linked) byte by byte; one that its EXIF orientation turns is written upright as
+        PNG, because few readers turn it and the masks are upright.
+        """
+        if file is not None and file.suffix.lower() in SUFFIXES and not _turned(file):
+            name = str(PurePosixPath(name).with_suffix(file.suffix))
+            if self.folder is not None and how != "none":
+                _copy(file, self.folder / name, link=how == "link")
+            return name
+        name = str(PurePosixPath(name).with_suffix(".png"))
+        read = pixels if file is None else partial(read_image, file)
+        if self.folder is not None and how != "none" and read is not None:
+            write_image(self.folder / name, read())
+        return name
+
+
+class _Nothing(BytesIO):
+    """A stream of a dry run."""
+
+    def write(self, content: object) -> int:
+        return 0
+
+
+def _turned(file: Path) -> bool:
+    try:
+        with PIL.Image.open(file) as image:
+            return image.getexif().get(_ORIENTATION, 1) not in (0, 1)
+    except (OSError, SyntaxError, ValueError):
+        return False  # a damaged file is carried over as it is; its reader will name it
+
+
+def _copy(source: Path, target: Path, link: bool) -> None:
+    if target.exists() and target.samefile(source):
+        return
+    beside = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if link:
+            try:
+                os.link(source, beside)
+            except OSError:  # another file system
+                shutil.copyfile(source, beside)
+        else:
+            shutil.copyfile(source, beside)
+        os.replace(beside, target)
+    except OSError as error:
+        beside.unlink(missing_ok=True)
+        raise StorageError(f"no way to write {target}: {error.strerror or error}", "", _HINT) from error

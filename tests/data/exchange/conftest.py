@@ -1,0 +1,40 @@
+"""Small data sets for the tests of the exchange formats."""
+
+import numpy as np
+import pytest
+
+from segue.data.exchange.base import Entry, Sheet
+from segue.data.exchange.rows import exchange
+from segue.data.image import write_image
+from segue.data.rle import Rle
+
+
+@pytest.fixture
+def photo(tmp_path_factory):
+    """A function (height, width, name) -> the path of a new image file."""
+    folder = tmp_path_factory.mktemp("photos")
+
+    def make(height, width, name="photo.png"):
+        path = folder / name
+        write_image(path, np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8))
+        return path
+
+    return make
+
+
+def sheet_of(masks, file, names=None, void=None):
+    """A sheet of (H, W) masks for an image file."""
+    names = names or [("cat", "dog")[k % 2] for k in range(len(masks))]
+    entries = tuple(Entry(n, Rle.of(m), str(k)) for k, (n, m) in enumerate(zip(names, masks, strict=True)))
+    size = masks[0].shape if masks else void.shape
+    return Sheet(file.name, size, entries, file, None if void is None else Rle.of(void))
+
+
+def written(name, folder, sheets, choices=None):
+    """Write sheets and return the losses."""
+    with exchange(name).writer(folder, choices) as writer:
+        return [loss for sheet in sheets for loss in writer.add(sheet)]
+
+
+def masks_in(sheet):
+    return [entry.rle.mask() for entry in sheet.entries]
