@@ -17,6 +17,7 @@ from segue.core.errors import SegueError
 COMMANDS = (
     segment.mask,
     exchange.convert,
+    exchange.convert_data,
     measure.evaluate,
     measure.models,
     measure.doctor,
