@@ -20,7 +20,7 @@ from starlette.exceptions import HTTPException
 from starlette.staticfiles import StaticFiles
 
 import segue
-from segue.annotator import routes, schemas
+from segue.annotator import routes, routes_exchange, schemas
 from segue.annotator.config import AnnotateConfig
 from segue.annotator.project import Project
 from segue.annotator.security import Guard, TooLarge
@@ -40,7 +40,7 @@ STATUS: tuple[tuple[type[SegueError], int], ...] = (
 
 
 def build(config: AnnotateConfig, load: Callable[[], Segmenter] | None = None) -> FastAPI:
-    """The application of one project; its database is opened (and brought up to date) now, its model (``load``) later.
+    """The application of one project; its database is opened and brought up to date now, its model (``load``) later.
 
     >>> app = build(AnnotateConfig(db="sqlite://"))
     >>> app.openapi()["info"]["title"]
@@ -63,6 +63,7 @@ def build(config: AnnotateConfig, load: Callable[[], Segmenter] | None = None) -
     )
     app.state.project = project
     app.include_router(routes.router)
+    app.include_router(routes_exchange.router)
     app.mount("/", StaticFiles(directory=STATIC, html=True), name="page")
     _speak_plainly(app)
     app.add_middleware(

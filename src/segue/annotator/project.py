@@ -122,7 +122,7 @@ class Project:
     def look(self, image_id: int, who: str) -> schemas.ImageOut:
         """One image and everything on it."""
         with self.store.write() as db:  # the size is noted when an image is first looked at
-            row = self._sized(db, image_row(db, image_id))
+            row = self.sized(db, image_row(db, image_id))
             findings = db.exec(select(Finding).where(Finding.image_id == image_id, Finding.state == "open").limit(50))
             return views.image_out(db, row, who, list(findings), self._neighbours(db, image_id))
 
@@ -204,7 +204,7 @@ class Project:
     ) -> tuple[str, Ask, list[dict[str, Any]]] | None:
         """What to ask the model, read before the answer; None when this request was carried out before."""
         with self.store.write() as db:
-            row = self._sized(db, image_row(db, image_id))
+            row = self.sized(db, image_row(db, image_id))
             if _entry_of(db, request.key, image_id) is not None:
                 return None
             _check_current(row, who, request.seen)
@@ -231,7 +231,7 @@ class Project:
     ) -> schemas.Outcome:
         packed = None if answer is None else pack(answer.mask)
         with self.store.write() as db:
-            row = self._sized(db, image_row(db, image_id, lock=True))
+            row = self.sized(db, image_row(db, image_id, lock=True))
             entry = _entry_of(db, request.key, image_id)
             known = views.mask_ids(live_items(db, image_id))
             if entry is None:
@@ -304,7 +304,8 @@ class Project:
             )
         draft.change(row, deleted=True)
 
-    def _sized(self, db: Session, row: ImageRow) -> ImageRow:
+    def sized(self, db: Session, row: ImageRow) -> ImageRow:
+        """The row with its width and height, read from the file's header when they are not known yet."""
         if row.width is None:
             row.height, row.width = self.library.size(row.path)
             db.add(row)

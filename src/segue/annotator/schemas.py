@@ -392,6 +392,14 @@ class Problem(BaseModel):
     fix: str = ""
 
 
+class FormatOut(BaseModel):
+    """A format to export to."""
+
+    name: str
+    title: str
+    about: str
+
+
 class Imported(BaseModel):
     """What an import did."""
 

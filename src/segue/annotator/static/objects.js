@@ -83,7 +83,7 @@ function row(object, number) {
     },
     h("i", { class: "swatch", style: { background: colourOf(object) } }),
     h("span", { class: "name grow ellipsis" }, name),
-    h("span", { class: "about" }, effort ? `${effort} · ${Math.round(object.seconds)} s` : object.origin === "found" ? "found" : object.origin === "import" ? "imported" : ""),
+    h("span", { class: "about" }, effort ? `${effort} ${effort === 1 ? "click" : "clicks"} · ${Math.round(object.seconds)} s` : object.origin === "found" ? "found" : object.origin === "import" ? "imported" : ""),
     button(object.hidden ? "hidden" : "eye", object.hidden ? "Show" : "Hide", object.hidden, () => toggle(object.id, "hidden")),
     button(object.locked ? "lock" : "unlock", object.locked ? "Unlock" : "Lock", object.locked, () => toggle(object.id, "locked")),
     button("more", "More for", false, (e) => menu(/** @type {HTMLElement} */ (e.currentTarget), object)),

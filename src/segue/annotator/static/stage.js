@@ -1,7 +1,7 @@
 // Draws the photo, the masks and the marks: three canvases, each redrawn only when what it shows changed.
 // @ts-check
 import { byId } from "./dom.js";
-import { active, colourOf, labelOf, on, state, tell } from "./state.js";
+import { active, colourOf, on, state, tell } from "./state.js";
 import { Viewport } from "./viewport.js";
 import { footprint } from "./brush.js";
 /** @typedef {import("./state.js").Drawn} Drawn */
@@ -147,7 +147,7 @@ function paintStroke(object) {
   const stroke = state.stroke;
   if (!stroke) return;
   const path = stroke.path();
-  const colour = object ? colourOf(object) : labelOf(state.label)?.colour ?? "#8b96a3";
+  const colour = colourOf(object ?? { id: state.active ?? "", label: state.label });
   clear(layer);
   view.apply(layer);
   layer.fillStyle = colour;

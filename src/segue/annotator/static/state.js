@@ -65,8 +65,22 @@ export const objectOf = (id) => state.objects.find((object) => object.id === id)
 /** @param {number | null} id */
 export const labelOf = (id) => state.project?.labels.find((label) => label.id === id) ?? null;
 
-/** The colour an object is drawn in. @param {{label: number | null}} object */
-export const colourOf = (object) => labelOf(object.label)?.colour ?? "#8b96a3";
+/** Objects of one image in the order in which they were first seen, so that each keeps its colour. @type {Map<string, number>} */
+const places = new Map();
+const PALETTE = ["#4C8DFF", "#FF7A59", "#2FB67C", "#E0559A", "#F2B33D", "#8A6BF2", "#22B8CF", "#B5C334", "#E5484D", "#9C7A5B"];
+
+/** The colour an object is drawn in: its class's, or its own while there is only one class. @param {{id: string, label: number | null}} object */
+export function colourOf(object) {
+  if ((state.project?.labels.length ?? 0) > 1) return labelOf(object.label)?.colour ?? "#8b96a3";
+  if (!places.has(object.id)) places.set(object.id, places.size);
+  return PALETTE[(places.get(object.id) ?? 0) % PALETTE.length];
+}
+
+/** Another image begins with the first colour again. */
+export function resetColours() {
+  places.clear();
+  for (const object of state.objects) places.set(object.id, places.size);
+}
 
 /** The object that the next prompt belongs to. */
 export const active = () => objectOf(state.active);

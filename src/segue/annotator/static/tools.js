@@ -27,6 +27,7 @@ function down(event) {
   const pan = event.button === 1 || spaceHeld || state.tool === "pan";
   stage.setPointerCapture(event.pointerId);
   stage.focus({ preventScroll: true });
+  stage.classList.remove("keyed");
   state.crosshair = null;
   press = { at, image, button: event.button, shift: event.shiftKey, moved: false, pan };
   if (pan) stage.classList.add("panning");
@@ -186,6 +187,7 @@ export function startTools() {
   stage.addEventListener("pointercancel", up);
   stage.addEventListener("pointerleave", () => setPointer(null));
   stage.addEventListener("wheel", wheel, { passive: false });
+  stage.addEventListener("keyup", (event) => stage.classList.toggle("keyed", stage.classList.contains("keyed") || event.key === "Tab" || event.key.startsWith("Arrow")));
   stage.addEventListener("contextmenu", (event) => event.preventDefault());
   stage.addEventListener("dblclick", (event) => event.preventDefault());
   on(["tool"], () => {

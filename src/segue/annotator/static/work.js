@@ -2,7 +2,7 @@
 // @ts-check
 import { Problem, get, newId, post, request } from "./api.js";
 import { shapeOf } from "./masks.js";
-import { active, objectOf, state, tell } from "./state.js";
+import { active, objectOf, resetColours, state, tell } from "./state.js";
 import { began, painted } from "./timing.js";
 /** @typedef {import("./types").Action} Action */
 /** @typedef {import("./types").Outcome} Outcome */
@@ -34,6 +34,7 @@ export async function openImage(id, force = false) {
   if (turn !== opening) return;
   heads.set(id, Math.max(image.head, queues.has(id) ? heads.get(id) ?? 0 : 0));
   Object.assign(state, { image, objects, pending: [], polygon: null, crosshair: null, lastClick: 0 });
+  if (before !== id) resetColours();
   state.active = before === id && objectOf(state.active) ? state.active : null;
   state.status = null;
   lastAction = performance.now();

@@ -63,7 +63,9 @@ class ColourModel(Segmenter):
             alike = (pixels - pixels[:, y : y + 1, x : x + 1]).abs().amax(0) < 60
             logits[near & alike] = 8.0 if prompt.positive else -8.0
         elif isinstance(prompt, Box):
-            (x0, y0), (x1, y1) = frame.to_grid(torch.tensor([[prompt.x0, prompt.y0], [prompt.x1, prompt.y1]])).tolist()
+            (x0, y0), (x1, y1) = frame.to_grid(
+                torch.tensor([[prompt.x0, prompt.y0], [prompt.x1, prompt.y1]])
+            ).tolist()
             logits[(xx >= x0) & (xx < x1) & (yy >= y0) & (yy < y1)] = 8.0
         else:
             logits[height // 4 : height // 2, width // 4 : width // 2] = 8.0

@@ -1,0 +1,225 @@
+"""Masks in and out of a project, in the formats of ``segue.data.exchange``."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import uuid
+import zipfile
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+from sqlmodel import Session, col, select
+
+from segue.annotator.actions import Scene
+from segue.annotator.codec import pack, unpack
+from segue.annotator.journal import Draft, Stamp, record
+from segue.annotator.project import Project
+from segue.annotator.schemas import FormatOut, Imported
+from segue.annotator.store import PALETTE, check_holder, get_masks, live_items, live_labels, put_mask, setting
+from segue.annotator.tables import ImageRow, Label
+from segue.core.errors import DataError, SegueError, StorageError
+from segue.data.exchange.base import Choices, Entry, Sheet
+from segue.data.exchange.coco import Coco
+from segue.data.exchange.rings import rles_of_labels
+from segue.data.exchange.rows import EXCHANGE, exchange
+from segue.data.image import read_labels, write_bytes
+from segue.data.rle import Rle
+
+FIRST = ("coco", "png")  # lossless, and read by most tools
+
+
+def formats() -> list[FormatOut]:
+    """What a project can be exported to."""
+    rows = dict(EXCHANGE.items())
+    order = [*FIRST, *(name for name in rows if name not in FIRST)]
+    return [FormatOut(name=name, title=rows[name].summary, about=rows[name].layout) for name in order]
+
+
+def export(project: Project, name: str, folder: Path, *, accepted: bool = True, images: bool = False) -> int:
+    """Write the project's masks into ``folder``; the number of images written.
+
+    The overlap policy is applied, so masks leave as the page shows them; hidden objects are included. With
+    ``images`` the photos are copied beside them. Raises ``UnknownName`` for an unknown format and
+    ``StorageError`` if the disk refuses.
+    """
+    with project.store.read() as db:
+        names = [label.name for label in live_labels(db)]
+    count = 0
+    with exchange(name).writer(folder, Choices(images="copy" if images else "none"), names) as writer:
+        for count, sheet in enumerate(sheets(project, accepted), start=1):  # noqa: B007
+            writer.add(sheet)
+    return count
+
+
+def packed_export(project: Project, name: str, *, accepted: bool) -> tuple[Path, str]:
+    """One file to download, a ZIP if there are several, and its name; the caller removes the file's folder."""
+    home = Path(tempfile.mkdtemp(prefix="segue-export-"))
+    try:
+        out = home / "out"
+        export(project, name, out, accepted=accepted)
+        files = sorted(path for path in out.rglob("*") if path.is_file())
+        if not files:
+            raise DataError("no image to export", "at least one accepted image", "accept one, or export all")
+        stem = f"{project.library.folder.name}-{name}"
+        if len(files) == 1 and name == "coco":
+            return files[0], f"{stem}.json"
+        with zipfile.ZipFile(home / "out.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+            for path in files:
+                archive.write(path, path.relative_to(out))
+        return home / "out.zip", f"{stem}.zip"
+    except BaseException:
+        shutil.rmtree(home, ignore_errors=True)
+        raise
+
+
+def sheets(project: Project, accepted: bool) -> Iterator[Sheet]:
+    """Every image (or only accepted ones) with its objects as the overlap policy leaves them."""
+    with project.store.read() as db:
+        query = select(ImageRow).where(col(ImageRow.present)).order_by(col(ImageRow.id))
+        query = query.where(ImageRow.state == "accepted") if accepted else query.where(col(ImageRow.objects) > 0)
+        rows = list(db.exec(query))
+        names = {label.id: label.name for label in db.exec(select(Label))}
+        policy = setting(db, "overlap", "allow")
+    for row in rows:
+        with project.store.read() as db:
+            assert row.id is not None
+            items = [item for item in live_items(db, row.id) if item.mask_id is not None]
+            masks = get_masks(db, [item.mask_id for item in items])
+        height, width = row.height or 0, row.width or 0
+        if not items:
+            height, width = project.library.size(row.path)
+        drawn = [unpack(masks[item.mask_id or 0], (height, width)) for item in items]
+        entries = [
+            Entry(names.get(item.label_id, ""), Rle.of(mask), item.id)
+            for item, mask in zip(items, resolved(drawn, policy), strict=True)
+        ]
+        file = project.library.folder / row.path
+        yield Sheet(row.path, (height, width), tuple(entries), file if file.exists() else None)
+
+
+def resolved(masks: Sequence[Any], policy: str) -> list[Any]:
+    """``masks`` (H, W) bool, bottom first, after the overlap policy: kept ("allow"), the upper one wins ("new")
+    or the lower one wins ("old").
+
+    >>> a, b = np.array([[True, True, False]]), np.array([[False, True, True]])
+    >>> [m.astype(int).tolist() for m in resolved([a, b], "new")]
+    [[[1, 0, 0]], [[0, 1, 1]]]
+    """
+    if policy == "allow" or not masks:
+        return list(masks)
+    order = range(len(masks)) if policy == "old" else reversed(range(len(masks)))
+    taken = np.zeros_like(masks[0])
+    left = list(masks)
+    for k in order:
+        left[k] = masks[k] & ~taken
+        taken |= masks[k]
+    return left
+
+
+@dataclass(frozen=True)
+class Incoming:
+    """An image's objects in an import: its name in the file, size (H, W), and objects with class names."""
+
+    name: str
+    size: tuple[int, int]
+    entries: Sequence[Entry]
+
+
+def import_files(project: Project, files: Sequence[tuple[str, bytes]], who: str) -> Imported:
+    """Add the objects of COCO files and PNG label maps (named like the images) to the project.
+
+    Nothing that is there is changed; each image's objects are one journal entry, so one undo takes them back.
+    What fits no image, or has another size, is skipped and named. Raises ``DataError`` for files that do not
+    read.
+    """
+    done, objects, skipped = 0, 0, []
+    with tempfile.TemporaryDirectory(prefix="segue-import-") as home:
+        for incoming in _incoming(Path(home), files, project.config.max_pixels):
+            try:
+                count = _add(project, incoming, who)
+            except StorageError:
+                raise
+            except SegueError as error:
+                skipped.append(f"{incoming.name}: {error}")
+                continue
+            done, objects = done + bool(count), objects + count
+    return Imported(images=done, objects=objects, skipped=skipped[:50])
+
+
+def _incoming(home: Path, files: Iterable[tuple[str, bytes]], max_pixels: int) -> Iterator[Incoming]:
+    for number, (name, content) in enumerate(files):
+        plain = PurePosixPath(name.replace("\\", "/")).name
+        suffix = PurePosixPath(plain).suffix.lower()
+        if suffix == ".json":
+            folder = home / str(number)
+            write_bytes(folder / "annotations" / "instances.json", content)
+            try:
+                for sheet in Coco().read(folder):
+                    yield Incoming(sheet.file_name, sheet.size, sheet.entries)
+            except DataError as error:
+                raise DataError(f"{plain}, which does not read ({error.arrived})", "COCO instances") from error
+        elif suffix == ".png":
+            path = home / f"{number}.png"
+            write_bytes(path, content)
+            labels = read_labels(path, max_pixels)
+            void = (255,) if len(np.unique(labels)) > 2 else ()
+            entries = [Entry("", rle) for _, rle in rles_of_labels(labels, void)]
+            yield Incoming(plain, (labels.shape[0], labels.shape[1]), entries)
+        else:
+            raise DataError(f"the file {plain}", "COCO (.json) or label maps (.png)", "convert it first")
+
+
+def _add(project: Project, incoming: Incoming, who: str) -> int:
+    with project.store.write() as db:
+        row = project.sized(db, _match(db, incoming.name))
+        if (row.height, row.width) != incoming.size:
+            raise DataError(
+                f"masks of {incoming.size[1]} x {incoming.size[0]} pixels",
+                f"{row.width} x {row.height}, the photo's size",
+            )
+        check_holder(row, who)
+        scene = Scene.of(db, row)
+        count = 0
+        for entry in incoming.entries:
+            mask = entry.rle.mask()
+            if not mask.any():
+                continue
+            mask_id = put_mask(db, pack(mask))
+            label = _label(scene.draft, entry.name)
+            scene.create(uuid.uuid4().hex[:24], label, mask_id=mask_id, base_id=mask_id, origin="import")
+            count += 1
+        if count:
+            record(
+                scene.draft, row, Stamp(uuid.uuid4().hex, who, "import", {"file": incoming.name, "objects": count})
+            )
+            row.objects = len(live_items(db, row.id or 0))
+            db.add(row)
+        return count
+
+
+def _match(db: Session, name: str) -> ImageRow:
+    """The image of this path, or else the only one with the same stem."""
+    rows = db.exec(select(ImageRow).where(col(ImageRow.present), col(ImageRow.path) == name)).first()
+    if rows is not None:
+        return rows
+    stem = PurePosixPath(name).stem
+    near = select(ImageRow).where(col(ImageRow.present), col(ImageRow.path).contains(f"{stem}.", autoescape=True))
+    found = [row for row in db.exec(near) if PurePosixPath(row.path).stem == stem]
+    if len(found) != 1:
+        raise DataError(f"{len(found)} images named like {name}", "exactly one in the folder")
+    return found[0]
+
+
+def _label(draft: Draft, name: str) -> int | None:
+    labels = live_labels(draft.db)
+    for label in labels:
+        if label.name == (name or labels[0].name):
+            return label.id
+    rank = 1 + max((label.rank for label in labels), default=-1)
+    row = Label(name=name or "object", colour=PALETTE[rank % len(PALETTE)], rank=rank)
+    draft.create(row)
+    return row.id
