@@ -23,10 +23,10 @@ from segue.data.rows import DataSet, open_data
 from segue.data.sample import Instance, Options, Sample, Truth
 from segue.jobs.base import ModelChoice
 from segue.jobs.rowfile import RowFile, job_digest
-from segue.metrics.interaction import noc, nof, pie, quality_at, rof, spc, unreached
+from segue.metrics.interaction import clicks_needed, noc, nof, pie, quality_at, rof, spc, unreached
 from segue.models.simpleclick import SimpleClick
 from segue.models.wrappers import FlipAverage, ZoomIn, ZoomRule, unwrapped
-from segue.session.robot import MASK_THRESHOLD, play
+from segue.session.robot import Course, play
 from segue.session.session import Session
 
 Row: TypeAlias = dict[str, Any]
@@ -178,7 +178,7 @@ def with_view(model: Segmenter, view: str, zoom_size: int | None, form: str) -> 
 
 
 def unpacked(mask: str, size: Sequence[int]) -> Mask:
-    """The inverse of how a row keeps its last mask.
+    """The inverse of how a row keeps its masks.
 
     >>> unpacked(_packed(np.eye(3, dtype=bool)), (3, 3)).astype(int).tolist()
     [[1, 0, 0], [0, 1, 0], [0, 0, 1]]
@@ -247,10 +247,19 @@ def _one_object(
     session: Session, instance: Instance, truth: Truth, config: EvaluateConfig, seed: int | None
 ) -> Row:
     rng = None if seed is None else np.random.default_rng([seed, zlib.crc32(instance.id.encode())])
-    stop_at = max(config.target) if config.stop_at_target else None
-    course = play(session, instance.mask, truth.void, max_clicks=config.max_clicks, stop_at=stop_at, rng=rng)
-    frame = session.prediction.frame if session.prediction is not None else session.features.frame
-    assert session.probability is not None
+    highest = max(config.target)
+    stop_at = highest if config.stop_at_target else None
+    pictures: dict[int, Mask] = {}
+
+    def watch(course: Course, mask: Mask) -> None:
+        """Keep the mask after the first click, and that of the click that reached the highest target or came last."""
+        if len(course.ious) <= clicks_needed(course.ious, highest, config.max_clicks):
+            pictures.update({min(len(course.ious), 2): mask})
+
+    course = play(session, instance.mask, truth.void, max_clicks=config.max_clicks, stop_at=stop_at, rng=rng,
+                  watch=watch)  # fmt: skip
+    assert session.prediction is not None
+    frame = session.prediction.frame
     return {
         "id": instance.id,
         "area": instance.area,
@@ -262,7 +271,8 @@ def _one_object(
         "encode": course.encode_seconds,
         "seconds": course.click_seconds,
         "pixels": frame.grid[0] * frame.grid[1],
-        "mask": _packed(session.probability > MASK_THRESHOLD),
+        "first": _packed(pictures[1]),
+        "last": _packed(pictures.get(2, pictures[1])),
     }
 
 

@@ -11,9 +11,9 @@ import cv2
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import MaxNLocator, MultipleLocator
 
-from segue.core.types import Click, Image
+from segue.core.types import Click, Image, Mask
 from segue.data.image import write_bytes, write_image
 from segue.data.overlay import contact_sheet, overlay
 from segue.data.rows import DataSet
@@ -22,6 +22,7 @@ from segue.metrics.interaction import clicks_needed
 
 AREA_RATIOS = tuple(k / 10 for k in range(9))
 WORST = 12
+SIDE = 320
 
 
 def write_report(
@@ -41,11 +42,11 @@ def write_report(
     '.md'
     """
     runs = dict(zip(_labels([result, *others]), [result, *others], strict=True))
-    write_bytes(folder / "quality.png", _png(_quality(runs), 2))
-    write_bytes(folder / "histogram.png", _png(_histogram(runs), 1))
-    write_bytes(folder / "area.png", _png(_area(runs), 2))
+    write_bytes(folder / "quality.png", _png(_quality(runs)))
+    write_bytes(folder / "histogram.png", _png(_histogram(runs)))
+    write_bytes(folder / "area.png", _png(_area(runs)))
     worst = worst_rows(rows, max(float(t) for t in result["noc"]), result["max_clicks"])
-    write_image(folder / "worst.jpg", contact_sheet(_tiles(worst, data, result), columns=4, side=360))
+    write_image(folder / "worst.jpg", contact_sheet(_tiles(worst, data, result), columns=3, side=2 * SIDE))
     write_bytes(folder / "report.md", page(runs, worst).encode())
 
 
@@ -69,7 +70,8 @@ def page(runs: Mapping[str, Mapping[str, Any]], worst: Sequence[Mapping[str, Any
         "",
         f"{result['objects']} objects, at most {result['max_clicks']} clicks each, {result['clicks']} clicks; "
         f"format {result['format']}, view {result['view']}. NoC: mean clicks to an IoU, a failure counting as "
-        f"{result['max_clicks']}. NoF: objects that needed {result['max_clicks']} clicks, reached or not.",
+        f"{result['max_clicks']}. NoF: objects that used all clicks, a success on the last included, as published. "
+        "bNoC: NoC of boundary IoU.",
         "",
         *_table(runs, targets),
         "",
@@ -87,7 +89,8 @@ def page(runs: Mapping[str, Mapping[str, Any]], worst: Sequence[Mapping[str, Any
         "",
         f"## The {len(worst)} worst objects",
         "",
-        "Blue: the last mask. Yellow: the true outline. Green and red: clicks on and off the object, in order.",
+        f"First after one click, then when IoU {targets[-1]} was reached or the clicks were used up. "
+        "Blue: the mask. Yellow: the true outline. Green and red: clicks on and off the object, in order.",
         "",
         "![worst objects](worst.jpg)",
         "",
@@ -105,12 +108,14 @@ def page(runs: Mapping[str, Mapping[str, Any]], worst: Sequence[Mapping[str, Any
 
 def _table(runs: Mapping[str, Mapping[str, Any]], targets: Sequence[str]) -> list[str]:
     heads = [f"NoC{_percent(t)}" for t in targets] + [f"NoF{_percent(t)}" for t in targets[-2:]]
+    heads += [f"never {_percent(targets[-1])}"]
     heads += [f"bNoC{_percent(targets[-1])}", "mIoU@1", "mIoU@5", "encode s", "click s", "SPC"]
     lines = [f"| run | {' | '.join(heads)} |", "|---" * (len(heads) + 1) + "|"]
     for label, run in runs.items():
         seconds, miou = run["seconds"], run["miou_at"]
         cells = [_cell(run["noc"], t) for t in targets] + [_cell(run["nof"], t) for t in targets[-2:]]
-        cells += [_cell(run["noc_boundary"], targets[-1]), f"{miou[0]:.3f}", f"{miou[min(4, len(miou) - 1)]:.3f}"]
+        cells += [_cell(run.get("unreached", {}), targets[-1]), _cell(run["noc_boundary"], targets[-1])]
+        cells += [f"{miou[0]:.3f}", f"{miou[min(4, len(miou) - 1)]:.3f}"]
         cells += [f"{seconds['encode_p50']:.3f}", f"{seconds['click_p50']:.3f}", f"{seconds['spc']:.3f}"]
         lines.append(f"| {label} | {' | '.join(cells)} |")
     return lines
@@ -164,16 +169,18 @@ def _histogram(runs: Mapping[str, Mapping[str, Any]]) -> Figure:
 def _area(runs: Mapping[str, Mapping[str, Any]]) -> Figure:
     figure = Figure(figsize=(10, 4), layout="constrained")
     left, right = figure.subplots(1, 2)
-    for label, run in runs.items():
-        for target, style in zip(list(run["noc"])[-2:], ("--", "-")[-len(run["noc"]) :], strict=False):
+    for k, (label, run) in enumerate(runs.items()):
+        targets = list(run["noc"])[-2:]
+        for target, style in zip(targets, ("--", "-")[-len(targets) :], strict=True):
             points = noc_by_area(run, float(target))
-            left.plot([100 * p[0] for p in points], [p[1] for p in points], style, marker="o", markersize=3,
-                      label=f"{label}, NoC{_percent(target)}")  # fmt: skip
+            left.plot([100 * p[0] for p in points], [p[1] for p in points], style, color=f"C{k}", marker="o",
+                      markersize=3, label=f"{label}, NoC{_percent(target)}")  # fmt: skip
         right.plot([100 * p[0] for p in points], [p[2] for p in points], marker="o", markersize=3, label=label)
     left.set(xlabel="objects larger than this share of the image, %", ylabel="NoC", title="NoC by object area")
     right.set(xlabel="objects larger than this share of the image, %", ylabel="objects", title="How many there are")
-    _tidy(left)
-    _tidy(right)
+    for axes in (left, right):
+        _tidy(axes)
+        axes.xaxis.set_major_locator(MultipleLocator(10))
     return figure
 
 
@@ -202,18 +209,22 @@ def _tiles(worst: Sequence[Mapping[str, Any]], data: DataSet, result: Mapping[st
         image, truth = samples[row["image"]].read()
         outline = next(i.mask for i in truth.instances if i.id == row["id"])
         clicks = [Click(x, y, positive) for x, y, positive in row["clicks"]]
-        needed = clicks_needed(row["ious"], float(target), result["max_clicks"])
-        caption = f"{row['id'][-28:]}: {needed} clicks, IoU {row['ious'][-1]:.2f}"
-        tiles.append(_tile(overlay(image, unpacked(row["mask"], row["size"]), clicks), outline, clicks, caption))
+        used = min(clicks_needed(row["ious"], float(target), result["max_clicks"]), len(clicks))
+        pair = []
+        for which, count in (("first", 1), ("last", used)):
+            drawn = overlay(image, unpacked(row[which], row["size"]), clicks[:count])
+            caption = f"{row['id'][-24:]}: {count} click{'s' * (count > 1)}, IoU {row['ious'][count - 1]:.2f}"
+            pair.append(_tile(drawn, outline, clicks[:count], caption))
+        tiles.append(np.concatenate(pair, axis=int(image.shape[0] > image.shape[1])))  # nearly square
     return tiles
 
 
-def _tile(drawn: Image, truth: np.ndarray, clicks: Sequence[Click], caption: str) -> Image:
+def _tile(drawn: Image, truth: Mask, clicks: Sequence[Click], caption: str) -> Image:
     """The overlay at sheet size with the true outline, the clicks' numbers and a caption."""
     contours, _ = cv2.findContours(truth.astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
     width = max(1, round(max(truth.shape) / 400))
     cv2.drawContours(drawn, contours, -1, (255, 214, 10), width, cv2.LINE_AA)
-    scale = 360 / max(truth.shape)
+    scale = (SIDE - 10) / max(truth.shape)
     size = max(1, round(truth.shape[1] * scale)), max(1, round(truth.shape[0] * scale))
     small = cv2.resize(drawn, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
     for number, click in enumerate(clicks, start=1):
@@ -235,7 +246,7 @@ def _tidy(axes: Axes) -> None:
     axes.legend(fontsize=8)
 
 
-def _png(figure: Figure, zoom: int) -> bytes:
+def _png(figure: Figure) -> bytes:
     buffer = BytesIO()
-    figure.savefig(buffer, format="png", dpi=70 * zoom)
+    figure.savefig(buffer, format="png", dpi=140)
     return buffer.getvalue()

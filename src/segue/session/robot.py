@@ -8,7 +8,7 @@ rounded to float32; among equally deep pixels the first in row-major order is cl
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import cv2
@@ -52,12 +52,14 @@ def play(
     stop_at: float | None = None,
     threshold: float = MASK_THRESHOLD,
     rng: np.random.Generator | None = None,
+    watch: Callable[[Course, Mask], None] | None = None,
 ) -> Course:
     """Click on ``session`` until ``max_clicks``, until no error is left, or until both the IoU and the boundary
     IoU reach ``stop_at``.
 
     ``truth`` and ``void`` are (H, W) bool at the image's size; void pixels are never clicked and don't count.
-    ``rng`` draws perturbed clicks, without it the published centre clicks are made.
+    ``rng`` draws perturbed clicks, without it the published centre clicks are made. ``watch`` is shown the
+    course so far and the (H, W) mask after every click.
     Raises ``InputError`` for an empty truth. Source: RITM, section 4; conventions of the robot-click protocol.
 
     >>> import segue
@@ -86,6 +88,8 @@ def play(
         course.clicks.append(click)
         course.ious.append(iou(prediction, truth, void))
         course.boundary_ious.append(boundary_iou(prediction, truth, void))
+        if watch is not None:
+            watch(course, prediction)
         reached = min(course.ious[-1], course.boundary_ious[-1])
         if course.ious[-1] == 1.0 or (stop_at is not None and reached >= stop_at):
             break
