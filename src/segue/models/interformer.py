@@ -122,6 +122,8 @@ class InterFormerNet(nn.Module):
             )  # fmt: skip
         self.decode_head = UperHead(c.dims, c.head_channels, 2, c.pool_scales)
         self.auxiliary_head = FcnHead(c.dims[2], c.head_channels, 2)  # training only
+        for part in (self.neck, self.decode_head):
+            part.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def encode(self, image: Tensor) -> dict[str, Tensor]:
         """All that the decoder wants of a normalised image (b, 3, H, W), H and W multiples of 32.
@@ -205,7 +207,7 @@ class InterFormer(Segmenter):
         if self.spec.zoom_in and "answer" in memory:
             answer = memory["answer"][0, 0] > 0
             regions = [region_of_interest(labels[0, 0], answer, self.spec.expansion, self.spec.min_region)]
-        state = {name: value.to(self.device, torch.float32) for name, value in features.maps.items()}
+        state = {name: self._ready(value) for name, value in features.maps.items()}
         two = self.net.decode(state, labels, regions)
         two = F.interpolate(two.float(), size=frame.grid, mode="bilinear", align_corners=False)
         logits = two[:, 1:] - two[:, :1]  # the sigmoid of the difference is the softmax over the two
@@ -265,6 +267,11 @@ class InterFormer(Segmenter):
     def decoder_config(self) -> dict[str, Any]:
         """The keywords of a model without encoder that reads this one's cached features."""
         return self.spec.model_dump() | {"encoder": False, "features_from": self.fingerprint()}
+
+    def _ready(self, cached: Tensor) -> Tensor:
+        """A cached tensor as the decoder is quickest with it; caches may hold half precision."""
+        form = torch.channels_last if cached.ndim == 4 else torch.contiguous_format
+        return cached.to(self.device, torch.float32, memory_format=form)
 
     def _normalised(self, image: Image, frame: Frame) -> Tensor:
         pixels = torch.from_numpy(image).to(self.device).permute(2, 0, 1)[None].float()

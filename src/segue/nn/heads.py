@@ -26,7 +26,20 @@ class ConvUnit(nn.Module):
         self.bn: nn.Module = nn.BatchNorm2d(out_dim) if norm else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.relu(self.bn(self.conv(x)))
+        if self.training or not isinstance(self.bn, nn.BatchNorm2d):
+            return F.relu(self.bn(self.conv(x)))
+        weight, bias = self.folded()
+        return F.relu(F.conv2d(x, weight, bias, padding=self.conv.padding))
+
+    def folded(self) -> tuple[Tensor, Tensor | None]:
+        """Kernel and bias of convolution and fixed norm together, one pass over the map instead of two."""
+        norm = self.bn
+        if not isinstance(norm, nn.BatchNorm2d):
+            return self.conv.weight, self.conv.bias
+        assert norm.running_mean is not None
+        assert norm.running_var is not None
+        scale = norm.weight * torch.rsqrt(norm.running_var + norm.eps)
+        return self.conv.weight * scale.view(-1, 1, 1, 1), norm.bias - norm.running_mean * scale
 
 
 class AllMlpHead(nn.Module):

@@ -82,6 +82,28 @@ class PoolingAttention(nn.Module):
         return out.reshape(b, h, w, c).permute(0, 3, 1, 2)
 
 
+class InvertedBottleneck(nn.Sequential):
+    """1 x 1 convolution to ``hidden`` channels, depthwise 3 x 3, 1 x 1 back; hardswish between.
+
+    >>> InvertedBottleneck(4, 8)(torch.zeros(1, 4, 6, 6)).shape
+    torch.Size([1, 4, 6, 6])
+    """
+
+    def __init__(self, dim: int, hidden: int) -> None:
+        super().__init__(
+            nn.Conv2d(dim, hidden, 1),
+            nn.Hardswish(),
+            nn.Conv2d(hidden, hidden, 3, padding=1, groups=hidden),
+            nn.Hardswish(),
+            nn.Conv2d(hidden, dim, 1),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        wide = F.hardswish(pointwise(self[0], x), inplace=not torch.is_grad_enabled())
+        mixed = F.hardswish(self[2](wide), inplace=not torch.is_grad_enabled())
+        return pointwise(self[4], mixed)
+
+
 class PoolingBlock(nn.Module):
     """Pooling attention, then an inverted bottleneck with a depthwise 3 x 3, both residual.
 
@@ -99,13 +121,7 @@ class PoolingBlock(nn.Module):
         self.norm_kv = nn.GroupNorm(1, dim)
         self.attn = PoolingAttention(target, dim, heads, ratios)
         self.norm2 = nn.GroupNorm(1, dim)
-        self.mlp = nn.Sequential(
-            nn.Conv2d(dim, hidden, 1),
-            nn.Hardswish(),
-            nn.Conv2d(hidden, hidden, 3, padding=1, groups=hidden),
-            nn.Hardswish(),
-            nn.Conv2d(hidden, dim, 1),
-        )
+        self.mlp = InvertedBottleneck(dim, hidden)
         self.drop = drop
 
     def context(self, source: Tensor) -> tuple[Tensor, Tensor]:
@@ -132,10 +148,16 @@ class PatchMerging(nn.Module):
         self.reduction = nn.Linear(9 * dim, out_dim, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        b, _, h, w = x.shape
-        patches = F.unfold(x, 3, padding=1, stride=2).transpose(1, 2)  # (b, h/2 * w/2, 9 c)
-        merged = self.reduction(self.norm(patches))
-        out: Tensor = merged.transpose(1, 2).reshape(b, -1, (h + 1) // 2, (w + 1) // 2)
+        # normalising and projecting each patch is one convolution, scaled and shifted by the patch's own
+        # mean and spread; the patches (9 times the map) are never written out
+        c = x.shape[1]
+        kernel = self.reduction.weight * self.norm.weight
+        projected = F.conv2d(x, kernel.view(-1, c, 3, 3), stride=2, padding=1)
+        moments = torch.cat([x.mean(1, keepdim=True), x.square().mean(1, keepdim=True)], dim=1)
+        mean, square = F.avg_pool2d(moments, 3, stride=2, padding=1).chunk(2, dim=1)  # the padding counts as 0
+        spread = torch.rsqrt((square - mean.square()).clamp_min(0) + self.norm.eps)
+        shift = (self.reduction.weight @ self.norm.bias).view(1, -1, 1, 1)
+        out: Tensor = (projected - mean * kernel.sum(1).view(1, -1, 1, 1)) * spread + shift
         return out
 
 
@@ -336,6 +358,18 @@ def shifted(part: Tensor, windows: Sequence[Region], regions: Sequence[Region]) 
         moved = sample[:, rows.clamp(0, height - 1)][:, :, columns.clamp(0, width - 1)]
         out.append(moved * seen)
     return torch.stack(out)
+
+
+def pointwise(layer: nn.Module, x: Tensor) -> Tensor:
+    """A 1 x 1 convolution of (b, c, h, w) as a matrix product over channels, which is what it is in
+    channels-last memory.
+
+    >>> layer, x = nn.Conv2d(3, 5, 1), torch.randn(1, 3, 4, 4)
+    >>> torch.allclose(pointwise(layer, x), layer(x), atol=1e-5)
+    True
+    """
+    assert isinstance(layer, nn.Conv2d)
+    return F.linear(x.permute(0, 2, 3, 1), layer.weight.flatten(1), layer.bias).permute(0, 3, 1, 2)
 
 
 def drop_rates(last: float, count: int) -> list[float]:

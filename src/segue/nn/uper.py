@@ -54,9 +54,67 @@ class UperHead(nn.Module):
             x = lateral + self._resize(x, lateral)
             levels.append(self.fpn_convs[i](x))
         levels.reverse()
-        fused = self.fpn_bottleneck(torch.cat([self._resize(level, levels[0]) for level in levels], dim=1))
-        out: Tensor = self.conv_seg(self.dropout(fused))
+        out: Tensor = self.conv_seg(self.dropout(self._fuse(levels)))
         return out
 
+    def _fuse(self, levels: Sequence[Tensor]) -> Tensor:
+        """``fpn_bottleneck`` of all levels on the finest grid, (b, channels, h, w).
+
+        At inference it is split by level, so that the coarse ones are convolved before they grow.
+        """
+        size = (levels[0].shape[-2], levels[0].shape[-1])
+        if self.training:
+            joined: Tensor = self.fpn_bottleneck(torch.cat([self._resize(x, levels[0]) for x in levels], dim=1))
+            return joined
+        weight, bias = self.fpn_bottleneck.folded()
+        total: Tensor | None = None
+        for level, kernel in zip(levels, weight.chunk(len(levels), dim=1), strict=True):
+            if level.shape[-1] * 4 <= size[1]:
+                part = conv_of_upsampled(level, kernel, size, self.align_corners)
+            else:
+                part = F.conv2d(self._resize(level, levels[0]), kernel, bias if total is None else None, padding=1)
+            total = part if total is None else total + part
+        assert total is not None
+        return F.relu(total)
+
     def _resize(self, x: Tensor, like: Tensor) -> Tensor:
+        if x.shape[-2:] == like.shape[-2:]:
+            return x
         return F.interpolate(x, size=like.shape[-2:], mode="bilinear", align_corners=self.align_corners)
+
+
+def conv_of_upsampled(x: Tensor, kernel: Tensor, size: tuple[int, int], align_corners: bool = False) -> Tensor:
+    """The 3 x 3 convolution, zero-padded, of ``x`` (b, c, h, w) enlarged bilinearly to ``size``: (b, o, *size).
+
+    ``kernel`` (o, c, 3, 3). Resizing and convolving are both linear and separable, so channels are mixed on the
+    small grid, and one matrix for each axis then resizes and shifts at once: for a factor of 4 about a third of
+    the multiplications.
+
+    >>> x, kernel = torch.randn(1, 3, 4, 4), torch.randn(5, 3, 3, 3)
+    >>> plain = F.conv2d(F.interpolate(x, size=(16, 16), mode="bilinear"), kernel, padding=1)
+    >>> torch.allclose(conv_of_upsampled(x, kernel, (16, 16)), plain, atol=1e-4)
+    True
+    """
+    b, c, h, w = x.shape
+    o = kernel.shape[0]
+    mixer = kernel.permute(3, 2, 0, 1).reshape(9 * o, c)  # rows: column tap, row tap, output
+    mixed = F.linear(x.permute(0, 2, 3, 1), mixer)  # (b, h, w, 9 o)
+    across = resize_and_shift(w, size[1], align_corners, mixed)  # (W, w * 3)
+    wide = across @ mixed.reshape(b, h, 3 * w, 3 * o)  # (b, h, W, 3 o)
+    stacked = wide.reshape(b, h, size[1], 3, o).transpose(2, 3).reshape(b, 3 * h, size[1] * o)
+    down = resize_and_shift(h, size[0], align_corners, mixed)  # (H, h * 3)
+    return (down @ stacked).reshape(b, size[0], size[1], o).permute(0, 3, 1, 2)
+
+
+def resize_and_shift(old: int, new: int, align_corners: bool, like: Tensor) -> Tensor:
+    """(new, old * 3): row i holds, for each old cell and tap t in 0..2, the weight that linear resizing gives
+    the cell at position i + t - 1; 0 beyond the ends.
+
+    >>> resize_and_shift(2, 2, False, torch.zeros(1))
+    tensor([[0., 1., 0., 0., 0., 1.],
+            [1., 0., 0., 0., 1., 0.]])
+    """
+    cells = torch.eye(old, device=like.device, dtype=like.dtype)[None]
+    weights = F.pad(F.interpolate(cells, size=new, mode="linear", align_corners=align_corners)[0], (1, 1))
+    taps = torch.stack([weights[:, t : t + new] for t in range(3)], dim=-1)  # (old, new, 3)
+    return taps.transpose(0, 1).reshape(new, old * 3)
