@@ -75,7 +75,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--minutes", type=float, nargs=3, default=(20, 5, 5), help="COCO, polyps, each adapter")
+    parser.add_argument("--minutes", type=float, nargs=3, default=(20, 5, 5), help="COCO (0: start at random), polyps, each adapter")
     parser.add_argument("--side", type=int, default=160)
     parser.add_argument("--images", type=int, default=100)
     parser.add_argument("--adapters", nargs="+", default=["dense", "shallow", "lora", "side", "full"])
@@ -83,7 +83,8 @@ def main() -> None:
     args = parser.parse_args()
     torch.manual_seed(0)
     n = args.images
-    coco = [named_classes(s) for s in open_data(args.data / "train" / "coco_instances").samples]
+    photos = open_data(args.data / "train" / "coco_instances").samples if args.minutes[0] else []
+    coco = [named_classes(s) for s in photos]
     sets = {
         name: [with_texts(s, noun) for s in shuffled(open_data(args.data / "medical" / name).samples)]
         for name, noun in (("kvasir_seg", "polyp"), ("foot_ulcer_fuseg", "foot ulcer"))
@@ -97,10 +98,11 @@ def main() -> None:
     print(f"{sum(p.numel() for p in model.parameters()):,} parameters")
 
     pairs = [s for s in prepare(model, coco) if s.target.any()]
-    train_copy(model, pairs, args.minutes[0], 5e-4)
+    if pairs:
+        train_copy(model, pairs, args.minutes[0], 5e-4)
     polyps = sets["kvasir_seg"]
-    report = {"kvasir_after_coco": summary(score(model, polyps[n : 2 * n]))}
-    train_copy(model, prepare(model, polyps[:n]), args.minutes[1], 1e-4)
+    report: dict = {"kvasir_before_polyps": summary(score(model, polyps[n : 2 * n]))}
+    train_copy(model, prepare(model, polyps[:n]), args.minutes[1], 5e-4)
     report["kvasir_after_polyps"] = summary(score(model, polyps[n : 2 * n]))
     print(json.dumps(report), flush=True)
     torch.save(model.state_dict(), args.out / "model.pth")

@@ -69,7 +69,16 @@ def prompts(model: Segmenter) -> list[Prompt]:
 
 
 def answer(model: Segmenter) -> torch.Tensor:
-    return model.decode(model.encode([IMAGE]), prompts(model)).logits
+    """Logits of the second turn, where previous masks take part."""
+    features = model.encode([IMAGE])
+    with torch.no_grad():
+        memory = model.decode(features, prompts(model)[:1]).memory
+    return model.decode(features, prompts(model), memory).logits
+
+
+def same(a: torch.Tensor, b: torch.Tensor) -> bool:
+    """Equal up to the order of sums, which differs between two copies of a model and between runtimes."""
+    return torch.allclose(a, b, atol=2e-3 * float(b.abs().max()))
 
 
 @torch.no_grad()
@@ -86,7 +95,7 @@ def test_a_fresh_adapter_starts_as_its_paper_starts_it(name: str, base: str) -> 
     model = tiny(base)
     before = say(model)
     attach(model, fresh(name, model))
-    assert torch.equal(say(model), before) == ADAPTERS[name].starts_silent
+    assert same(say(model), before) == ADAPTERS[name].starts_silent
 
 
 @pytest.mark.parametrize(("name", "base"), CASES)
@@ -148,7 +157,7 @@ def test_saved_and_loaded_it_answers_the_same(name: str, base: str, tmp_path: Pa
     assert {p.name for p in (tmp_path / "adapter").iterdir()} == {"adapter_config.json", "adapter_model.safetensors"}
     other = tiny(base)
     load_adapter(other, tmp_path / "adapter")
-    assert torch.equal(say(other), say(model))
+    assert same(say(other), say(model))
 
 
 @pytest.mark.parametrize(("name", "base"), CASES)
@@ -187,6 +196,6 @@ def test_it_stacks_on_lora(name: str, base: str, tmp_path: Path) -> None:
     other = tiny(base)
     load_adapter(other, tmp_path / "lower")
     load_adapter(other, tmp_path / "upper")
-    assert torch.equal(say(other), both)
+    assert same(say(other), both)
     detach(model, upper)
     assert torch.equal(say(model), with_lower)

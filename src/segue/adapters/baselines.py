@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from copy import deepcopy
+from typing import Self
 
 import torch
 import torch.nn.functional as F
@@ -26,6 +27,15 @@ class _Copies(Adapter):
         self.copied[path] = name.replace(".", "/")
         self.pieces[self.copied[path]] = piece
         self.links[path] = lambda base: Instead(base, piece)
+
+
+    def train(self, mode: bool = True) -> Self:
+        """Training mode, but for batch norms: fine-tuning batches are too small to measure statistics anew."""
+        super().train(mode)
+        for module in self.modules():
+            if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                module.eval()
+        return self
 
 
 def bake(model: Segmenter, adapter: _Copies) -> Segmenter:

@@ -19,6 +19,11 @@ class AdapterRow(Row):
 ADAPTERS: Registry[AdapterRow] = Registry(
     "adapter",
     {
+        "detail": AdapterRow(
+            "segue.adapters.detail:detail",
+            "a detail branch and, beside the head, a token decoder: sharper masks from few clicks",
+            paper="ClickAdapter, sections III-B and III-C",
+        ),
         "dense": AdapterRow(
             "segue.adapters.bottleneck:Dense",
             "bottlenecks inside the layers of a text-prompted model",

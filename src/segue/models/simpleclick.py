@@ -196,7 +196,8 @@ class SimpleClick(Segmenter):
 
     def sites(self) -> Mapping[str, str]:
         blocks = {f"block.{i}": f"net.backbone.blocks.{i}" for i in range(self.spec.depth)}
-        return {"patch_embed": "net.backbone.patch_embed", **blocks, "neck": "net.neck", "head": "net.head"}
+        entry = {"clicks": "net.patch_embed_coords", "patch_embed": "net.backbone.patch_embed"}
+        return {**entry, **blocks, "neck": "net.neck", "head": "net.head"}
 
     def parts(self) -> Mapping[str, ExportPart]:
         height, width = self.input_size

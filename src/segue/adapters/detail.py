@@ -1,0 +1,200 @@
+"""ClickAdapter: a detail extractor and a token decoder beside a frozen click model (Li et al.)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from segue.adapters.base import Adapter, describe_model, site_path
+from segue.adapters.links import Around, width_of
+from segue.core.errors import ConfigError
+from segue.core.segmenter import Segmenter
+from segue.nn.detailnet import DenseEmbedding, Injector, Mixing, MultiScaleFusion, SpatialPrior, TokenDecoder, enlarge
+from segue.nn.vit import join_windows, to_map, window_counts
+
+Sources = Literal["both", "early", "prior"]
+NEEDED = ("patch_embed", "clicks", "neck", "head")
+
+
+class _Notes:
+    """What the pieces of one adapter tell each other within one pass; the head's piece empties it."""
+
+    def __init__(self) -> None:
+        self.said: dict[str, Tensor] = {}
+
+    def take(self) -> dict[str, Tensor]:
+        said, self.said = self.said, {}
+        return said
+
+
+class _Piece(nn.Module):
+    notes: _Notes
+
+    def __init__(self, notes: _Notes) -> None:
+        super().__init__()
+        self.__dict__["notes"] = notes  # shared by the pieces; no weights
+
+
+class _Prior(_Piece):
+    """At the patch embedding: looks at the image it was given."""
+
+    def __init__(self, notes: _Notes, dim: int) -> None:
+        super().__init__(notes)
+        self.prior = SpatialPrior(dim)
+
+    def forward(self, tokens: Tensor, image: Tensor) -> Tensor:
+        self.notes.said["prior"] = self.prior(image)
+        return tokens
+
+
+class _Shape(_Piece):
+    """At the patch embedding, where no prior is wanted: only notes the grid."""
+
+    def __init__(self, notes: _Notes, stride: int) -> None:
+        super().__init__(notes)
+        self.stride = stride
+
+    def forward(self, tokens: Tensor, image: Tensor) -> Tensor:
+        self.notes.said["prior"] = image.new_zeros(len(image), 0, image.shape[-2] // 16, image.shape[-1] // 16)
+        return tokens
+
+
+class _Dense(_Piece):
+    """At the click embedding: looks at the previous mask, its first channel."""
+
+    def __init__(self, notes: _Notes, dim: int) -> None:
+        super().__init__(notes)
+        self.dense = DenseEmbedding(dim)
+
+    def forward(self, tokens: Tensor, maps: Tensor) -> Tensor:
+        self.notes.said["dense"] = self.dense(maps[:, :1])
+        return tokens
+
+
+class _Early(_Piece):
+    """At the last block of the first quarter: early features and prior become high-quality features."""
+
+    def __init__(
+        self, notes: _Notes, dim: int, width: int, sources: Sources, mixing: Mixing, patch: Sequence[int]
+    ) -> None:
+        super().__init__(notes)
+        self.sources, self.patch = sources, patch
+        self.shrink = None if width == dim else nn.Conv2d(width, dim, 4, 4)
+        self.injector = Injector(dim, mixing) if sources == "both" else None
+        self.enlarge = enlarge(dim, dim // 8)
+
+    def forward(self, out: Tensor, *_: Any) -> Tensor:
+        prior = self.notes.said["prior"]
+        if self.sources == "prior":
+            joined = prior
+        else:
+            early = self._as_map(out, prior)
+            joined = early
+            if self.injector is not None:
+                mixed = self.injector(early.flatten(2).transpose(1, 2), prior.flatten(2).transpose(1, 2))
+                joined = to_map(mixed, prior.shape[-2:])
+        self.notes.said["hq"] = self.enlarge(joined)
+        return out
+
+    def _as_map(self, out: Tensor, prior: Tensor) -> Tensor:
+        """Tokens, in windows or not, or a finer map -> (b, c, H/16, W/16)."""
+        grid = (prior.shape[-2], prior.shape[-1])
+        if out.ndim == 3:
+            windows = window_counts(grid, self.patch) if len(out) != len(prior) else (1, 1)
+            out = to_map(join_windows(out, grid, windows), grid)
+        if self.shrink is not None:
+            out = self.shrink(out)
+        return out if out.shape[-2:] == grid else F.interpolate(out, grid, mode="bilinear")
+
+
+class _Fusion(_Piece):
+    """At the neck: joins the scales, and notes the backbone's last map."""
+
+    def __init__(self, notes: _Notes, widths: Sequence[int], dim: int) -> None:
+        super().__init__(notes)
+        self.fusion = MultiScaleFusion(widths, dim)
+
+    def forward(self, pyramid: Sequence[Tensor], maps: Sequence[Tensor]) -> Sequence[Tensor]:
+        self.notes.said["fused"] = self.fusion(pyramid)
+        self.notes.said["last"] = maps[-1]
+        return pyramid
+
+
+class _Decoder(_Piece):
+    """At the head: adds the adapter's logits to the head's, their "logarithmic sum"."""
+
+    def __init__(self, notes: _Notes, dim: int) -> None:
+        super().__init__(notes)
+        self.decoder = TokenDecoder(dim)
+
+    def forward(self, logits: Tensor, *_: Any) -> Tensor:
+        said = self.notes.take()
+        hq = said["hq"]
+        if hq.shape[-2:] != said["fused"].shape[-2:]:
+            hq = F.interpolate(hq, said["fused"].shape[-2:], mode="bilinear")
+        found: Tensor = self.decoder(said["last"], said["dense"], said["fused"] + hq)
+        if found.shape[-2:] != logits.shape[-2:]:
+            found = F.interpolate(found, logits.shape[-2:], mode="bilinear")
+        return logits + found
+
+
+class ClickAdapter(Adapter):
+    """The adapter as published, for models with sites ``patch_embed``, ``clicks``, ``block.*``, ``neck``, ``head``.
+
+    ``early`` is the block whose output enters, counted from 0 (None: the last of the first quarter);
+    ``sources`` and ``mixing`` are table VI's ablations: "both", "early" or "prior" features, and "two-way",
+    "cross", "concat" or "add" fusion. The width is that of the deepest map.
+    """
+
+    kind = "detail"
+
+    def __init__(
+        self, model: Segmenter, early: int | None = None, sources: Sources = "both", mixing: Mixing = "two-way"
+    ) -> None:
+        super().__init__(early=early, sources=sources, mixing=mixing)
+        if sources not in ("both", "early", "prior") or mixing not in ("two-way", "cross", "concat", "add"):
+            raise ConfigError(
+                f"sources {sources!r} and mixing {mixing!r}", "both, early, prior; two-way, cross, concat, add"
+            )
+        lacking = [site for site in NEEDED if site not in model.sites()]
+        blocks = [site for site in model.sites() if site.startswith("block.")]
+        if lacking or not blocks:
+            raise ConfigError(
+                f"{describe_model(model)} without sites {', '.join([*lacking, *(() if blocks else ('block.*',))])}",
+                "a click model on a transformer, such as SimpleClick",
+                "use lora, head or full",
+            )
+        index = len(blocks) // 4 - 1 if early is None else early
+        if not 0 <= index < len(blocks):
+            raise ConfigError(f"early block {early}", f"0 to {len(blocks) - 1}")
+        neck, block = (model.get_submodule(site_path(model, s)) for s in ("neck", blocks[max(index, 0)]))
+        widths, embed = pyramid_widths(neck), model.get_submodule(site_path(model, "patch_embed"))
+        dim, patch = int(getattr(neck, "last_width", width_of(embed))), tuple(_patch(embed))
+        notes = _Notes()
+        self.place(model, "clicks", Around, _Dense(notes, dim))
+        seen = _Shape(notes, 16) if sources == "early" else _Prior(notes, dim)
+        self.place(model, "patch_embed", Around, seen)
+        self.place(model, blocks[index], Around, _Early(notes, dim, width_of(block), sources, mixing, patch))
+        self.place(model, "neck", Around, _Fusion(notes, widths, dim))
+        self.place(model, "head", Around, _Decoder(notes, dim))
+
+
+def pyramid_widths(neck: nn.Module) -> list[int]:
+    """Channels of the maps that a neck gives out, finest first."""
+    given = getattr(neck, "widths", None)
+    if given is not None:
+        return [int(w) for w in given]
+    return [width_of(neck.get_submodule(f"down_{stride}")) for stride in (4, 8, 16, 32)]
+
+
+def _patch(embed: nn.Module) -> Sequence[int]:
+    convolution = next(m for m in embed.modules() if isinstance(m, nn.Conv2d))
+    return [int(k) for k in convolution.kernel_size]
+
+
+def detail(model: Segmenter, **settings: Any) -> Adapter:
+    """The detail adapter that suits ``model``: ClickAdapter on one-stage transformers."""
+    return ClickAdapter(model, **settings)
