@@ -129,10 +129,11 @@ class Nano(Segmenter):
         return {"frame": frame.to_tensor(), "probability": F.avg_pool2d(view, 2)}
 
     def sites(self) -> Mapping[str, str]:
-        """The deepest features of the encoder, their mixing at stride 16, and the decoder's blocks there."""
-        return {
-            "encoder": "network.encoder.backbone", "context": "network.encoder.mix16", "decoder": "network.decoder.blocks16",
-        }  # fmt: skip
+        """The encoder's maps (``features``), the last decoder block at each stride, the decoder (``head``)."""
+        blocks = {f"decoder.{n}": f"blocks{n}" for n in (16, 8, 4)}
+        last = {site: f"{name}.{len(getattr(self.network.decoder, name)) - 1}" for site, name in blocks.items()}
+        inside = {site: f"network.decoder.{path}" for site, path in last.items()}
+        return {"features": "network.encoder", **inside, "head": "network.decoder"}
 
     def parts(self) -> Mapping[str, ExportPart]:
         """``encoder`` (pixels -> maps) and ``decoder`` (maps, clicks, box, previous -> logits, score)."""

@@ -32,7 +32,7 @@ def available() -> bool:
 class Graphs:
     """ONNX Runtime sessions of a model's parts, kept as long as the weights are the same objects and values.
 
-    >>> part = ExportPart(nn.ReLU(), {"x": torch.zeros(1, 2)}, ("y",))
+    >>> part = ExportPart(torch.nn.ReLU(), {"x": torch.zeros(1, 2)}, ("y",))
     >>> Graphs().run("relu", part, [torch.tensor([[-1.0, 2.0]])]) if available() else [torch.tensor([[0.0, 2.0]])]
     [tensor([[0., 2.]])]
     """

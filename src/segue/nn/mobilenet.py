@@ -4,6 +4,8 @@ The published arrays that nano starts from have their batch norms folded into th
 here has none either: convolution, bias, ReLU6.
 """
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 from typing import Literal
 

@@ -6,6 +6,8 @@ milliseconds on a laptop. Tensors only, so that it trains, compiles and exports;
 object-level skin over it.
 """
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -240,7 +242,7 @@ def prompt_maps(clicks: Tensor, box: Tensor, previous: Tensor, size: tuple[int, 
 def similarity_maps(embedding: Tensor, clicks: Tensor, previous: Tensor) -> Tensor:
     """b 4 h w at stride 8: likeness in [-1, 1] of every cell to the most similar positive click, to the most
     similar negative click, to the previous mask and to its outside; 0 where there is none."""
-    b, c, h, w = embedding.shape
+    b, _, h, w = embedding.shape
     flat = embedding.flatten(2)  # b c hw
     near = torch.exp(-squared_distances(clicks, h, w, 8) / (2 * 6.0**2)).flatten(2) + 1e-8
     keys = F.normalize(torch.bmm(near / near.sum(-1, keepdim=True), flat.transpose(1, 2)), dim=-1)
@@ -266,17 +268,19 @@ def calibrate(net: NanoNet, pixels: Tensor, clicks: Tensor, box: Tensor, previou
     backbone's features differ in scale by orders of magnitude, and nothing has to be normalised at run time.
     """
 
-    def standardise(layer: nn.Module, _: object, out: Tensor) -> Tensor:
-        assert isinstance(layer, nn.Conv2d) and layer.bias is not None
+    def standardise(layer: nn.Conv2d, _: object, out: Tensor) -> Tensor:
+        assert layer.bias is not None
         mean, deviation = out.mean((0, 2, 3)), out.std((0, 2, 3)) + 1e-3
         layer.weight /= deviation[:, None, None, None]
         layer.bias.copy_((layer.bias - mean) / deviation)
         return (out - mean[:, None, None]) / deviation[:, None, None]
 
+    own = (".project", ".logits", ".embed")  # these start as they are: residual ends, outputs
     fresh = [
-        m for name, m in net.named_modules()
-        if isinstance(m, nn.Conv2d) and "backbone" not in name and not name.endswith((".project", ".logits", ".embed"))
-    ]  # fmt: skip
+        m
+        for name, m in net.named_modules()
+        if isinstance(m, nn.Conv2d) and "backbone" not in name and not name.endswith(own)
+    ]
     hooks = [layer.register_forward_hook(standardise) for layer in fresh]
     net.decoder(net.encoder(pixels), clicks, box, previous)
     for hook in hooks:

@@ -1,0 +1,237 @@
+"""One training run's state and its step: simulate users on random views, correct the model, average its weights."""
+
+from __future__ import annotations
+
+import math
+import os
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from segue.core.errors import CheckpointError, MissingFile
+from segue.data.augment import CutOuts, jitter_colours
+from segue.data.sampling import Pack, ViewSampler, build_pack, pick_objects
+from segue.data.simulate import (
+    boxes_around,
+    decaying_clicks,
+    decaying_rounds,
+    first_clicks,
+    next_clicks,
+    rough_masks,
+    scattered_clicks,
+)
+from segue.jobs.config import TrainConfig
+from segue.jobs.cores import TrainingCore, training_core
+from segue.nn.losses import normalized_focal, soft_iou
+from segue.session.load import build
+
+MOST_ROUNDS = 20
+
+
+class Trainer:
+    """Model, moving average, optimiser, random state and step: everything that an exact resume needs.
+
+    Source: RITM (section 3) for clicks on the model's own errors with the previous mask as input; InterFormer for
+    several decodes per encode. Each round is back-propagated into the shared maps at once, so that memory does not
+    grow with the rounds.
+    """
+
+    def __init__(self, config: TrainConfig) -> None:
+        self.config = config
+        self.device = torch.device(config.device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        torch.manual_seed(config.seed)
+        self.generator = torch.Generator().manual_seed(config.seed)
+        self.step = 0
+        data = config.data
+        self.pack: Pack = build_pack([data.root / name for name in data.folders], data.cache)
+        train, self.held_out = self.pack.held_out(data.held_out)
+        self.sampler = ViewSampler(self.pack, train, data.folders, self.generator)
+        self.cutouts = CutOuts([data.root / name for name in data.cutouts], cache=data.cache)
+        self.model = build(config.model, config.config).train()
+        self.core: TrainingCore = training_core(self.model)
+        self._prepare()
+        self.model.to(self.device, memory_format=torch.channels_last)
+        self.average = {k: v.detach().clone() for k, v in self.model.state_dict().items()}
+        self.optimiser = self._optimiser()
+
+    def update(self) -> dict[str, float]:
+        """One optimiser step; what to log: loss, gradient norm, targets, IoU after each click of fresh targets."""
+        c = self.config
+        pixels, rows, targets, void = self.batch()
+        if not len(rows):
+            return {}
+        clicks, box, previous = self.opening(targets, void)
+        fresh = (clicks[:, 1:, 2] < 0).all(1) & (clicks[:, 0, 2] > 0)
+        wanted = torch.where(void, -1.0, targets.float())
+        rounds, log = self._rounds(), {"loss": 0.0}
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=c.bf16 and bf16_pays(self.device)):
+            maps = self.core.encode(pixels)
+            chosen = {k: _as_images(v.index_select(0, rows)) for k, v in maps.items()}
+            leaves = {k: v.detach().requires_grad_(v.requires_grad) for k, v in chosen.items()}
+            for turn in range(rounds):
+                logits, score = self.core.decode(leaves, clicks, box, previous)
+                loss, reached = self.loss(logits, score, wanted)
+                (loss / rounds).backward()
+                log["loss"] += float(loss.detach()) / rounds
+                if bool(fresh.any()):
+                    log[f"iou{turn + 1}"] = float(reached[fresh].mean())
+                previous = logits.detach().sigmoid()
+                if turn + 1 < rounds:
+                    clicks = torch.cat([clicks, self._next(previous, targets, void)[:, None]], dim=1)
+            pairs = [(chosen[k], leaf.grad) for k, leaf in leaves.items() if leaf.grad is not None]
+            if pairs:
+                torch.autograd.backward([t for t, _ in pairs], [g for _, g in pairs])
+        log |= {"gradient": self._apply(), "targets": float(len(rows))}
+        self.step += 1
+        return log
+
+    def batch(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """pixels (b, 3, S, S) in [0, 1]; rows (n,) view of each target; targets and void (n, 1, s, s) bool."""
+        data = self.config.data
+        size = data.sizes[int(torch.randint(len(data.sizes), (), generator=self.generator))]
+        count = max(1, round(self.config.batch * (data.sizes[0] / size) ** 2))
+        views = self.sampler.draw(count, size, self.device)
+        pixels, labels = self.cutouts.paste(views.pixels, views.labels, data.paste, data.most_pasted, self.generator)
+        pixels = jitter_colours(pixels, self.generator, data.colour)
+        rows, targets, void = pick_objects(labels, self.config.objects, data.merge, self.generator)
+        return pixels, rows, shrunk(targets, self.core.stride), shrunk(void, self.core.stride)
+
+    def opening(self, targets: Tensor, void: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """clicks (n, k, 3), box (n, 4), previous (n, 1, s, s) of the first round."""
+        c, g, stride, device = self.config.clicks, self.generator, self.core.stride, targets.device
+        kind = torch.rand(len(targets), generator=g).to(device)
+        resumed, boxed = kind < c.resumed, kind > 1 - c.boxes
+        clicks = torch.full((len(targets), c.most_scattered, 3), -1.0, device=device)
+        clicks[:, 0] = first_clicks(targets, stride, g, c.centred)
+        scattered = scattered_clicks(targets, void, c.most_scattered, stride, g)
+        clicks = torch.where(resumed[:, None, None], scattered, clicks)
+        clicks = torch.where(boxed[:, None, None], -1.0, clicks)
+        box = torch.where(boxed[:, None], boxes_around(targets, stride, g), 0.0)
+        masked = resumed & (torch.rand(len(targets), generator=g).to(device) < 0.8)
+        return clicks, box, torch.where(masked[:, None, None, None], rough_masks(targets, g), 0.0)
+
+    def loss(self, logits: Tensor, score: Tensor | None, wanted: Tensor) -> tuple[Tensor, Tensor]:
+        """One round's loss, and the IoU (n,) that its masks reach; ``wanted`` is 1, 0 or -1 for void."""
+        c = self.config
+        shown, is_object = (logits.detach() > 0) & (wanted >= 0), wanted > 0.5
+        both, either = (m.flatten(1).sum(1) for m in (shown & is_object, shown | is_object))
+        reached = both / either.clamp(min=1)
+        loss = normalized_focal(logits, wanted).mean() + c.iou_weight * soft_iou(logits, wanted).mean()
+        if score is not None:
+            loss = loss + c.score_weight * nn.functional.binary_cross_entropy_with_logits(score[:, 0], reached)
+        return loss, reached
+
+    def save(self, path: Path) -> None:
+        """Write the checkpoint whole or not at all."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_suffix(".partial")
+        state: dict[str, Any] = {
+            "step": self.step, "model": self.model.state_dict(), "average": self.average,
+            "optimiser": self.optimiser.state_dict(), "generator": self.generator.get_state(),
+            "torch": torch.get_rng_state(),
+        }  # fmt: skip
+        torch.save(state, partial)
+        os.replace(partial, path)
+
+    def resume(self, path: Path) -> None:
+        """Continue exactly where the checkpoint was written."""
+        if not path.is_file():
+            raise MissingFile(f"no checkpoint {path}", "one left by an earlier run", "train without --resume first")
+        state = torch.load(path, map_location=self.device, weights_only=True)
+        try:
+            self.model.load_state_dict(state["model"])
+            self.optimiser.load_state_dict(state["optimiser"])
+        except (KeyError, ValueError, RuntimeError) as error:
+            raise CheckpointError(
+                f"{path}, which is of another run ({str(error).splitlines()[0][:120]})",
+                "a checkpoint of this configuration", "choose another output folder",
+            ) from error  # fmt: skip
+        self.step, self.average = state["step"], state["average"]
+        self.generator.set_state(state["generator"].cpu())
+        torch.set_rng_state(state["torch"].cpu())
+
+    def _prepare(self) -> None:
+        """Pretrained weights, then fresh layers scaled on one batch."""
+        c, stride = self.config, self.core.stride
+        if c.start is not None:
+            if not c.start.is_file():
+                raise MissingFile(f"no file {c.start}", "pretrained weights to start from", "check start:")
+            self.core.start(c.start, c.frozen)
+        views = self.sampler.draw(4, c.data.sizes[0], torch.device("cpu"))
+        rows, targets, _ = pick_objects(views.labels, 1, 0.0, self.generator)
+        small = shrunk(targets, stride)
+        clicks = scattered_clicks(small, torch.zeros_like(small), 4, stride, self.generator)
+        box = boxes_around(small, stride, self.generator)
+        if len(rows):
+            self.core.calibrate(views.pixels[rows], clicks, box, small.float())
+
+    def _optimiser(self) -> torch.optim.AdamW:
+        """AdamW with a slower rate for the pretrained backbone and no decay of biases."""
+        rates = self.config.optimiser
+        pretrained = {id(p) for module in self.core.backbone() for p in module.parameters()}
+        groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+        for parameter in self.model.parameters():
+            if parameter.requires_grad:
+                rate = rates.backbone_rate if id(parameter) in pretrained else rates.rate
+                decay = rates.weight_decay if parameter.ndim > 1 else 0.0
+                groups.setdefault((rate, decay), []).append(parameter)
+        rows = [{"params": p, "lr": r, "peak": r, "weight_decay": d} for (r, d), p in groups.items()]
+        return torch.optim.AdamW(rows, foreach=True)
+
+    def _schedule(self) -> float:
+        """The factor of the learning rate at this step."""
+        c = self.config
+        ending = max(1, int(c.steps * c.optimiser.decay))
+        return min(1.0, (self.step + 1) / c.optimiser.warmup, max(0.0, (c.steps - self.step) / ending))
+
+    def _apply(self) -> float:
+        """Clip, step, advance the moving average; the gradient's norm. A step that is not finite is left out."""
+        rates = self.config.optimiser
+        parameters = [p for p in self.model.parameters() if p.requires_grad]
+        norm = float(nn.utils.clip_grad_norm_(parameters, rates.clip))
+        for group in self.optimiser.param_groups:
+            group["lr"] = group["peak"] * self._schedule()
+        if math.isfinite(norm):
+            self.optimiser.step()
+        self.optimiser.zero_grad(set_to_none=True)
+        # early weights are forgotten quickly, later ones averaged over 1 / (1 - ema) steps
+        decay = min(rates.ema, (1 + self.step) / (10 + self.step))
+        now = {k: v for k, v in self.model.state_dict().items() if v.is_floating_point()}
+        torch._foreach_lerp_([self.average[k] for k in now], list(now.values()), 1 - decay)
+        return norm
+
+    def _rounds(self) -> int:
+        c = self.config.clicks
+        if c.policy == "decaying":
+            return decaying_rounds(c.gamma, MOST_ROUNDS, self.generator)
+        return int(torch.randint(c.rounds[0], c.rounds[1] + 1, (), generator=self.generator))
+
+    def _next(self, previous: Tensor, targets: Tensor, void: Tensor) -> Tensor:
+        c, stride = self.config.clicks, self.core.stride
+        if c.policy == "decaying":
+            return decaying_clicks(previous, targets, void, stride, self.generator, c.inner)
+        return next_clicks(previous, targets, void, stride, self.generator, c.greedy)
+
+
+def shrunk(masks: Tensor, stride: int) -> Tensor:
+    """(n, 1, S, S) bool -> (n, 1, S / stride, S / stride) bool: cells at least two fifths covered.
+
+    >>> shrunk(torch.tensor([[[[True, True], [False, False]]]]), 2).tolist()
+    [[[[True]]]]
+    """
+    return nn.functional.avg_pool2d(masks.float(), stride) > 0.4
+
+
+def bf16_pays(device: torch.device) -> bool:
+    """Whether the device computes bf16 natively: a GPU that says so, a CPU with AVX-512 BF16 or AMX."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported()
+    return (
+        device.type == "cpu" and torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    )
+
+
+def _as_images(maps: Tensor) -> Tensor:
+    return maps.contiguous(memory_format=torch.channels_last) if maps.ndim == 4 else maps
