@@ -28,7 +28,6 @@ class _Copies(Adapter):
         self.pieces[self.copied[path]] = piece
         self.links[path] = lambda base: Instead(base, piece)
 
-
     def train(self, mode: bool = True) -> Self:
         """Training mode, but for batch norms: fine-tuning batches are too small to measure statistics anew."""
         super().train(mode)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from segue.adapters.base import Adapter, describe_model, site_path
 from segue.adapters.links import Around, width_of
+from segue.adapters.maps import MapDetail
 from segue.core.errors import ConfigError
 from segue.core.segmenter import Segmenter
 from segue.nn.detailnet import DenseEmbedding, Injector, Mixing, MultiScaleFusion, SpatialPrior, TokenDecoder, enlarge
@@ -196,5 +197,8 @@ def _patch(embed: nn.Module) -> Sequence[int]:
 
 
 def detail(model: Segmenter, **settings: Any) -> Adapter:
-    """The detail adapter that suits ``model``: ClickAdapter on one-stage transformers."""
-    return ClickAdapter(model, **settings)
+    """The detail adapter that suits ``model``: ``ClickAdapter`` where clicks enter beside the pixels, ``MapDetail``
+    where an image is encoded once."""
+    if "clicks" in model.sites():
+        return ClickAdapter(model, **settings)
+    return MapDetail(model, **settings)
