@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pycocotools import mask as rle
 
 from segue.core.errors import DataError
 from segue.core.types import Mask
+from segue.data.exchange.coco_polygon import rle_of_polygons
 from segue.data.image import read_image, write_bytes, write_image
 from segue.data.pairs import file_stem
+from segue.data.rle import Rle
 from segue.data.sample import Format, Instance, Options, Sample, Truth
 
 
@@ -75,34 +76,19 @@ def decode(segmentation: Any, size: tuple[int, int]) -> Mask:
     array([[0, 1],
            [1, 1]])
     """
-    height, width = size
-    try:
-        if isinstance(segmentation, Mapping):
-            if list(segmentation["size"]) != [height, width]:
-                raise DataError(f"a mask of size {segmentation['size']}", f"the image's size {[height, width]}")
-            counts = segmentation["counts"]
-            packed = rle.frPyObjects(segmentation, height, width) if isinstance(counts, list) else segmentation
-            return _bool(packed)
-        rings = [ring for ring in segmentation if len(ring) >= 6]
-        if not rings:
-            return np.zeros(size, bool)
-        return _bool(rle.merge(rle.frPyObjects(rings, height, width)))
-    except DataError:
-        raise
-    except (TypeError, ValueError, KeyError, IndexError, AttributeError) as error:
-        raise DataError(f"a segmentation that does not read ({error})", "polygons or run lengths") from error
-
-
-def _bool(packed: Mapping[str, Any]) -> Mask:
-    mask: Mask = rle.decode([packed])[..., 0].astype(bool)
-    return mask
+    if isinstance(segmentation, list):
+        return rle_of_polygons(segmentation, size).mask()
+    rle = Rle.of_coco(segmentation)
+    if rle.size != size:
+        raise DataError(f"a mask of size {rle.size}", f"the image's size {size}")
+    return rle.mask()
 
 
 def _annotation(mask: Mask, crowd: int) -> dict[str, Any]:
-    packed = rle.encode(np.asfortranarray(mask, np.uint8))
-    box = [float(v) for v in rle.toBbox(packed)]
-    counts = {"size": list(mask.shape), "counts": packed["counts"].decode("ascii")}
-    return {"segmentation": counts, "bbox": box, "area": int(rle.area(packed)), "iscrowd": crowd}
+    rle = Rle.of(mask)
+    x0, y0, x1, y1 = rle.box
+    counts = {"size": list(rle.size), "counts": rle.text}
+    return {"segmentation": counts, "bbox": [x0, y0, x1 - x0, y1 - y0], "area": rle.area, "iscrowd": crowd}
 
 
 def _truth(

@@ -242,12 +242,12 @@ def _opened(path: str | os.PathLike[str], max_pixels: int) -> Iterator[PIL.Image
         raise ImageError(f"the file {file}, which is empty (0 bytes)", "an image", "copy it again from its source")
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", PIL.Image.DecompressionBombWarning)
+            warnings.simplefilter("ignore")  # what Pillow warns of is an error below, or checked here
             image = PIL.Image.open(file)
-        if image.width * image.height > max_pixels:
-            raise ImageError(f"{file} of {image.width} x {image.height} pixels", f"at most {max_pixels:,} pixels",
-                             "cut it into tiles or raise max_pixels")
-        image.load()
+            if image.width * image.height > max_pixels:
+                raise ImageError(f"{file} of {image.width} x {image.height} pixels",
+                                 f"at most {max_pixels:,} pixels", "cut it into tiles or raise max_pixels")
+            image.load()
     except PIL.UnidentifiedImageError as error:
         raise ImageError(f"{file}, which is no image that can be read", "JPEG, PNG, TIFF, WebP, BMP or GIF",
                          "check what the file really holds") from error

@@ -44,7 +44,7 @@ FORMATS: Registry[FormatRow] = Registry("format", {
                         many=True),
     "brats": FormatRow("segue.data.brats:FORMAT", "BraTS: largest tumour slice of a NIfTI volume", "medical",
                        layout="*/*_flair.nii.gz */*_seg.nii.gz", lossy=True),
-    "coco": FormatRow("segue.data.coco:FORMAT", "COCO instances, crowds void", "coco",
+    "coco": FormatRow("segue.data.coco:FORMAT", "COCO instances, crowds void",
                       layout="images/ annotations/*.json", many=True, void=True, overlap=True),
     "berkeley": FormatRow("segue.data.berkeley:FORMAT", "Berkeley: a mask file for each object",
                           layout="images/ masks/ (several masks an image)", many=True, overlap=True),

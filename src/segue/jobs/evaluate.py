@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import sys
 import time
@@ -19,6 +18,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from segue.core.errors import DataError
 from segue.core.segmenter import Segmenter, weights_digest
 from segue.core.types import Features, Image, Mask
+from segue.data.rle import Rle
 from segue.data.rows import DataSet, open_data
 from segue.data.sample import Instance, Options, Sample, Truth
 from segue.jobs.base import ModelChoice
@@ -105,11 +105,20 @@ def evaluate(config: EvaluateConfig, model: Segmenter | None = None) -> dict[str
     with RowFile(config.journal or JOURNALS / f"{job}.jsonl", job) as journal:
         rows = list(_annotate(seen_as, data, config, journal))
         if not rows:
-            raise DataError(f"{config.data} without any object in the images chosen", "at least one object",
-                            "raise the limit, or look whether the masks are empty")
-        result = {"model": config.model, "adapter": str(config.adapter) if config.adapter else None,
-                  "data": str(config.data), "format": data.format, "view": view, "clicks": config.clicks,
-                  **summary(rows, config)}
+            raise DataError(
+                f"{config.data} without any object in the images chosen",
+                "at least one object",
+                "raise the limit, or look whether the masks are empty",
+            )
+        result = {
+            "model": config.model,
+            "adapter": str(config.adapter) if config.adapter else None,
+            "data": str(config.data),
+            "format": data.format,
+            "view": view,
+            "clicks": config.clicks,
+            **summary(rows, config),
+        }
         if config.report is not None:
             from segue.jobs.report import write_report
 
@@ -177,17 +186,6 @@ def with_view(model: Segmenter, view: str, zoom_size: int | None, form: str) -> 
     return core
 
 
-def unpacked(mask: str, size: Sequence[int]) -> Mask:
-    """The inverse of how a row keeps its masks.
-
-    >>> unpacked(_packed(np.eye(3, dtype=bool)), (3, 3)).astype(int).tolist()
-    [[1, 0, 0], [0, 1, 0], [0, 0, 1]]
-    """
-    bits = np.frombuffer(zlib.decompress(base64.b64decode(mask)), np.uint8)
-    flat: Mask = np.unpackbits(bits, count=size[0] * size[1]).astype(bool)
-    return flat.reshape(size[0], size[1])
-
-
 class _OneImage:
     """Features that the objects of one image share, and the seconds that they took."""
 
@@ -243,9 +241,7 @@ def _one_image(
         yield rows
 
 
-def _one_object(
-    session: Session, instance: Instance, truth: Truth, config: EvaluateConfig, seed: int | None
-) -> Row:
+def _one_object(session: Session, instance: Instance, truth: Truth, config: EvaluateConfig, seed: int | None) -> Row:
     rng = None if seed is None else np.random.default_rng([seed, zlib.crc32(instance.id.encode())])
     highest = max(config.target)
     stop_at = highest if config.stop_at_target else None
@@ -271,8 +267,8 @@ def _one_object(
         "encode": course.encode_seconds,
         "seconds": course.click_seconds,
         "pixels": frame.grid[0] * frame.grid[1],
-        "first": _packed(pictures[1]),
-        "last": _packed(pictures.get(2, pictures[1])),
+        "first": Rle.of(pictures[1]).text,
+        "last": Rle.of(pictures.get(2, pictures[1])).text,
     }
 
 
@@ -298,10 +294,6 @@ def _over_seeds(rows: Sequence[Row], target: float, config: EvaluateConfig) -> d
 
 def _own_view(model: Segmenter) -> str:
     return "simpleclick" if isinstance(unwrapped(model), SimpleClick) else "own"
-
-
-def _packed(mask: Mask) -> str:
-    return base64.b64encode(zlib.compress(np.packbits(mask).tobytes())).decode("ascii")
 
 
 def _progress() -> Progress:

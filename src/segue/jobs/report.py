@@ -16,8 +16,8 @@ from matplotlib.ticker import MaxNLocator, MultipleLocator
 from segue.core.types import Click, Image, Mask
 from segue.data.image import write_bytes, write_image
 from segue.data.overlay import contact_sheet, overlay
+from segue.data.rle import Rle
 from segue.data.rows import DataSet
-from segue.jobs.evaluate import unpacked
 from segue.metrics.interaction import clicks_needed
 
 AREA_RATIOS = tuple(k / 10 for k in range(9))
@@ -58,7 +58,10 @@ def worst_rows(rows: Sequence[Mapping[str, Any]], target: float, most: int) -> l
     ['b', 'c', 'a']
     """
     ranked = sorted(rows, key=lambda r: (-clicks_needed(r["ious"], target, most), r["ious"][-1]))
-    return list({row["id"]: row for row in reversed(ranked)}.values())[::-1][:WORST]
+    worst: dict[str, Mapping[str, Any]] = {}
+    for row in ranked:
+        worst.setdefault(row["id"], row)
+    return list(worst.values())[:WORST]
 
 
 def page(runs: Mapping[str, Mapping[str, Any]], worst: Sequence[Mapping[str, Any]]) -> str:
@@ -212,7 +215,8 @@ def _tiles(worst: Sequence[Mapping[str, Any]], data: DataSet, result: Mapping[st
         used = min(clicks_needed(row["ious"], float(target), result["max_clicks"]), len(clicks))
         pair = []
         for which, count in (("first", 1), ("last", used)):
-            drawn = overlay(image, unpacked(row[which], row["size"]), clicks[:count])
+            mask = Rle.of_coco({"size": row["size"], "counts": row[which]}).mask()
+            drawn = overlay(image, mask, clicks[:count])
             caption = f"{row['id'][-24:]}: {count} click{'s' * (count > 1)}, IoU {row['ious'][count - 1]:.2f}"
             pair.append(_tile(drawn, outline, clicks[:count], caption))
         tiles.append(np.concatenate(pair, axis=int(image.shape[0] > image.shape[1])))  # nearly square
