@@ -38,8 +38,11 @@ class RowFile:
             if not whole:
                 self._append({"job": job})
         except OSError as error:
-            raise StorageError(f"no way to write {path}: {error.strerror or error}", "",
-                               "check free space and permissions of the folder") from error
+            raise StorageError(
+                f"no way to write {path}: {error.strerror or error}",
+                "",
+                "check free space and permissions of the folder",
+            ) from error
 
     def _recover(self, job: str) -> int:
         """Read the complete lines; returns their length in bytes."""
@@ -52,8 +55,11 @@ class RowFile:
             if not isinstance(content, dict):
                 break
             if number == 0 and content.get("job") != job:
-                raise DataError(f"{self.path}, which holds rows of another job", "this job's own rows",
-                                "remove the file or name another")
+                raise DataError(
+                    f"{self.path}, which holds rows of another job",
+                    "this job's own rows",
+                    "remove the file or name another",
+                )
             if number:
                 self._rows[content["key"]] = content["row"]
             whole += len(line)
@@ -69,8 +75,11 @@ class RowFile:
         try:
             self._append({"key": key, "row": row})
         except OSError as error:
-            raise StorageError(f"no way to write {self.path}: {error.strerror or error}", "",
-                               "free some space; what was finished before is kept") from error
+            raise StorageError(
+                f"no way to write {self.path}: {error.strerror or error}",
+                "",
+                "free some space; what was finished before is kept",
+            ) from error
         self._rows[key] = dict(row)
 
     def __getitem__(self, key: str) -> dict[str, Any]:
