@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from io import BytesIO
 from pathlib import Path, PurePosixPath
@@ -15,7 +16,7 @@ import PIL.Image
 
 from segue.core.errors import StorageError
 from segue.core.types import Image
-from segue.data.image import SUFFIXES, read_image, write_bytes, write_image
+from segue.data.image import SUFFIXES, read_image, write_image
 
 _ORIENTATION = 0x0112
 _HINT = "check free space and permissions of the folder"
@@ -33,9 +34,13 @@ class Sink:
         self._open: list[tuple[BinaryIO, Path, Path]] = []
 
     def put(self, name: str, content: bytes) -> None:
-        """Write one whole file. Raises ``StorageError`` if the disk refuses."""
+        """Write one whole file. Raises ``StorageError`` if the disk refuses.
+
+        It is not forced to the disk: a conversion can be repeated, and forcing each of 100,000 files takes hours.
+        """
         if self.folder is not None:
-            write_bytes(self.folder / name, content)
+            with _beside(self.folder / name) as beside:
+                beside.write_bytes(content)
 
     def stream(self, name: str) -> BinaryIO:
         """A file that grows and appears under its name only when ``keep`` is called."""
@@ -118,16 +123,23 @@ def _turned(file: Path) -> bool:
 def _copy(source: Path, target: Path, link: bool) -> None:
     if target.exists() and target.samefile(source):
         return
-    beside = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
+    with _beside(target) as beside:
         if link:
             try:
                 os.link(source, beside)
+                return
             except OSError:  # another file system
-                shutil.copyfile(source, beside)
-        else:
-            shutil.copyfile(source, beside)
+                pass
+        shutil.copyfile(source, beside)
+
+
+@contextlib.contextmanager
+def _beside(target: Path) -> Iterator[Path]:
+    """A path to write that takes ``target``'s place when it is whole."""
+    beside = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        yield beside
         os.replace(beside, target)
     except OSError as error:
         beside.unlink(missing_ok=True)

@@ -53,7 +53,7 @@ class YoloWriter(Writer):
             drawn = outline(entry.rle, self.choices.tolerance, single=True)
             losses += outline_losses(sheet, entry, drawn)
             relative = np.clip(drawn.rings[0] / (width, height), 0, 1).reshape(-1)
-            lines.append(f"{number} " + " ".join(f"{v:.{_DECIMALS}f}" for v in relative))
+            lines.append(f"{number}" + f" %.{_DECIMALS}f" * relative.size % tuple(relative.tolist()))
         self.sink.put(f"labels/{stem}.txt", "".join(f"{line}\n" for line in lines).encode())
         return losses
 
