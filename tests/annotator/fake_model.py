@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 import time
 from collections.abc import Sequence
@@ -89,14 +90,34 @@ def photo(path: Path, size: tuple[int, int] = (120, 160), seed: int = 0) -> Path
     return path
 
 
-if __name__ == "__main__":
+def nursery() -> None:
+    """Fork a server for every line "folder<tab>db<tab>port<tab>pause" that arrives, and say its process id.
+
+    Importing torch takes seconds; a fork of a process that has done it takes none.
+    """
+    import gc
+    import os
+
     from segue.annotator.app import serve
     from segue.annotator.config import AnnotateConfig
 
-    folder, db, port = sys.argv[1:4]
-    pause = float(sys.argv[4]) if len(sys.argv) > 4 else 0.0
     torch.set_num_threads(1)
-    serve(
-        AnnotateConfig(folder=folder, db=db, port=int(port), open_browser=False),
-        load=lambda: ColourModel(encode_seconds=pause),
-    )
+    gc.freeze()
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    for line in sys.stdin:
+        folder, db, port, pause = line.rstrip("\n").split("\t")
+        child = os.fork()
+        if not child:
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            sys.stdout = sys.stderr
+            serve(
+                AnnotateConfig(folder=folder, db=db, port=int(port), open_browser=False),
+                load=lambda: ColourModel(encode_seconds=float(pause)),
+            )
+            os._exit(0)
+        sys.stdout.write(f"{child}\n")
+        sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    nursery()

@@ -23,7 +23,7 @@ import segue
 from segue.annotator import routes, routes_exchange, schemas
 from segue.annotator.config import AnnotateConfig
 from segue.annotator.project import Project
-from segue.annotator.security import Guard, TooLarge
+from segue.annotator.security import Guard
 from segue.annotator.store import Conflict
 from segue.core.errors import ConfigError, MissingExtra, MissingFile, SegueError, StorageError, UnknownName
 from segue.core.segmenter import Segmenter
@@ -159,10 +159,6 @@ def _speak_plainly(app: FastAPI) -> None:
     @app.exception_handler(HTTPException)
     async def plain(_request: Request, error: HTTPException) -> JSONResponse:
         return _problem(error.status_code, str(error.detail), headers=dict(error.headers or {}))
-
-    @app.exception_handler(TooLarge)
-    async def too_large(_request: Request, _error: TooLarge) -> JSONResponse:
-        return _problem(413, "the request is too large")
 
 
 def _problem(

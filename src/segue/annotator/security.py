@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hmac
 import json
 from collections.abc import Awaitable, Callable, MutableMapping
@@ -56,7 +57,9 @@ class Guard:
         if self._token is not None and "token=" in scope.get("query_string", b"").decode("latin-1"):
             await self._exchange(scope, guarded)
             return
-        await self._app(scope, self._limited(receive), guarded)
+        limit = _Limit(receive, guarded, self._max)
+        with contextlib.suppress(TooLarge):
+            await self._app(scope, limit.receive, limit.send)
 
     def _refusal(self, scope: Scope, headers: dict[str, str]) -> tuple[int, str] | None:
         host = headers.get("host", "")
@@ -93,22 +96,31 @@ class Guard:
         await send({"type": "http.response.start", "status": 303, "headers": headers})
         await send({"type": "http.response.body", "body": b""})
 
-    def _limited(self, receive: Receive) -> Receive:
-        seen = 0
-
-        async def limited() -> MutableMapping[str, Any]:
-            nonlocal seen
-            message = await receive()
-            seen += len(message.get("body", b""))
-            if seen > self._max:
-                raise TooLarge
-            return message
-
-        return limited
-
 
 class TooLarge(Exception):
-    """A body without a length turned out larger than allowed; the application answers 413."""
+    """A body without a length turned out larger than allowed."""
+
+
+class _Limit:
+    """Counts a body while it arrives; once it is too large, whatever the application says becomes 413."""
+
+    def __init__(self, receive: Receive, send: Send, most: int) -> None:
+        self._receive, self._send, self._most = receive, send, most
+        self._seen, self._refused = 0, False
+
+    async def receive(self) -> MutableMapping[str, Any]:
+        message = await self._receive()
+        self._seen += len(message.get("body", b""))
+        if self._seen > self._most:
+            if not self._refused:
+                self._refused = True
+                await _answer(self._send, 413, f"the request is larger than {self._most // 1024**2} MB")
+            raise TooLarge
+        return message
+
+    async def send(self, message: MutableMapping[str, Any]) -> None:
+        if not self._refused:
+            await self._send(message)
 
 
 def _hostname(host: str) -> str:

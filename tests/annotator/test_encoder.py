@@ -1,0 +1,134 @@
+"""Encoding in the background: who goes first, what is given up, what is shown meanwhile."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import CancelledError
+
+import numpy as np
+import pytest
+
+from segue.annotator.encoder import OPEN, PREFETCH, WAITED, Encoder
+from segue.annotator.workers import Ask, Worker
+from segue.core.errors import ImageError, InputError
+from segue.core.types import Click, Image
+from tests.annotator.fake_model import ColourModel
+
+SIZE = (40, 60)
+
+
+def read(path: str) -> Image:
+    if path == "broken":
+        raise ImageError("a broken file", "an image")
+    return np.full((*SIZE, 3), 100, np.uint8)
+
+
+def until(true: Callable[[], bool], seconds: float = 10.0) -> None:
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end, "it took too long"
+        time.sleep(0.005)
+
+
+@pytest.fixture
+def slow() -> Iterator[Encoder]:
+    """One encode takes 0.4 seconds in twenty steps."""
+    model = ColourModel(encode_seconds=0.4)
+    encoder = Encoder(lambda: model, read, 10**9)
+    yield encoder
+    encoder.stop()
+
+
+def test_progress_rises_to_ready(slow: Encoder) -> None:
+    slow.want(1, "a", OPEN).result(10)
+    seen = []
+    future = slow.want(2, "b", OPEN)
+    while not future.done():
+        state, progress, _, _ = slow.progress(2)
+        if state == "encoding":
+            seen.append(progress)
+        time.sleep(0.02)
+    assert seen == sorted(seen)
+    assert any(0.2 < share < 0.8 for share in seen)
+    state, progress, _, milliseconds = slow.progress(2)
+    assert (state, progress) == ("ready", 1.0)
+    assert milliseconds is not None and milliseconds > 300
+
+
+def test_an_opened_image_interrupts_a_guess(slow: Encoder) -> None:
+    guess = slow.want(1, "a", PREFETCH)
+    until(lambda: slow.progress(1)[0] == "encoding")
+    started = time.monotonic()
+    slow.want(2, "b", OPEN).result(10)
+    assert time.monotonic() - started < 0.75, "the guess ran to its end first"
+    with pytest.raises(CancelledError):
+        guess.result(0)
+
+
+def test_encodes_are_dropped_when_the_person_moves_on_but_not_under_a_click(slow: Encoder) -> None:
+    left, clicked = slow.want(1, "a", OPEN), slow.want(2, "b", WAITED)
+    slow.drop_guesses(keep={3})
+    assert left.cancelled()
+    assert clicked.result(10).milliseconds > 0
+
+
+def test_a_guess_steps_aside_while_a_click_is_answered(slow: Encoder) -> None:
+    future = slow.want(1, "a", PREFETCH)
+    until(lambda: slow.progress(1)[0] == "encoding")
+    slow.calm.clear()
+    time.sleep(0.6)
+    assert not future.done(), "prefetching went on beside the click"
+    slow.calm.set()
+    future.result(10)
+
+
+def test_memory_is_bounded_and_the_newest_is_kept() -> None:
+    model = ColourModel()
+    encoder = Encoder(lambda: model, read, limit=1)
+    for number in range(5):
+        encoder.want(number, "x", OPEN).result(10)
+    until(lambda: encoder.progress(4)[0] == "ready")
+    assert [number for number in range(5) if encoder.has(number)] == [4]
+    encoder.stop()
+
+
+def test_a_failure_is_told_and_can_be_tried_again(slow: Encoder) -> None:
+    with pytest.raises(ImageError):
+        slow.want(1, "broken", OPEN).result(10)
+    state, _, message, _ = slow.progress(1)
+    assert (state, "broken file" in message) == ("failed", True)
+    slow.want(1, "a", OPEN).result(10)
+
+
+def test_clicks_made_while_encoding_are_answered_in_order() -> None:
+    model = ColourModel(encode_seconds=0.3)
+    worker = Worker(lambda: model, read, 10**9)
+    worker.open("me", 1, "a", [])
+    answers = []
+
+    def click(number: int) -> None:
+        before = [(Click(10 * k + 5, 5),) for k in range(number)]
+        ask = Ask("item", None, None, before, (Click(10 * number + 5, 5),))
+        answers.append((number, worker.answer(1, "a", ask)))
+
+    threads = [threading.Thread(target=click, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+        time.sleep(0.02)
+    for thread in threads:
+        thread.join(10)
+    assert sorted(number for number, _ in answers) == [0, 1, 2, 3]
+    assert all(answer.mask.any() for _, answer in answers)
+    worker.stop()
+
+
+def test_a_model_that_is_off_frees_everything_and_refuses() -> None:
+    worker = Worker(ColourModel, read, 10**9)
+    worker.encoder.want(1, "a", OPEN).result(10)
+    worker.switch(on=False)
+    assert not worker.encoder.has(1)
+    with pytest.raises(InputError, match="model is off"):
+        worker.model()
+    worker.stop()
