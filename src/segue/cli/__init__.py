@@ -11,13 +11,15 @@ from collections.abc import Sequence
 import typer
 from rich.console import Console
 
-from segue.cli import exchange, measure, segment
+from segue.cli import ahead, exchange, measure, segment, serve
 from segue.core.errors import SegueError
 
 COMMANDS = (
     segment.mask,
     exchange.convert,
     exchange.convert_data,
+    ahead.encode,
+    serve.serve,
     measure.evaluate,
     measure.models,
     measure.doctor,

@@ -1,0 +1,1 @@
+"""segue inside the tools that people already use: Label Studio, napari."""

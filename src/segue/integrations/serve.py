@@ -1,0 +1,64 @@
+"""Running a server for another tool: its configuration, and the safety of its address."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+from pathlib import Path
+from typing import Literal
+
+from pydantic import model_validator
+
+from segue.core.errors import MissingExtra
+from segue.jobs.base import ModelChoice
+
+PASSWORD, TOKEN = "SEGUE_SERVE_PASSWORD", "LABEL_STUDIO_API_KEY"
+
+
+class ServeConfig(ModelChoice):
+    """What ``segue serve`` takes. Off the loopback address a password is demanded (environment variable
+    SEGUE_SERVE_PASSWORD); ``label_studio`` is the server's address, with LABEL_STUDIO_API_KEY for its files.
+
+    >>> ServeConfig.of(host="0.0.0.0")
+    Traceback (most recent call last):
+    segue.core.errors.ConfigError: got configuration=...: without a password only this machine may connect: ...
+    """
+
+    tool: Literal["label-studio"] = "label-studio"
+    host: str = "127.0.0.1"
+    port: int = 9090
+    root: Path | None = None
+    label_studio: str = ""
+    collect: Path | None = None
+
+    @model_validator(mode="after")
+    def _guarded(self) -> ServeConfig:
+        if not is_loopback(self.host) and not os.environ.get(PASSWORD):
+            raise ValueError(f"without a password only this machine may connect: set {PASSWORD}, or --host 127.0.0.1")
+        return self
+
+
+def serve(config: ServeConfig) -> None:
+    """Load the model and answer until interrupted. Raises ``MissingExtra`` without the extra "annotator"."""
+    try:
+        import uvicorn
+
+        from segue.integrations.label_studio import Backend, create_app
+        from segue.integrations.label_studio_files import ImageSource
+    except ModuleNotFoundError as error:
+        raise MissingExtra.of(error.name or "fastapi", "annotator") from error
+    source = ImageSource(config.root, config.label_studio, os.environ.get(TOKEN, ""))
+    app = create_app(Backend(config.load(), source, config.collect), os.environ.get(PASSWORD, ""))
+    uvicorn.run(app, host=config.host, port=config.port, log_level="info")
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach ``host``.
+
+    >>> is_loopback("127.0.0.1"), is_loopback("localhost"), is_loopback("0.0.0.0")
+    (True, True, False)
+    """
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
