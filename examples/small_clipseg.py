@@ -44,6 +44,16 @@ def small_clipseg(words: Path, ids: int, side: int) -> CLIPSeg:
     )  # fmt: skip
 
 
+@torch.no_grad()
+def calm(model: CLIPSeg, side: int) -> None:
+    """Scale the last layer so that fresh logits have a spread of one; transformers' start is a hundred times that."""
+    taps = model.core.vision(torch.randn(2, 3, side, side))
+    logits = model.core.decode(taps, model.core.text(*model.tokens(["polyp", "cup"])), (side // 16, side // 16))
+    last = model.core.decoder.transposed_convolution[-1]
+    last.weight.div_(logits.std())
+    last.bias.fill_(-1.0)
+
+
 def learn_words(texts: list[str], folder: Path) -> int:
     """Byte pairs merged as the texts suggest; the number of ids."""
     from tokenizers import Tokenizer, models, pre_tokenizers, trainers
@@ -96,6 +106,7 @@ def main() -> None:
     args.out.mkdir(parents=True, exist_ok=True)
     model = small_clipseg(args.out / "words", learn_words(corpus, args.out / "words"), args.side)
     print(f"{sum(p.numel() for p in model.parameters()):,} parameters")
+    calm(model, side=args.side)
 
     pairs = [s for s in prepare(model, coco) if s.target.any()]
     if pairs:

@@ -180,7 +180,8 @@ class MapDetail(Adapter):
 def map_shapes(model: Segmenter, site: str, side: int = 128) -> tuple[dict[str, tuple[int, int]], list[str]]:
     """({map: (channels, stride)}, maps of unit length) that the module at ``site`` gives out, by looking at a grey
     image once."""
-    module, found = model.get_submodule(site_path(model, site)), {}
+    module = model.get_submodule(site_path(model, site))
+    found: dict[str, Tensor] = {}
     pixels: list[tuple[int, int]] = []
 
     def look(_: nn.Module, __: Any, out: Maps) -> None:

@@ -242,3 +242,18 @@ def summary(scores: Sequence[Score]) -> dict[str, Any]:
     """Means over objects; HD95 over those that have one."""
     columns = {k: np.array([getattr(s, k) for s in scores], float) for k in MEASURES}
     return {k: float(np.nanmean(v)) if np.isfinite(v).any() else math.nan for k, v in columns.items()}
+
+
+def over_seeds(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Mean and spread (population deviation) of every measure over runs, before and after.
+
+    >>> runs = [{"before": {"dice": 0.5}, "after": {"dice": d}, "minutes": 1.0} for d in (0.6, 0.8)]
+    >>> {k: round(v, 3) for k, v in over_seeds(runs)["after"]["dice"].items()}
+    {'mean': 0.7, 'spread': 0.1}
+    """
+
+    def of(side: str) -> dict[str, dict[str, float]]:
+        each = {k: [r[side][k] for r in runs] for k in runs[0][side]}
+        return {k: {"mean": float(np.mean(v)), "spread": float(np.std(v))} for k, v in each.items()}
+
+    return {"before": of("before"), "after": of("after"), "minutes": float(np.sum([r["minutes"] for r in runs]))}
