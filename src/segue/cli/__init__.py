@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import typer
 from rich.console import Console
 
-from segue.cli import ahead, exchange, measure, segment, serve
+from segue.cli import adapt, ahead, exchange, measure, segment, serve
 from segue.core.errors import SegueError
 
 COMMANDS = (
@@ -20,6 +20,7 @@ COMMANDS = (
     exchange.convert_data,
     ahead.encode,
     serve.serve,
+    adapt.adapt,
     measure.evaluate,
     measure.models,
     measure.doctor,
