@@ -9,7 +9,7 @@ import secrets
 import struct
 import warnings
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from io import BytesIO
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -28,7 +28,11 @@ MAX_PIXELS = 150_000_000
 SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})
 STRETCH = (0.5, 99.5)  # percentiles that become black and white when an image has more than 8 bits
 
+_PERCENTILE_PIXELS = 1 << 22
+
 _DAMAGED = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, PIL.Image.DecompressionBombError)
+READABLE = SUFFIXES | {".dcm"}
+_TIFF_MARKS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _DEEP_MODES = ("I", "F", "I;16", "I;16B", "I;16L", "I;16N")
 
 
@@ -36,8 +40,9 @@ def read_image(path: str | os.PathLike[str], max_pixels: int = MAX_PIXELS) -> Im
     """Read an image file as (H, W, 3) uint8 RGB, upright.
 
     EXIF orientation is applied. Grey is repeated in three channels, palettes are looked up, CMYK is converted,
-    transparency is laid over white. 16-bit, 32-bit and float grey is stretched linearly from its 0.5th to its
-    99.5th percentile. Of several pages or frames the first is read.
+    transparency is laid over white. Images of more than 8 bits are stretched linearly from their 0.5th to their
+    99.5th percentile. Of several pages or frames the first is read. DICOM is windowed as the file says (extra
+    ``medical``, see ``segue.data.dicom``).
 
     Raises ``MissingFile`` for no such file and ``ImageError`` for a file that is empty, truncated, no image,
     or larger than ``max_pixels``. Source: EXIF 2.32, tag 0x0112 (orientation).
@@ -48,6 +53,9 @@ def read_image(path: str | os.PathLike[str], max_pixels: int = MAX_PIXELS) -> Im
     ...     read_image(f"{folder}/grey.png")[0, 0]
     array([7, 7, 7], dtype=uint8)
     """
+    other = _other_reader(Path(path))
+    if other is not None:
+        return other(path, max_pixels=max_pixels)
     with _opened(path, max_pixels) as image:
         upright = ImageOps.exif_transpose(image)
         if upright.mode in _DEEP_MODES:
@@ -76,14 +84,14 @@ def as_image(array: NDArray[Any]) -> Image:
         raise ImageError(describe(array), "an array (H, W), (H, W, 3) or (H, W, 4) with at least one pixel")
     if array.dtype == np.bool_:
         array = array * np.uint8(255)
-    elif array.dtype != np.uint8:
-        array = _stretch(array)
+    colours = array[..., :3] if array.ndim == 3 else array
+    shades = colours if array.dtype == np.uint8 else stretched(colours)
     if array.ndim == 2:
-        return np.repeat(array[..., None], 3, axis=2)
+        return np.repeat(shades[..., None], 3, axis=2)
     if array.shape[2] == 4:
-        alpha = array[..., 3:] / 255.0
-        array = np.rint(array[..., :3] * alpha + 255 * (1 - alpha)).astype(np.uint8)
-    return np.ascontiguousarray(array)
+        alpha = array[..., 3:] / (np.iinfo(array.dtype).max if array.dtype.kind in "iu" else 1.0)
+        shades = np.rint(shades * alpha + 255 * (1 - alpha)).clip(0, 255).astype(np.uint8)
+    return np.ascontiguousarray(shades)
 
 
 def read_labels(path: str | os.PathLike[str], max_pixels: int = MAX_PIXELS) -> Labels:
@@ -217,9 +225,9 @@ def find_images(sources: Iterable[str | os.PathLike[str]]) -> list[Path]:
     for source in sources:
         path = Path(source)
         if path.is_dir():
-            inside = sorted(p for p in path.iterdir() if p.suffix.lower() in SUFFIXES)
+            inside = sorted(p for p in path.iterdir() if p.suffix.lower() in READABLE)
             if not inside:
-                raise ImageError(f"the folder {path}, which holds no image", f"one of {', '.join(sorted(SUFFIXES))}")
+                raise ImageError(f"the folder {path}, which holds no image", f"one of {', '.join(sorted(READABLE))}")
             found += inside
             continue
         matches = [path] if path.exists() else [Path(p) for p in sorted(glob.glob(str(source), recursive=True))]
@@ -228,6 +236,32 @@ def find_images(sources: Iterable[str | os.PathLike[str]]) -> list[Path]:
                               "check the spelling")
         found += matches
     return found
+
+
+def _other_reader(file: Path) -> Callable[..., Image] | None:
+    """The reader of a file that Pillow has no word for: DICOM, and TIFF pages of several deep samples."""
+    if not file.is_file():
+        return None
+    with file.open("rb") as opened:
+        head = opened.read(132)
+    if head[128:] == b"DICM":
+        from segue.data.dicom import read_dicom
+
+        return read_dicom
+    if head[:4] in _TIFF_MARKS:
+        try:
+            with warnings.catch_warnings(action="ignore"), PIL.Image.open(file) as image:
+                # Pillow would keep the upper eight bits of deep colour, and darken 12-bit files by that.
+                if len(image.getbands()) < 3 or max(getattr(image, "tag_v2", {}).get(258, (8,))) <= 8:
+                    return None
+        except PIL.UnidentifiedImageError:
+            pass
+        except _DAMAGED:
+            return None
+        from segue.data.tiff import read_tiff
+
+        return read_tiff
+    return None
 
 
 @contextlib.contextmanager
@@ -260,16 +294,26 @@ def _opened(path: str | os.PathLike[str], max_pixels: int) -> Iterator[PIL.Image
         yield image
 
 
-def _stretch(array: NDArray[Any]) -> NDArray[np.uint8]:
-    values = array.astype(np.float64)
+def stretched(array: NDArray[Any], bounds: tuple[float, float] | None = None) -> NDArray[np.uint8]:
+    """Numbers of any shape -> uint8: ``bounds`` (by default the 0.5th and 99.5th percentile) become 0 and 255.
+
+    Raises ``ImageError`` for NaN or infinite values. Source: the percentile stretch usual for deep images.
+
+    >>> stretched(np.array([[100.0, 150.0, 300.0]]), bounds=(100, 200))
+    array([[  0, 128, 255]], dtype=uint8)
+    """
+    values = array.astype(np.float32)
     if not np.isfinite(values).all():
         raise ImageError("pixels that are NaN or infinite", "finite numbers")
-    colours = values[..., :3] if values.ndim == 3 else values
-    low, high = np.percentile(colours, STRETCH)
+    if bounds is None:
+        every = -(-values.size // _PERCENTILE_PIXELS)  # sorting all of a large photograph would cost more memory
+        bounds = tuple(np.percentile(values.reshape(-1)[::every], STRETCH).tolist())
+    low, high = bounds
     if high <= low:
-        low, high = colours.min(), max(colours.max(), colours.min() + 1)
-    stretched: NDArray[np.uint8] = np.rint(np.clip((values - low) / (high - low), 0, 1) * 255).astype(np.uint8)
-    return stretched
+        low, high = float(values.min()), max(float(values.max()), float(values.min()) + 1)
+    values -= low
+    values *= 255 / (high - low)
+    return np.rint(np.clip(values, 0, 255, out=values), out=values).astype(np.uint8)
 
 
 def _labels_of_colours(rgba: NDArray[np.uint8]) -> Labels:

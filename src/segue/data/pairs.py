@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from segue.core.errors import DataError, MissingFile
-from segue.data.image import SUFFIXES, read_image, read_labels, write_image, write_labels
+from segue.data.image import READABLE, read_image, read_labels, write_image, write_labels
 from segue.data.sample import Format, Options, Sample, Truth, labels_of_truth, no_void, only_instance, truth_of_labels
 
 
@@ -73,7 +73,7 @@ def paired(images: Path, masks: Path) -> list[tuple[Path, Path]]:
                 f"equal file names but for the suffix in {images} and {masks}", f"add the {what} or remove the file",
             )
     if not by_stem:
-        raise DataError(f"no image in {images}", f"files of {', '.join(sorted(SUFFIXES))}")
+        raise DataError(f"no image in {images}", f"files of {', '.join(sorted(READABLE))}")
     return [(by_stem[stem], masks_by_stem[stem]) for stem in sorted(by_stem)]
 
 
@@ -83,7 +83,7 @@ def stems(folder: Path) -> dict[str, Path]:
         raise MissingFile(f"no folder {folder}", "a folder of images")
     found: dict[str, Path] = {}
     for path in sorted(folder.iterdir()):
-        if path.suffix.lower() not in SUFFIXES or path.name.startswith("."):
+        if path.suffix.lower() not in READABLE or path.name.startswith("."):
             continue
         if path.stem in found:
             raise DataError(f"{found[path.stem].name} and {path.name} in {folder}", "one file of each stem",
