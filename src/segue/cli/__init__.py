@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import typer
 from rich.console import Console
 
-from segue.cli import adapt, ahead, exchange, measure, segment, serve
+from segue.cli import adapt, ahead, exchange, learn, measure, segment, serve
 from segue.core.errors import SegueError
 
 COMMANDS = (
@@ -19,8 +19,10 @@ COMMANDS = (
     exchange.convert,
     exchange.convert_data,
     ahead.encode,
+    ahead.bench,
     serve.serve,
     adapt.adapt,
+    learn.train,
     measure.evaluate,
     measure.models,
     measure.doctor,

@@ -1,0 +1,258 @@
+"""``segue adapt`` as its users meet it: a folder of masks in, an adapter and an honest report out."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from segue.adapters.base import attached, off
+from segue.adapters.rows import ADAPTERS
+from segue.cli import main
+from segue.core.errors import CheckpointError, ConfigError, DataError, UnknownName
+from segue.core.segmenter import Segmenter, weights_digest
+from segue.core.types import Click, Text
+from segue.data.image import write_image, write_labels
+from segue.data.image_text_mask import FORMAT
+from segue.data.rows import open_data
+from segue.jobs.adapt import AdaptConfig, adapt, click_gain, split, validation
+from segue.jobs.adapt_clicks import Played
+from segue.jobs.adapt_report import verdict
+from segue.jobs.adapt_text import Said, TextSettings, TextTrainer, prepare, shuffled_by_image
+from segue.models.clipseg import CLIPSeg
+from segue.models.rows import MODELS
+from segue.models.tokens import byte_tokenizer
+from segue.models.weights import save_pretrained
+from segue.session.load import build, load
+from segue.session.robot import Course
+from segue.session.session import Session
+
+
+def write_disks(folder: Path, count: int) -> Path:
+    """Bright disks on a dark ground, a mask each."""
+    rng = np.random.default_rng(0)
+    y, x = np.mgrid[:96, :128]
+    for i in range(count):
+        mask = (x - rng.integers(40, 90)) ** 2 + (y - rng.integers(30, 60)) ** 2 < rng.integers(15, 28) ** 2
+        image = rng.integers(20, 60, (96, 128, 3)).astype(np.uint8)
+        image[mask] += 120
+        write_image(folder / "images" / f"disk{i}.png", image)
+        write_labels(folder / "masks" / f"disk{i}.png", mask)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def disks(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_disks(tmp_path_factory.mktemp("disks"), 8)
+
+
+def small(name: str = "nano") -> Segmenter:
+    torch.manual_seed(0)
+    return build(name, MODELS[name].tiny).eval()
+
+
+def config(data: Path, output: Path, **changes: Any) -> AdaptConfig:
+    return AdaptConfig.of(**{
+        "data": data, "output": output, "minutes": 0.02, "clock": "cpu", "holdout": 0.25, "max_clicks": 3, "batch": 2,
+        **changes,
+    })  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def adapted(disks: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Segmenter, str, Path, dict[str, Any]]:
+    model, output = small(), tmp_path_factory.mktemp("adapter")
+    frozen = weights_digest(model)
+    return model, frozen, output, adapt(config(disks, output), model)
+
+
+def test_the_folder_holds_an_adapter_and_what_it_is_worth(adapted: Any) -> None:
+    _, _, output, result = adapted
+    names = {p.name for p in output.iterdir()}
+    assert names == {
+        "adapter_config.json", "adapter_model.safetensors", "report.json", "report.md", "curve.png", "overlays",
+    }  # fmt: skip
+    assert json.loads((output / "report.json").read_text())["before"] == result["before"]
+    assert {"noc85", "noc90", "bnoc85", "miou1"} <= set(result["after"])
+    assert result["images"] == {"train": 5, "validation": 1, "held_out": 2}
+    assert len(list((output / "overlays").iterdir())) == 2
+
+
+def test_the_base_is_what_it_was_bit_for_bit(adapted: Any) -> None:
+    model, frozen, _, _ = adapted
+    with off(model):
+        assert weights_digest(model) == frozen
+
+
+def test_the_saved_adapter_answers_as_the_trained_one(adapted: Any, disks: Path, tmp_path: Path) -> None:
+    model, _, output, _ = adapted
+    with off(model):
+        save_pretrained(model, tmp_path / "base")
+    again = load(tmp_path / "base", adapter=output, device="cpu")
+    image = open_data(disks).samples[0].load_image()
+    assert np.array_equal(Session(again, image).add(Click(60, 45)), Session(model, image).add(Click(60, 45)))
+
+
+def test_another_base_refuses_it(adapted: Any, tmp_path: Path) -> None:
+    torch.manual_seed(1)
+    save_pretrained(build("nano", MODELS["nano"].tiny), tmp_path / "other")
+    with pytest.raises(CheckpointError, match="the very model that it was trained on"):
+        load(tmp_path / "other", adapter=adapted[2], device="cpu")
+
+
+def test_no_image_is_on_both_sides(disks: Path, tmp_path: Path) -> None:
+    samples = list(open_data(disks).samples)
+    train, test = split(samples, config(disks, tmp_path))
+    learn, val = validation(train)
+    ids = [s.id for s in (*learn, *val, *test)]
+    assert sorted(ids) == sorted(s.id for s in samples)
+    assert len(test) == 2
+    assert split(samples, config(disks, tmp_path, seed=1))[1] != test
+
+
+def test_published_splits_are_kept(tmp_path: Path) -> None:
+    source = write_disks(tmp_path / "source", 5)
+    groups = ("train", "train", "train", "val", "test")
+    from dataclasses import replace
+
+    FORMAT.write(
+        tmp_path / "split",
+        [replace(s, group=g) for s, g in zip(open_data(source).samples, groups, strict=True)],
+    )
+    train, test = split(list(open_data(tmp_path / "split").samples), config(tmp_path / "split", tmp_path))
+    learn, val = validation(train)
+    assert ([s.group for s in learn], [s.group for s in val], [s.group for s in test]) == (
+        ["train"] * 3,
+        ["val"],
+        ["test"],
+    )
+
+
+def played(*ious: float) -> Played:
+    return Played("x", None, Course([Click(0, 0)] * len(ious), list(ious), list(ious)))  # type: ignore[arg-type]
+
+
+def test_it_recommends_itself_only_for_a_gain_beyond_chance() -> None:
+    better = click_gain([played(0.5, 0.9)] * 20, [played(0.9)] * 20, 20)
+    assert better["helps"]
+    assert better["clicks_saved"] == 1
+    mixed = [played(0.9), played(0.5, 0.9)]
+    even = click_gain(mixed * 10, mixed[::-1] * 10, 20)
+    assert not even["helps"]
+    assert "do not use it" in verdict(even, "saves 0 clicks", even["clicks_saved_interval"])
+    assert "It helps" in verdict(better, "saves 1 click", better["clicks_saved_interval"])
+
+
+def test_an_interrupted_run_goes_on_where_it_stopped(disks: Path, tmp_path: Path) -> None:
+    def stop(row: Any) -> None:
+        if row["step"] > 0:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        adapt(config(disks, tmp_path, minutes=0.04), small(), stop)
+    assert (tmp_path / "checkpoint.pt").exists()
+    result = adapt(config(disks, tmp_path, minutes=0.04, resume=True), small())
+    assert result["curve"][0]["step"] == 0
+    assert result["curve"][-1]["minutes"] >= 0.04
+    assert not (tmp_path / "checkpoint.pt").exists()
+
+
+@pytest.mark.parametrize("kind", ["lora", "head", "full"])
+def test_the_baselines_run_in_the_same_harness(kind: str, disks: Path, tmp_path: Path) -> None:
+    result = adapt(config(disks, tmp_path, minutes=0.005, adapter_kind=kind), small())
+    assert result["adapter"] == kind
+    assert result["steps"] > 0
+
+
+def test_wrong_input_is_explained(disks: Path, tmp_path: Path) -> None:
+    with pytest.raises(UnknownName, match="Did you mean 'detail'"):
+        config(disks, tmp_path, adapter_kind="detial")
+    with pytest.raises(DataError, match="at least two to train on"):
+        adapt(config(write_disks(tmp_path / "few", 2), tmp_path), small())
+    with pytest.raises(ConfigError, match="dense"):
+        adapt(config(disks, tmp_path, adapter_kind="dense"), small())
+
+
+def clipseg_folder(folder: Path) -> Path:
+    """What a user downloads, at a tiny size: configuration, weights and tokenizer."""
+    from transformers import CLIPSegConfig, CLIPSegForImageSegmentation
+
+    torch.manual_seed(0)
+    CLIPSegForImageSegmentation(CLIPSegConfig(**MODELS["clipseg-rd64-refined"].tiny)).save_pretrained(folder)
+    byte_tokenizer().save_pretrained(folder)
+    return folder
+
+
+def test_the_documented_command_adapts_words(disks: Path, tmp_path: Path) -> None:
+    """The line of docs/text.md with a local folder in the place of the published checkpoint."""
+    model, output = clipseg_folder(tmp_path / "clipseg"), tmp_path / "polyp-words"
+    line = ["adapt", "--data", str(disks), "--model", str(model), "--adapter", "dense", "--name", "disk"]
+    line += ["--seeds", "2", "--epochs", "2", "-o", str(output), "--device", "cpu", "--set", "width=8"]
+    assert main([*line, "--json", str(tmp_path / "out.json")]) == 0
+    result = json.loads((tmp_path / "out.json").read_text())
+    assert [r["seed"] for r in result["runs"]] == [0, 1]
+    assert {"mean", "spread"} == set(result["after"]["dice"])
+    assert "| DSC (%) |" in (output / "report.md").read_text()
+    again = load(model, adapter=output, device="cpu")
+    assert attached(again)[0].settings == {"variant": "vl", "width": 8}
+
+
+def said(model: CLIPSeg, count: int = 3) -> list[Said]:
+    rng = np.random.default_rng(0)
+    views = [torch.from_numpy(rng.integers(0, 255, (3, 64, 64), np.uint8)) for _ in range(count)]
+    return [Said(str(i), v, torch.rand(64, 64) > 0.7, ("a disk", "one disk")) for i, v in enumerate(views)]
+
+
+def test_the_text_towers_gradient_reaches_the_adapter() -> None:
+    from segue.adapters.base import attach
+
+    model = small("clipseg-rd64")
+    assert isinstance(model, CLIPSeg)
+    adapter = attach(model, ADAPTERS.load("dense")(model, variant="vl", width=8))
+    trainer = TextTrainer(model, adapter, TextSettings(batch=3))
+    loss = trainer.loss(said(model), trainer.generator)[0]
+    loss.backward()
+    text = {n: p.grad for n, p in adapter.named_parameters() if "text/" in n}
+    assert text
+    assert all(g is not None and bool(g.any()) for g in text.values())
+
+
+def test_training_lowers_the_loss_and_leaves_the_base(tmp_path: Path) -> None:
+    from segue.adapters.base import attach
+
+    model = small("clipseg-rd64")
+    assert isinstance(model, CLIPSeg)
+    frozen = weights_digest(model)
+    adapter = attach(model, ADAPTERS.load("dense")(model, width=8))
+    masks = said(model)
+    course = TextTrainer(model, adapter, TextSettings(batch=3, epochs=12, rate=1e-2)).run(masks, masks)
+    assert course.rows[-1]["val_loss"] < course.rows[0]["val_loss"]
+    with off(model):
+        assert weights_digest(model) == frozen
+
+
+def test_masks_of_one_image_stay_together_and_are_all_seen() -> None:
+    model = small("clipseg-rd64")
+    masks = said(model, 4)  # type: ignore[arg-type]
+    doubled = [m for m in masks for _ in range(2)]
+    order = shuffled_by_image(doubled, torch.Generator().manual_seed(0))
+    assert sorted(order) == list(range(8))
+    assert all(doubled[a].view is doubled[b].view for a, b in zip(order[::2], order[1::2], strict=True))
+
+
+def test_masks_without_texts_ask_for_a_name(disks: Path) -> None:
+    with pytest.raises(DataError, match="--name"):
+        prepare(small("clipseg-rd64"), open_data(disks).samples[:1])
+
+
+def test_a_text_model_needs_no_clicks(disks: Path, tmp_path: Path) -> None:
+    model = small("clipseg-rd64")
+    result = adapt(
+        config(disks, tmp_path, adapter_kind="shallow", name="disk", epochs=1, settings={"width": 8}), model
+    )
+    image = open_data(disks).samples[0].load_image()
+    assert Session(model, image).add(Text("disk")).shape == image.shape[:2]
+    assert result["parameters"] == attached(model)[0].trainable
