@@ -39,7 +39,7 @@ def test_frames_of_several_sizes_are_refused(tmp_path):
 
 
 def test_what_is_no_video_is_named(tmp_path):
-    with pytest.raises(MissingFile, match="no.mp4"):
+    with pytest.raises(MissingFile, match=r"no\.mp4"):
         Video(tmp_path / "no.mp4")
     (tmp_path / "text.mp4").write_text("not a video")
     with pytest.raises(ImageError, match="cannot be decoded"):

@@ -209,7 +209,7 @@ def _pascal_part(folder: Path) -> OneShotData:
 def _parts(path: Path) -> Truth:
     from scipy.io import loadmat
 
-    instances = []
+    instances: list[Instance] = []
     for thing in np.atleast_1d(loadmat(path, simplify_cells=True)["anno"]["objects"]):
         for part in _listed(thing["parts"]):
             name = f"{thing['class']}:{part['part_name']}"

@@ -8,7 +8,7 @@ Source: Personalize Segment Anything Model with One Shot (Zhang et al., 2023), s
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import torch
@@ -132,12 +132,17 @@ class PerSam(Segmenter):
         answer = self.stages(features, references).steps[-1]
         return self.sam.decode(features, corrections, answer.memory) if corrections else answer
 
-    def stages(self, features: Features, references: Sequence[Reference]) -> Stages:
-        """Prior, guided decoding and refinement, kept apart; several references pool their cells."""
+    def stages(self, features: Features, references: Sequence[Reference], taken: Tensor | None = None) -> Stages:
+        """Prior, guided decoding and refinement, kept apart; several references pool their cells.
+
+        Pixels of ``taken`` (H, W) bool, instances found before, have the lowest confidence of all.
+        """
         target = self.target(references)
         confidence = self.confidence(features, target.direction)
-        clicks = self._clicks(confidence)
-        guidance = self._guidance(features, confidence, target)
+        if taken is not None:
+            confidence = torch.where(taken, confidence.min(), confidence)
+        clicks = self.clicks(confidence)
+        guidance = self.guidance(features, confidence, target)
         first = self._first(features, clicks, guidance, target)
         if not self.components.refine:
             return Stages(confidence, clicks, guidance, (first,), ())
@@ -145,7 +150,7 @@ class PerSam(Segmenter):
 
     def target(self, references: Sequence[Reference]) -> Target:
         """What the references say; computed once for the same content."""
-        key = tuple(sorted(r.digest for r in references))
+        key = _key(references)
         if key not in self._targets:
             with torch.inference_mode(False), torch.no_grad():  # plain tensors, also inside a caller's inference mode
                 made = self._target(references)
@@ -153,6 +158,10 @@ class PerSam(Segmenter):
                 self._targets.pop(next(iter(self._targets)))
             self._targets[key] = made
         return self._targets[key]
+
+    def use_weights(self, references: Sequence[Reference], weights: Tensor) -> None:
+        """Let ``references`` mean the scales ``weights`` (3,), whatever was fitted to them."""
+        self._targets[_key(references)] = replace(self.target(references), weights=weights)
 
     def confidence(self, features: Features, direction: Tensor) -> Tensor:
         """(H, W) cosine similarity of every pixel to ``direction`` (c,). Equations 5 and 6."""
@@ -181,7 +190,7 @@ class PerSam(Segmenter):
             return Target(F.normalize(mean, dim=0), mean)
         direction = F.normalize((cells.amax(0) + mean) / 2, dim=0)
         features, reference = encoded[0]
-        clicks = self._clicks(self.confidence(features, direction))
+        clicks = self.clicks(self.confidence(features, direction))
         low, _ = self.sam.ask(features, clicks, multimask=True)
         logits = features.frame.lift(self.sam.high(low))[0]
         mask = torch.from_numpy(reference.mask).to(logits.device)
@@ -198,13 +207,15 @@ class PerSam(Segmenter):
             covered = value == value.max()
         return cells[:, covered].T
 
-    def _clicks(self, confidence: Tensor) -> tuple[Click, ...]:
+    def clicks(self, confidence: Tensor) -> tuple[Click, ...]:
+        """The most and the least similar pixel of (H, W) as clicks."""
         width = confidence.shape[1]
         high, low = int(confidence.argmax()), int(confidence.argmin())
         clicks = (Click(high % width, high // width), Click(low % width, low // width, positive=False))
         return clicks if self.components.negative else clicks[:1]
 
-    def _guidance(self, features: Features, confidence: Tensor, target: Target) -> Guidance:
+    def guidance(self, features: Features, confidence: Tensor, target: Target) -> Guidance:
+        """What the decoder is told beside its clicks, as far as the components are on."""
         attention = embedding = None
         if self.components.attention:
             standard = (confidence - confidence.mean()) / confidence.std()
@@ -240,6 +251,10 @@ class PerSam(Segmenter):
                 prompts.append(box)
             steps.append(self.sam.candidates(features, prompts, steps[-1].memory, multimask=True))
         return tuple(steps), tuple(boxes)
+
+
+def _key(references: Sequence[Reference]) -> tuple[str, ...]:
+    return tuple(sorted(r.digest for r in references))
 
 
 def enclosing_box(prediction: Prediction) -> Box | None:

@@ -311,12 +311,13 @@ class Sam(Segmenter):
         load_strict(self.net, to_transformers(state) if is_official(state) else _unwrapped(state))
 
     def sites(self) -> Mapping[str, str]:
-        """``encoder.i`` and ``decoder.i``: the transformer blocks."""
+        """``encoder.i`` and ``decoder.i``: the transformer blocks; ``decoder.i.mlp``: their perceptrons."""
         encoder = self.net.vision_encoder
         path = "layers" if hasattr(encoder, "layers") else "backbone.blocks"
         found = {f"encoder.{i}": f"net.vision_encoder.{path}.{i}" for i in range(_length(encoder, path))}
         layers = len(self.net.mask_decoder.transformer.layers)
-        return found | {f"decoder.{i}": f"net.mask_decoder.transformer.layers.{i}" for i in range(layers)}
+        blocks = {f"decoder.{i}": f"net.mask_decoder.transformer.layers.{i}" for i in range(layers)}
+        return found | blocks | {f"{name}.mlp": f"{path}.mlp" for name, path in blocks.items()}
 
     def parts(self) -> Mapping[str, ExportPart]:
         """``encoder`` and ``decoder`` as tensor-only graphs, the decoder with the ecosystem's SAM ONNX names."""

@@ -13,7 +13,7 @@ from segue.core.errors import InputError
 
 @dataclass(frozen=True, eq=False)
 class ScaleFit:
-    """``weights`` (3,) after training; before every epoch the two free weights ``history`` (epochs, 2) and the
+    """``weights`` (3,) after training; before every epoch the free weights ``history`` (epochs, 2 or 3) and the
     ``losses`` (epochs, 2) they had: Dice, focal."""
 
     weights: Tensor
@@ -21,11 +21,14 @@ class ScaleFit:
     losses: Tensor
 
 
-def fit_scale_weights(logits: Tensor, mask: Tensor, epochs: int = 1000, rate: float = 1e-3) -> ScaleFit:
+def fit_scale_weights(
+    logits: Tensor, mask: Tensor, epochs: int = 1000, rate: float = 1e-3, free: int = 2
+) -> ScaleFit:
     """Fit w1 and w2 so that (1 - w1 - w2) M1 + w1 M2 + w2 M3 is the reference mask.
 
-    ``logits`` (3, H, W) are the decoder's three masks of the reference image, which training does not change,
-    so they are computed once; ``mask`` (H, W) is bool. AdamW with a cosine schedule, as in the published code.
+    ``logits`` (3, H, W) are the decoder's three masks of the reference image, which training does not change, so
+    they are computed once; ``mask`` (H, W) is bool. With ``free`` 3 the weights need not sum to one. AdamW with a
+    cosine schedule, as in the published code.
 
     Source: PerSAM, section 3.3 and equation 11 (there the remainder is named third, in the code first).
 
@@ -37,26 +40,28 @@ def fit_scale_weights(logits: Tensor, mask: Tensor, epochs: int = 1000, rate: fl
     """
     if logits.ndim != 3 or len(logits) != 3:
         raise InputError(f"logits of shape {tuple(logits.shape)}", "(3, H, W): a SAM's three scales")
+    if free not in (2, 3):
+        raise InputError(f"{free} free weights", "2 or 3")
     with torch.inference_mode(False), torch.enable_grad():
         pixels, truth = logits.detach().clone().flatten(1), mask.detach().clone().flatten()[None].float()
-        free = torch.nn.Parameter(torch.full((2,), 1 / 3, device=logits.device))
-        optimiser = torch.optim.AdamW([free], lr=rate, eps=1e-4)
+        learned = torch.nn.Parameter(torch.full((free,), 1 / 3, device=logits.device))
+        optimiser = torch.optim.AdamW([learned], lr=rate, eps=1e-4)
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, epochs)
         history, losses = [], []
         for _ in range(epochs):
-            history.append(free.detach().clone())
-            mixed = (_all_weights(free)[:, None] * pixels).sum(0)[None]
+            history.append(learned.detach().clone())
+            mixed = (_all_weights(learned)[:, None] * pixels).sum(0)[None]
             dice, focal = dice_loss(mixed, truth), focal_loss(mixed, truth)
             losses.append(torch.stack((dice, focal)).detach())
             optimiser.zero_grad()
             (dice + focal).backward()  # type: ignore[no-untyped-call]
             optimiser.step()
             schedule.step()
-    return ScaleFit(_all_weights(free.detach()), torch.stack(history), torch.stack(losses))
+    return ScaleFit(_all_weights(learned.detach()), torch.stack(history), torch.stack(losses))
 
 
-def _all_weights(free: Tensor) -> Tensor:
-    return torch.cat((1 - free.sum(0, keepdim=True), free))
+def _all_weights(learned: Tensor) -> Tensor:
+    return learned if len(learned) == 3 else torch.cat((1 - learned.sum(0, keepdim=True), learned))
 
 
 def dice_loss(logits: Tensor, truth: Tensor) -> Tensor:

@@ -1,0 +1,141 @@
+"""One object, a whole video: masks for every frame, and how right they are where the truth is known."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from pydantic import model_validator
+
+from segue.core.errors import DataError
+from segue.core.types import Image, Mask, Reference
+from segue.data.image import find_images, read_mask, write_bytes, write_image, write_labels
+from segue.data.overlay import overlay
+from segue.data.video import Video
+from segue.jobs.find import TINTS, ReferenceChoice
+from segue.metrics.video import contour_accuracy, region_similarity
+from segue.models.finder import finder
+from segue.models.tracker import Tracked, Tracker
+
+
+class TrackConfig(ReferenceChoice):
+    """What ``segue track`` takes: the reference frame with its mask, box or clicks, and ``frames``, a folder of
+    pictures or a video file.
+
+    ``truth`` is a folder of true masks (equal stems, or as many files) to measure against; ``refine`` False leaves
+    the model's own outline out; ``overlays`` also writes every frame with its mask drawn on it.
+    """
+
+    frames: Path
+    output: Path
+    truth: Path | None = None
+    refine: bool = True
+    overlays: bool = False
+
+    @model_validator(mode="after")
+    def _no_scale(self) -> TrackConfig:
+        if self.fit_scale:
+            raise ValueError("--fit-scale belongs to segue find")
+        return self
+
+
+def track(config: TrackConfig) -> dict[str, Any]:
+    """Follow the reference's objects; write ``masks/<frame>.png`` and ``results.json``, return what it holds.
+
+    A mask is 0 and 255 for one object, the reference's labels for several. The first frame is the reference
+    itself where it is the same picture: its mask is the given one and is not measured, as in DAVIS.
+
+    Source: PerSAM (Zhang et al., 2023), section 4.2; J, F as DAVIS 2016 and 2017.
+    """
+    seeker = finder(config.load())
+    references = config.examples(seeker.model)
+    first = next(iter(references.values())).image
+    truths = _truths(config.truth) if config.truth else {}
+    rows: list[dict[str, Any]] = []
+    with torch.inference_mode():
+        trackers = {k: Tracker(seeker, r, refine=config.refine) for k, r in references.items()}
+        for index, (name, frame) in enumerate(Video(config.frames)):
+            began = time.perf_counter()
+            given = index == 0 and frame.shape == first.shape and bool((frame == first).all())
+            if given:
+                labels, told = _given(references), {}
+            else:
+                told = _step(trackers, frame)
+                labels = _arranged(told, frame.shape[:2])
+            seconds = time.perf_counter() - began
+            _write(config, name, frame, labels, len(references))
+            row = {"frame": name, "seconds": round(seconds, 4), "given": given}
+            row["objects"] = [{"object": k, "score": round(t.score, 4), "again": t.again} for k, t in told.items()]
+            if not given and truths:
+                row |= _measured(labels > 0, _truth_of(truths, name, index))
+            rows.append(row)
+    result = {"model": config.model, "frames": len(rows), "refine": config.refine, **summary(rows), "rows": rows}
+    write_bytes(config.output / "results.json", json.dumps(result, indent=1).encode())
+    return result
+
+
+def summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """Means over the frames that were answered, in per cent, and frames per second (reading and writing apart)."""
+    answered = [r for r in rows if not r["given"]]
+    seconds = sum(r["seconds"] for r in answered)
+    done: dict[str, Any] = {"fps": round(len(answered) / seconds, 3) if seconds else None}
+    measured = [r for r in answered if "j" in r]
+    if measured:
+        j, f = (100 * float(np.mean([r[k] for r in measured])) for k in ("j", "f"))
+        done |= {"j": round(j, 2), "f": round(f, 2), "jf": round((j + f) / 2, 2)}
+    return done
+
+
+def _step(trackers: dict[int, Tracker], frame: Image) -> dict[int, Tracked]:
+    features = next(iter(trackers.values())).finder.encode([frame])
+    return {label: tracker.step(features) for label, tracker in trackers.items()}
+
+
+def _given(references: dict[int, Reference]) -> np.ndarray[Any, np.dtype[np.int32]]:
+    labels = np.zeros(next(iter(references.values())).mask.shape, np.int32)
+    for label, reference in references.items():
+        labels[reference.mask] = label
+    return labels
+
+
+def _arranged(told: dict[int, Tracked], size: tuple[int, ...]) -> np.ndarray[Any, np.dtype[np.int32]]:
+    labels, most = np.zeros(size, np.int32), np.full(size, 0.5, np.float32)
+    for label, one in told.items():
+        probability = one.probability.float().cpu().numpy()
+        wins = probability > most
+        labels[wins], most[wins] = label, probability[wins]
+    return labels
+
+
+def _write(
+    config: TrackConfig, name: str, frame: Image, labels: np.ndarray[Any, np.dtype[np.int32]], objects: int
+) -> None:
+    write_labels(config.output / "masks" / f"{name}.png", labels if objects > 1 else labels > 0)
+    if config.overlays:
+        drawn = frame
+        for index, label in enumerate(np.unique(labels[labels > 0])):
+            drawn = overlay(drawn, labels == label, color=TINTS[index % len(TINTS)])
+        write_image(config.output / "overlays" / f"{name}.jpg", drawn)
+
+
+def _truths(folder: Path) -> dict[str, Path]:
+    return {path.stem: path for path in find_images([folder])}
+
+
+def _truth_of(truths: dict[str, Path], name: str, index: int) -> Mask:
+    path = truths.get(name)
+    if path is None:
+        ordered = list(truths.values())
+        if index >= len(ordered):
+            raise DataError(f"frame {name} without a true mask", f"a mask named {name}.png, or one for each frame")
+        path = ordered[index]
+    return read_mask(path)
+
+
+def _measured(mask: Mask, truth: Mask) -> dict[str, float]:
+    j, f = region_similarity(mask, truth), contour_accuracy(mask, truth)
+    return {"j": round(j, 4), "f": round(f, 4)}

@@ -1,0 +1,129 @@
+"""The features that references are compared in: which maps of a model, in which space."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from functools import singledispatch
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from segue.core.frame import Frame
+from segue.core.segmenter import Segmenter
+from segue.core.types import Features, Image, Reference
+from segue.models.matching import unit
+from segue.models.nano import Nano, as_pixels
+from segue.models.weights import shipped_file
+from segue.nn.mobilenet import MobileNetV2
+
+SHIPPED = "nano-match"
+MARGINS = (1.5, 3.0)  # of the close views of a reference, in sizes of its object
+
+
+class Space(nn.Module):
+    """(b, C, h, w) raw maps -> (b, C, h, w) unit vectors in which every layer counts alike.
+
+    Channels are standardised by ``mean`` and ``std`` (C,), measured on photos, so that what all images share
+    says nothing; then each of the ``layers`` (their channel counts, summing to C) is brought to unit length.
+    Without numbers the maps are only brought to unit length.
+    """
+
+    mean: Tensor | None
+    std: Tensor | None
+
+    def __init__(
+        self, mean: Tensor | None = None, std: Tensor | None = None, layers: Sequence[int] | None = None
+    ) -> None:
+        super().__init__()
+        self.register_buffer("mean", mean, persistent=False)
+        self.register_buffer("std", std, persistent=False)
+        self.layers = list(layers or ())
+
+    @classmethod
+    def of(cls, model: Segmenter) -> Space:
+        """The space that ships for ``model``; the plain one for models without."""
+        path = shipped_file(SHIPPED)
+        if not isinstance(model, Nano) or not path.is_file():
+            return cls()
+        state = load_file(path)
+        return cls(state["mean"].float(), state["std"].float(), state["layers"].tolist())
+
+    @classmethod
+    def measured(cls, raw: Sequence[Tensor], layers: Sequence[int]) -> Space:
+        """The space of many images' raw cells, each (C, n)."""
+        every = torch.cat(list(raw), 1).double()
+        return cls(every.mean(1).float(), every.std(1).float() + 1e-3, layers)
+
+    def state(self) -> dict[str, Tensor]:
+        """What ``of`` reads."""
+        assert self.mean is not None
+        assert self.std is not None
+        return {"mean": self.mean, "std": self.std, "layers": torch.tensor(self.layers)}
+
+    def forward(self, raw: Tensor) -> Tensor:
+        """(b, C, h, w) -> the same, unit vectors."""
+        if self.mean is None or self.std is None or raw.shape[1] != len(self.mean):
+            return unit(raw)
+        standard = (raw - self.mean[:, None, None]) / self.std[:, None, None]
+        return unit(torch.cat([unit(part) for part in torch.split(standard, self.layers, 1)], 1))
+
+    @property
+    def digest(self) -> str:
+        """Of the numbers, for cache keys."""
+        sha = hashlib.sha256()
+        for buffer in (self.mean, self.std):
+            if buffer is not None:
+                sha.update(buffer.cpu().numpy().tobytes())
+        return sha.hexdigest()[:16]
+
+
+@singledispatch
+def raw_cells(model: Segmenter, images: Sequence[Image], features: Features) -> Tensor:
+    """(b, C, h, w): a model's coarsest map of features. Other models join here with what they know best."""
+    maps = [m for name, m in features.maps.items() if m.ndim == 4 and name not in ("photo", "pixels")]
+    if "embedding" in features.maps:
+        return features.maps["embedding"]
+    return min(maps, key=lambda m: m.shape[-1] * m.shape[-2])
+
+
+@raw_cells.register
+def _nano(model: Nano, images: Sequence[Image], features: Features) -> Tensor:
+    """The backbone at strides 8, 16 and 32, the decoder's map at 16 and the click embedding, all at stride 16."""
+    views = []
+    for image, frame in zip(images, features.frames, strict=True):
+        pixels = torch.from_numpy(np.ascontiguousarray(image)).to(model.device).permute(2, 0, 1)[None]
+        views.append(frame.pad(as_pixels(frame.resample(pixels))))
+    backbone = next(m for m in model.modules() if isinstance(m, MobileNetV2))  # wherever adapters have put it
+    taps = backbone(torch.cat(views))
+    size = taps[16].shape[-2:]
+    deep = F.interpolate(taps[32], size, mode="bilinear", align_corners=False)
+    fine = [F.adaptive_avg_pool2d(m, size) for m in (taps[8], features.maps["embedding"])]
+    return torch.cat((fine[0], taps[16], deep, features.maps["stride16"], fine[1]), 1)
+
+
+def reference_frames(model: Segmenter, reference: Reference) -> list[Frame]:
+    """How a reference is looked at: whole; for nano also mirrored and from nearer, because the features of a small
+    network follow the size of what they see."""
+    height, width = reference.mask.shape
+    whole = model.frame((height, width))
+    if not isinstance(model, Nano):
+        return [whole]
+    rows, columns = np.flatnonzero(reference.mask.any(1)), np.flatnonzero(reference.mask.any(0))
+    frames = [whole, whole.flipped()]
+    for margin in MARGINS:
+        x0, x1 = _widened(int(columns[0]), int(columns[-1]) + 1, margin, width)
+        y0, y1 = _widened(int(rows[0]), int(rows[-1]) + 1, margin, height)
+        near = Frame.longest((y1 - y0, x1 - x0), model.longest, multiple=64)
+        frame = whole.zoomed((x0, y0, x1, y1), near.resized, multiple=64)
+        if frame.scale[0] > 1.2 * whole.scale[0]:
+            frames.append(frame)
+    return frames
+
+
+def _widened(low: int, high: int, margin: float, end: int) -> tuple[int, int]:
+    extra = (high - low) * (margin - 1) / 2
+    return max(0, round(low - extra)), min(end, round(high + extra))
