@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from rich.table import Table
 
-from segue.cli.options import Adapter, Device, Json, Model, Weights, report
+from segue.cli.options import Adapter, Device, Json, Model, Weights, console, numbers, report
 
 
 def encode(
@@ -56,3 +58,52 @@ def encode(
         device=device,
     )
     report(run(config), json_to, "encode")
+
+
+def bench(
+    model: Annotated[list[str] | None, typer.Option("--model", help="Repeatable; default nano.")] = None,
+    size: Annotated[str, typer.Option("--size", metavar="H,W", help="The photograph's size.")] = "512,512",
+    clicks: Annotated[int, typer.Option("--clicks", help="Clicks of one dialogue.")] = 20,
+    rounds: Annotated[int, typer.Option("--rounds", help="Dialogues per model, models in turn.")] = 5,
+    threads: Annotated[int | None, typer.Option("--threads", help="CPU threads; default: PyTorch's.")] = None,
+    noc: Annotated[
+        list[Path] | None, typer.Option("--noc", help="JSON of segue evaluate, drawn against PIE; repeatable.")
+    ] = None,
+    report_to: Annotated[Path | None, typer.Option("--report", help="Folder for Markdown, JSON and plot.")] = None,
+    weights: Weights = None,
+    adapter: Adapter = None,
+    device: Device = None,
+    json_to: Json = None,
+) -> None:
+    """Measure encode and click times, SPC, PIE, memory and operations, models side by side."""
+    from segue.jobs.bench import BenchConfig
+    from segue.jobs.bench import bench as run
+
+    height, width = (int(side) for side in numbers(size, 2))
+    config = BenchConfig.of(
+        models=model or ["nano"],
+        size=(height, width),
+        clicks=clicks,
+        rounds=rounds,
+        threads=threads,
+        noc=noc or (),
+        report=report_to,
+        weights=weights,
+        adapter=adapter,
+        device=device,
+    )
+    found = run(config)
+    if json_to is not None:
+        report(found, json_to, "bench")
+    if str(json_to) != "-":
+        show_rows(found)
+
+
+def show_rows(found: Mapping[str, Any]) -> None:
+    """The benchmark's rows as a table on the terminal."""
+    from segue.jobs.bench_report import COLUMNS
+
+    table = Table(*(name for name, _, _ in COLUMNS))
+    for row in found["rows"]:
+        table.add_row(*(str(show(row)) for _, _, show in COLUMNS))
+    console.print(table)

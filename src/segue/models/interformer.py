@@ -207,7 +207,7 @@ class InterFormer(Segmenter):
         if self.spec.zoom_in and "answer" in memory:
             answer = memory["answer"][0, 0] > 0
             regions = [region_of_interest(labels[0, 0], answer, self.spec.expansion, self.spec.min_region)]
-        state = {name: self._ready(value) for name, value in features.maps.items()}
+        state = {name: self.ready(value) for name, value in features.maps.items()}
         two = self.net.decode(state, labels, regions)
         two = F.interpolate(two.float(), size=frame.grid, mode="bilinear", align_corners=False)
         logits = two[:, 1:] - two[:, :1]  # the sigmoid of the difference is the softmax over the two
@@ -268,7 +268,7 @@ class InterFormer(Segmenter):
         """The keywords of a model without encoder that reads this one's cached features."""
         return self.spec.model_dump() | {"encoder": False, "features_from": self.fingerprint()}
 
-    def _ready(self, cached: Tensor) -> Tensor:
+    def ready(self, cached: Tensor) -> Tensor:
         """A cached tensor as the decoder is quickest with it; caches may hold half precision."""
         form = torch.channels_last if cached.ndim == 4 else torch.contiguous_format
         return cached.to(self.device, torch.float32, memory_format=form)

@@ -1,0 +1,305 @@
+"""``segue bench``: how long, how much memory and how many operations a model takes here, models side by side."""
+
+from __future__ import annotations
+
+import contextlib
+import platform
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from pydantic import Field
+from torch.utils.flop_counter import FlopCounterMode
+
+from segue.core.segmenter import Segmenter
+from segue.core.types import NO_MEMORY, Box, Click, Features, Image, Prompt, Reference, Text
+from segue.jobs.base import JobConfig
+from segue.jobs.evaluate import read_result
+from segue.jobs.inventory import matmul_gflops
+from segue.metrics.interaction import pie, spc
+from segue.models.interformer import InterFormer, InterFormerNet
+from segue.models.rows import MODELS
+from segue.models.wrappers import unwrapped
+from segue.nn.imsa import Imsa
+from segue.nn.imsa_official import decode_official, head_official
+from segue.session.load import RANDOM, load
+
+
+class BenchConfig(JobConfig):
+    """What ``segue bench`` takes: models by name or folder, the photograph's ``size`` (height, width), clicks in
+    a dialogue, rounds of dialogues.
+
+    Models whose weights are not shipped run with random ones: timing does not depend on them. ``noc`` names
+    results of ``segue evaluate``, drawn against PIE in the ``report`` folder.
+    """
+
+    models: tuple[str, ...] = Field(("nano",), min_length=1)
+    weights: Path | str | None = None
+    adapter: Path | None = None
+    device: str | None = None
+    size: tuple[int, int] = (512, 512)
+    clicks: int = Field(20, ge=1)
+    rounds: int = Field(5, ge=1)
+    threads: int | None = Field(None, ge=1)
+    noc: tuple[Path, ...] = ()
+    report: Path | None = None
+
+
+@dataclass
+class _Runner:
+    """One model under measurement."""
+
+    name: str
+    model: Segmenter
+    weights: str
+    resident: int
+    encode: list[float] = field(default_factory=list)
+    click: list[float] = field(default_factory=list)
+    peak: int = 0
+
+
+def bench(config: BenchConfig) -> dict[str, Any]:
+    """Time encode and click of every model in turn, round by round, so that all meet the same machine.
+
+    Seconds are medians (p50) and 95th percentiles; ``spc`` counts encoding as published, ``spc_clicks`` does
+    not; ``pie`` is either per pixel of the model's input. ``share_of_peak`` relates operations per second to a
+    float32 matrix product measured in the same run. For an InterFormer the published order of operators runs in
+    turn with ours. Source: InterFormer, section 4.1 (SPC, PIE).
+
+    >>> row = bench(BenchConfig(size=(64, 96), clicks=2, rounds=1))["rows"][0]
+    >>> row["model"], row["click"]["p50"] > 0
+    ('nano', True)
+    """
+    results = [read_result(path) for path in config.noc]
+    before = torch.get_num_threads()
+    torch.set_num_threads(config.threads or before)
+    try:
+        runners = [_open(name, config) for name in config.models]
+        image = sample_image(config.size)
+        peak = matmul_gflops()
+        for _ in range(config.rounds + 1):  # the first round warms up
+            for runner in runners:
+                _dialogue(runner, image, config.clicks)
+        for runner in runners:
+            del runner.click[: len(runner.click) // len(runner.encode)], runner.encode[:1]
+        rows = [_row(runner, image, config, peak) for runner in runners]
+        orders = {r.name: order for r in runners if (order := operator_order(r.model, config)) is not None}
+    finally:
+        torch.set_num_threads(before)
+    found = {
+        "machine": platform.processor() or platform.machine(),
+        "device": str(runners[0].model.device),
+        "threads": config.threads or before,
+        "peak_gflops": round(peak, 1),
+        "size": list(config.size),
+        "clicks": config.clicks,
+        "rounds": config.rounds,
+        "rows": _with_ratios(rows),
+        "operator_order": orders,
+    }
+    if config.report is not None:
+        from segue.jobs.bench_report import write_bench
+
+        write_bench(config.report, found, results)
+    return found
+
+
+def sample_image(size: Sequence[int]) -> Image:
+    """A photograph-like test image (H, W, 3): noise, a gradient and one bright ellipse in the middle.
+
+    >>> sample_image((4, 6)).shape
+    (4, 6, 3)
+    """
+    height, width = size
+    y, x = np.mgrid[:height, :width]
+    image = np.random.default_rng(0).normal(90, 20, (height, width, 3)) + (x / width * 60)[..., None]
+    inside = ((y - height / 2) / (height / 4)) ** 2 + ((x - width / 2) / (width / 4)) ** 2 <= 1
+    image[inside] += (90, 40, 0)
+    clipped: Image = np.clip(image, 0, 255).astype(np.uint8)
+    return clipped
+
+
+def prompts_for(model: Segmenter, image: Image, clicks: int) -> list[Prompt]:
+    """A dialogue of ``clicks`` clicks, or for models that take none the one prompt that they do.
+
+    >>> from segue.session.load import load
+    >>> len(prompts_for(load("nano"), sample_image((20, 30)), 3))
+    3
+    """
+    height, width = image.shape[:2]
+    if Click in model.accepts:
+        rng = np.random.default_rng(0)
+        spots = rng.uniform(0.3, 0.7, (clicks, 2)) * (width, height)
+        spots[0] = width // 2, height // 2
+        return [Click(float(x), float(y), i == 0 or i % 3 != 1) for i, (x, y) in enumerate(spots)]
+    mask = np.zeros((height, width), bool)
+    mask[height // 4 : height // 4 * 3, width // 4 : width // 4 * 3] = True
+    others: dict[type, Prompt] = {
+        Box: Box(width / 4, height / 4, width * 3 / 4, height * 3 / 4),
+        Text: Text("the bright ellipse"),
+        Reference: Reference(image, mask),
+    }
+    return [next(prompt for kind, prompt in others.items() if kind in model.accepts)]
+
+
+def operator_order(model: Segmenter, config: BenchConfig) -> dict[str, float] | None:
+    """An InterFormer's decoding in the published order of operators against ours, in turn: median seconds, the
+    ratio, and the largest difference of the logits; None for other models."""
+    core = unwrapped(model)
+    if not isinstance(core, InterFormer) or not isinstance(core.net.neck, Imsa):
+        return None
+    net, image = core.net, sample_image(config.size)
+    with torch.inference_mode():
+        view = core.encode([image])
+        maps = net.backbone(torch.zeros(1, 3, *view.frame.grid, device=core.device))
+        labels = torch.full((1, 1, *view.frame.grid), 2, dtype=torch.uint8, device=core.device)
+        labels[..., 40:60, 40:60] = 4
+        state = {name: core.ready(value) for name, value in net.prepare(maps).items()}
+        published = [level.contiguous() for level in maps]
+        sides = {"official": lambda: _official(net, published, labels), "ours": lambda: net.decode(state, labels)}
+        difference = float((sides["official"]() - sides["ours"]()).abs().max())
+        seconds: dict[str, list[float]] = {name: [] for name in sides}
+        for _ in range(max(5, config.rounds)):
+            for name, run in sides.items():
+                seconds[name].append(_timed(core, run))
+    official, ours = (float(np.median(seconds[name])) for name in ("official", "ours"))
+    return {
+        "official_seconds": official,
+        "seconds": ours,
+        "times_faster": official / ours,
+        "largest_difference": difference,
+    }
+
+
+def _official(net: InterFormerNet, maps: list[torch.Tensor], labels: torch.Tensor) -> torch.Tensor:
+    assert isinstance(net.neck, Imsa)
+    return head_official(net.decode_head, decode_official(net.neck, maps, labels))
+
+
+def _open(name: str, config: BenchConfig) -> _Runner:
+    """Load one model; what the process holds in memory before it is the base line of its peak."""
+    resident = resident_bytes()
+    weights = config.weights
+    if weights is None and name in MODELS and not MODELS[name].shipped:
+        weights = RANDOM
+    model = load(name, weights=weights, adapter=config.adapter, device=config.device)
+    return _Runner(name, model, str(weights or "its own"), resident)
+
+
+def _dialogue(runner: _Runner, image: Image, clicks: int) -> None:
+    """One image encoded and a whole dialogue of clicks answered, each part timed."""
+    model = runner.model
+    prompts = prompts_for(model, image, clicks)
+    with torch.inference_mode(), _watched_memory(runner):
+        features: list[Features] = []
+        runner.encode.append(_timed(model, lambda: features.append(model.encode([image]))))
+        memory = NO_MEMORY
+        for count in range(1, len(prompts) + 1):
+            said: list[Any] = []
+
+            def answer(count: int = count, memory: Any = memory, said: list[Any] = said) -> None:
+                said.append(model.decode(features[0], prompts[:count], memory))
+                said[0].probability()
+
+            runner.click.append(_timed(model, answer))
+            memory = said[0].memory
+
+
+def _timed(model: Segmenter, run: Any) -> float:
+    started = time.perf_counter()
+    run()
+    if model.device.type == "cuda":
+        torch.cuda.synchronize(model.device)
+    return time.perf_counter() - started
+
+
+def _row(runner: _Runner, image: Image, config: BenchConfig, peak: float) -> dict[str, Any]:
+    model = runner.model
+    prompts = prompts_for(model, image, 1)
+    with torch.inference_mode():
+        with FlopCounterMode(display=False) as counter:
+            features = model.encode([image])
+        encode_flops = counter.get_total_flops()
+        with FlopCounterMode(display=False) as counter:
+            frame = model.decode(features, prompts).frame
+        click_flops = counter.get_total_flops()
+    clicks = len(runner.click) // max(1, len(runner.encode))
+    paces = spc(sum(runner.encode) + sum(runner.click), len(runner.click)), spc(sum(runner.click), len(runner.click))
+    return {
+        "model": runner.name,
+        "weights": runner.weights,
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "input": list(frame.grid),
+        "clicks": clicks,
+        "encode": _part(runner.encode, encode_flops, peak),
+        "click": _part(runner.click, click_flops, peak),
+        "spc": paces[0],
+        "spc_clicks": paces[1],
+        "pie": pie(paces[0], frame.grid),
+        "pie_clicks": pie(paces[1], frame.grid),
+        "memory_mib": round(max(0, runner.peak - runner.resident) / 2**20, 1),
+    }
+
+
+def _part(seconds: list[float], flops: int, peak: float) -> dict[str, float]:
+    middle = float(np.median(seconds))
+    return {
+        "p50": middle,
+        "p95": float(np.percentile(seconds, 95)),
+        "gflops": round(flops / 1e9, 4),
+        "share_of_peak": round(flops / middle / 1e9 / peak, 4),
+    }
+
+
+def _with_ratios(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Each row with how many times the first one's seconds it takes."""
+    first = rows[0]
+    for row in rows:
+        ratios = {part: row[part]["p50"] / first[part]["p50"] for part in ("encode", "click")}
+        row["times_first"] = {name: round(value, 3) for name, value in ratios.items()} | {
+            "spc": round(row["spc"] / first["spc"], 3)
+        }
+    return rows
+
+
+def resident_bytes() -> int:
+    """Bytes of memory this process holds now; 0 where the system does not tell.
+
+    >>> resident_bytes() >= 0
+    True
+    """
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+    except (OSError, ValueError, IndexError):
+        return 0
+    return pages * 4096
+
+
+@contextlib.contextmanager
+def _watched_memory(runner: _Runner) -> Iterator[None]:
+    """Note the most memory held meanwhile: of the GPU where the model lives there, else of the process."""
+    if runner.model.device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(runner.model.device)
+        yield
+        runner.peak = max(runner.peak, torch.cuda.max_memory_allocated(runner.model.device))
+        runner.resident = 0
+        return
+    done = threading.Event()
+
+    def watch() -> None:
+        while not done.wait(0.005):
+            runner.peak = max(runner.peak, resident_bytes())
+
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
+        runner.peak = max(runner.peak, resident_bytes())

@@ -1,0 +1,98 @@
+"""``segue bench``: the figures hang together, models meet the same machine, and the report shows them."""
+
+import json
+
+import pytest
+import torch
+
+from segue.core.types import Click
+from segue.jobs import bench as job
+from segue.jobs.bench import BenchConfig, bench, operator_order, sample_image
+from segue.jobs.bench_report import noc_points, page
+from segue.models.interformer import TINY as INTERFORMER
+from segue.models.interformer import InterFormer
+from segue.models.simpleclick import TINY as SIMPLECLICK
+from segue.models.simpleclick import SimpleClick
+from segue.models.weights import save_pretrained
+from segue.session.load import build
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    torch.manual_seed(0)
+    root = tmp_path_factory.mktemp("models")
+    simple = {"img_size": (64, 64), "embed_dim": 16, "depth": 4, "num_heads": 2, "out_dims": (8, 8, 8, 8)}
+    save_pretrained(build("interformer-light", INTERFORMER), root / "interformer")
+    save_pretrained(build("simpleclick-xtiny", simple), root / "simpleclick")
+    return [str(root / "simpleclick"), str(root / "interformer")]
+
+
+@pytest.fixture(scope="module")
+def found(folders, tmp_path_factory):
+    report = tmp_path_factory.mktemp("report")
+    earlier = report / "earlier.json"
+    earlier.write_text(json.dumps({"model": folders[0], "noc": {"0.90": 5.0}, "miou_at": [0.5], "per_object": []}))
+    config = BenchConfig(
+        models=folders, size=(96, 128), clicks=3, rounds=2, noc=[earlier], report=report / "out", device="cpu"
+    )
+    return bench(config), report / "out"
+
+
+def test_the_figures_of_a_row_hang_together(found):
+    for row in found[0]["rows"]:
+        assert row["encode"]["p50"] <= row["encode"]["p95"]
+        assert row["click"]["p50"] <= row["click"]["p95"]
+        assert row["spc"] > row["spc_clicks"] > 0
+        assert row["pie"] == pytest.approx(row["spc"] / (row["input"][0] * row["input"][1]))
+        assert row["clicks"] == 3
+        assert row["parameters"] > 0
+
+
+def test_work_moves_from_click_to_encode_where_the_model_is_in_two_parts(found):
+    simple, inter = found[0]["rows"]
+    assert simple["encode"]["gflops"] == 0
+    assert simple["click"]["gflops"] > 0
+    assert inter["encode"]["gflops"] > 0
+    assert inter["click"]["gflops"] > 0
+    assert simple["times_first"] == {"encode": 1.0, "click": 1.0, "spc": 1.0}
+    ratio = inter["click"]["p50"] / simple["click"]["p50"]
+    assert inter["times_first"]["click"] == pytest.approx(ratio, abs=1e-3)
+
+
+def test_the_published_order_gives_the_same_logits(found, folders):
+    order = found[0]["operator_order"][folders[1]]
+    assert order["largest_difference"] < 1e-4
+    assert order["times_faster"] == pytest.approx(order["official_seconds"] / order["seconds"])
+    assert folders[0] not in found[0]["operator_order"]
+
+
+def test_the_report_has_table_json_and_plot(found, folders):
+    result, out = found
+    assert json.loads((out / "bench.json").read_text()) == result
+    text = (out / "bench.md").read_text()
+    assert all(folder in text for folder in folders)
+    assert "times faster" in text
+    assert (out / "noc_against_pie.png").stat().st_size > 1000
+    assert noc_points(result, []) == []
+    assert "noc_against_pie" not in page(result)
+
+
+def test_models_run_in_turn(folders, monkeypatch):
+    order = []
+    monkeypatch.setattr(job, "_dialogue", lambda runner, *_: order.append(runner.name) or _pretend(runner))
+    bench(BenchConfig(models=folders, size=(64, 64), clicks=1, rounds=2, device="cpu"))
+    assert order == folders * 3
+
+
+def _pretend(runner):
+    runner.encode.append(0.1)
+    runner.click.append(0.1)
+
+
+def test_prompts_suit_the_model():
+    image = sample_image((40, 60))
+    model = InterFormer(**INTERFORMER).eval()
+    dialogue = job.prompts_for(model, image, 4)
+    assert [type(p) for p in dialogue] == [Click] * 4
+    assert [p.positive for p in dialogue] == [True, False, True, True]
+    assert operator_order(SimpleClick(**SIMPLECLICK), BenchConfig()) is None
