@@ -10,6 +10,7 @@ GRAPH_CUT_NOC90 = 5.26  # OpenCV's GrabCut under the same protocol on the same i
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)  # half a minute on an idle core
 def test_nano_needs_fewer_clicks_than_graph_cut(shared, tmp_path):
     data, out = shared / "data" / "evaluate" / "GrabCut", tmp_path / "grabcut.json"
     journal = ["--journal", str(tmp_path / "journal")]
