@@ -59,7 +59,7 @@ class Nano(Segmenter):
 
     def __init__(
         self,
-        longest: int = 512,
+        longest: int = 384,
         zoom: int = 384,
         margin: float = 1.4,
         gain: float = 1.25,
