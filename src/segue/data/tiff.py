@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import secrets
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,8 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
-from segue.core.errors import ImageError, InputError, MissingFile
-from segue.core.types import Image
+from segue.core.errors import ImageError, InputError, MissingFile, StorageError
+from segue.core.types import Image, Mask
 from segue.data.image import STRETCH, as_image, stretched
 
 # (photometric interpretation, samples): white or black is zero, RGB, YCbCr, which decodes to RGB
@@ -167,3 +168,31 @@ def read_tiff(path: str | os.PathLike[str], max_pixels: int) -> Image:
     if flip_columns:
         pixels = pixels[:, ::-1]
     return np.ascontiguousarray(pixels)
+
+
+def write_tiles(path: str | os.PathLike[str], size: tuple[int, int], tiles: Iterable[Mask], side: int = 512) -> None:
+    """Write a mask of ``size`` (H, W) as a tiled, compressed TIFF of 0 and 255, one tile in memory at a time.
+
+    ``tiles`` are (side, side) bool in row-major order, full ones at the right and lower edge too. The file appears
+    when it is whole. Raises ``StorageError`` if the disk refuses. Source: TIFF 6.0, section 15.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_tiles(f"{folder}/mask.tif", (16, 20), iter([np.ones((16, 16), bool)] * 2), side=16)
+    ...     tifffile.imread(f"{folder}/mask.tif").shape
+    (16, 20)
+    """
+    target = Path(path)
+    beside = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
+    shades = (np.where(tile, 255, 0).astype(np.uint8) for tile in tiles)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tifffile.TiffWriter(beside, bigtiff=size[0] * size[1] > 1 << 31) as writer:
+            writer.write(shades, shape=size, dtype=np.uint8, tile=(side, side), compression="zlib",
+                         photometric="minisblack")  # fmt: skip
+        os.replace(beside, target)
+    except OSError as error:
+        raise StorageError(f"no way to write {target}: {error.strerror or error}", "",
+                           "check free space and permissions of the folder") from error
+    finally:
+        beside.unlink(missing_ok=True)
