@@ -26,7 +26,6 @@ from segue.annotator.store import (
     get_mask,
     hold,
     image_row,
-    live_items,
     live_labels,
     setting,
 )
@@ -233,20 +232,15 @@ class Project:
         with self.store.write() as db:
             row = self.sized(db, image_row(db, image_id, lock=True))
             entry = _entry_of(db, request.key, image_id)
-            known = views.mask_ids(live_items(db, image_id))
             if entry is None:
                 _check_current(row, who, request.seen)
                 hold(row, who, name)
                 scene = Scene.of(db, row)
                 entry = _carry_out(scene, request, who, stored, packed, 0.0 if answer is None else answer.score)
                 db.flush()
-            else:
-                known = set()
-            count = len(live_items(db, image_id))
-            if row.objects != count:
-                row.objects = count
+            outcome = views.outcome(db, row, entry)
+            row.objects = len(outcome.order)
             db.add(row)
-            outcome = views.outcome(db, row, entry, known)
         if answer is not None:
             outcome.took.wait, outcome.took.model = answer.wait, answer.model
         return outcome

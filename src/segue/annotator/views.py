@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from typing import Any, cast
 
-from sqlmodel import Session
+from sqlmodel import Session, col, select
 
 from segue.annotator import schemas
 from segue.annotator.store import get_masks, live_items
@@ -90,29 +90,31 @@ def finding_out(row: Finding, path: str, masks: dict[int, Any]) -> schemas.Findi
     )
 
 
-def mask_ids(items: Sequence[Item]) -> set[int | None]:
-    """The masks that a page which has seen ``items`` already holds."""
-    return {item.mask_id for item in items}
-
-
-def outcome(db: Session, row: ImageRow, entry: Entry, known: set[int | None]) -> schemas.Outcome:
-    """What ``entry`` changed; masks that the page does not know yet are included."""
+def outcome(db: Session, row: ImageRow, entry: Entry) -> schemas.Outcome:
+    """What ``entry`` changed, with the masks that it set."""
     assert row.id is not None
-    items = live_items(db, row.id)
-    alive = {item.id for item in items}
-    touched = {change["id"] for change in entry.changes if change["table"] == "item"}
-    changed = [item for item in items if item.id in touched]
-    masks = get_masks(db, [item.mask_id for item in changed if item.mask_id not in known])
+    order = order_of(db, row.id)
+    changes = {change["id"]: change["now"] for change in entry.changes if change["table"] == "item"}
+    alive = set(order).intersection(changes)
+    changed = list(db.exec(select(Item).where(col(Item.id).in_(alive)))) if alive else []
+    fresh = [item.mask_id for item in changed if {"mask_id", "deleted"} & changes[item.id].keys()]
+    masks = get_masks(db, fresh)
     return schemas.Outcome(
         head=row.head,
         state=cast(schemas.State, row.state),
         can_undo=row.undo_head is not None,
         can_redo=row.redo_head is not None,
-        order=[item.id for item in items],
+        order=order,
         changed=[object_out(item, masks) for item in changed],
-        removed=sorted(touched - alive),
+        removed=sorted(changes.keys() - alive),
         took=schemas.Milliseconds(),
     )
+
+
+def order_of(db: Session, image_id: int) -> list[str]:
+    """Ids of an image's objects, bottom first."""
+    query = select(Item.id).where(Item.image_id == image_id, ~col(Item.deleted))
+    return list(db.exec(query.order_by(col(Item.rank), col(Item.id))))
 
 
 def entry_out(entry: Entry) -> schemas.EntryOut:

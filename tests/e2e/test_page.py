@@ -1,0 +1,298 @@
+"""What a person does in the page, in a real browser, from the first click to the exported file."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from pycocotools import mask as rle
+
+from tests.annotator.running import Running
+from tests.e2e.conftest import HEIGHT, WIDTH, Window, until
+
+RED, BLUE = (36, 40), (110, 80)
+
+
+def test_from_the_first_click_to_the_exported_file(window: Window, tmp_path: Path) -> None:
+    page = window.page
+    window.click(*RED)
+    assert window.mask()[RED[1]][RED[0]]
+    assert window.painted(*RED) > 80
+    assert window.painted(*BLUE) == 0
+
+    window.click(*BLUE)
+    both = window.mask()
+    assert both[RED[1]][RED[0]]
+    assert both[BLUE[1]][BLUE[0]]
+    window.click(*BLUE, button="right")
+    assert not window.mask()[BLUE[1]][BLUE[0]]
+    assert window.painted(*BLUE) == 0
+
+    window.press("Control+z")
+    assert window.mask() == both
+    window.press("Control+Shift+z")
+    assert not window.mask()[BLUE[1]][BLUE[0]]
+
+    page.click("#edit-classes")
+    page.fill("input[placeholder='New class']", "fish")
+    page.click("dialog button:has-text('Add')")
+    until(lambda: len(window.state("project.labels")) == 2)
+    page.keyboard.press("Escape")
+    page.click("#labels button:has-text('fish')")
+    window.settled()
+    assert window.objects()[0]["label"] == 2
+
+    page.click("#do-tool-brush")
+    window.drag((60, 100), (75, 100))
+    painted = window.mask()
+    assert painted[100][60]
+    assert painted[100][75]
+
+    page.click("#accept")
+    window.shown(2)
+    until(lambda: "1 of 3 accepted" in page.locator("#progress-text").inner_text())
+    page.reload()
+    window.shown(2)
+    page.click("#image-1")
+    window.shown(1)
+    assert window.mask() == painted
+    assert window.objects()[0]["label"] == 2
+    window.press("Control+z")
+    assert window.state("image.state") == "started"
+    window.press("Control+z")
+    assert window.mask() != painted, "undo goes on across the reload"
+    window.press("Control+Shift+z")
+    window.press("Control+Shift+z")
+
+    page.click("#menu-button")
+    page.click("[role=menuitem]:has-text('Export')")
+    with page.expect_download() as download:
+        page.click("[data-format=coco]")
+    download.value.save_as(tmp_path / "coco.json")
+    content = json.loads((tmp_path / "coco.json").read_text())
+    (row,) = content["annotations"]
+    assert (rle.decode(row["segmentation"]).astype(bool) == np.array(painted)).all()
+    assert content["categories"][row["category_id"] - 1]["name"] == "fish"
+
+
+def test_a_drag_makes_a_box_and_n_begins_another_object(window: Window) -> None:
+    window.drag((10, 10), (30, 40))
+    boxed = np.array(window.mask())
+    assert boxed[10:40, 10:30].all()
+    assert boxed.sum() == 20 * 30
+    window.press("n")
+    window.click(*BLUE)
+    assert len(window.objects()) == 2
+    assert window.objects()[0]["prompts"][0][0] == {"type": "box", "x0": 10, "y0": 10, "x1": 30, "y1": 40}
+
+
+def test_the_brush_paints_exactly_what_its_cursor_shows(window: Window) -> None:
+    page = window.page
+    page.click("#do-tool-brush")
+    page.evaluate("async () => (await import('./tools.js')).setBrush(7)")
+    shown = page.evaluate(
+        """async ([x, y, width, height]) => {
+          const { footprint } = await import('./brush.js');
+          const path = footprint({ x, y }, 7);
+          const context = document.createElement('canvas').getContext('2d');
+          return Array.from({ length: height }, (_, row) =>
+            Array.from({ length: width }, (_, column) => context.isPointInPath(path, column + 0.5, row + 0.5)));
+        }""",
+        [*pointer(window, 70, 20), WIDTH, HEIGHT],
+    )
+    window.click(70, 20)
+    assert window.mask() == shown
+    assert 120 < np.sum(shown) < 180
+    page.mouse.click(*window.at(70, 20), button="right")
+    window.settled()
+    assert not np.any(window.mask()), "the right button erases the same pixels"
+
+
+def pointer(window: Window, x: float, y: float) -> tuple[float, float]:
+    """The image point that a click at (x, y) arrives at; the browser rounds positions on the screen."""
+    window.page.evaluate("() => addEventListener('pointermove', (e) => (window.last = [e.clientX, e.clientY]), true)")
+    window.page.mouse.move(*window.at(x, y))
+    left, top = window.page.evaluate("() => window.last")
+    box = window.page.locator("#stage").bounding_box()
+    point = window.page.evaluate(
+        "async (p) => (await import('./stage.js')).view.toImage(p)", {"x": left - box["x"], "y": top - box["y"]}
+    )
+    return point["x"], point["y"]
+
+
+def test_clicks_made_while_encoding_are_queued_and_answered(chromium: Any, folder: Path, tmp_path: Path) -> None:
+    server = Running(folder, f"sqlite:///{tmp_path}/slow.db", pause=3.0)
+    window = Window(chromium, server.url)
+    where = window.page.locator("#model-text")
+    until(lambda: "encoding" in where.inner_text())
+    window.page.mouse.click(*window.at(*RED))
+    window.page.mouse.click(*window.at(*BLUE))
+    assert len(window.state("pending")) == 2
+    assert window.page.locator("#saved").inner_text() == "Saving …"
+    until(lambda: len(window.objects()) == 1 and not window.state("pending"))
+    window.settled()
+    assert window.mask()[RED[1]][RED[0]]
+    assert window.mask()[BLUE[1]][BLUE[0]]
+    until(lambda: "ready" in where.inner_text())
+    window.close()
+    server.stop()
+
+
+def test_when_the_server_goes_away_the_page_says_so_and_loses_nothing(
+    chromium: Any, folder: Path, tmp_path: Path
+) -> None:
+    db = f"sqlite:///{tmp_path}/p.db"
+    server = Running(folder, db)
+    window = Window(chromium, server.url)
+    window.click(*RED)
+    server.kill()
+    window.page.mouse.click(*window.at(*BLUE))
+    until(lambda: "Not saved" in window.page.locator("#saved").inner_text())
+    again = Running(folder, db, server.port)
+    window.settled()
+    (item,) = window.objects()
+    assert item["clicks"] == 2
+    assert window.mask()[BLUE[1]][BLUE[0]]
+    window.close()
+    again.stop()
+
+
+def test_a_second_window_sees_who_works_and_can_take_over(chromium: Any, window: Window, server: Running) -> None:
+    window.click(*RED)
+    other = Window(chromium, server.url)
+    notice = other.page.locator("#notice")
+    until(lambda: "is working on this image" in notice.inner_text())
+    other.page.mouse.click(*other.at(*BLUE))
+    until(lambda: "expected an image that nobody else holds" in notice.inner_text())
+    assert len(other.objects()) == 1
+    other.page.reload()
+    other.shown(1)
+    other.page.click("#notice button:has-text('Take over')")
+    until(lambda: other.state("image.mine"))
+    other.click(*BLUE)
+    assert len(other.objects()) == 2
+    window.page.mouse.click(*window.at(*BLUE))
+    until(lambda: "nobody else holds" in window.page.locator("#notice").inner_text())
+    until(lambda: len(window.objects()) == 2)
+    other.close()
+
+
+def test_all_of_it_works_without_a_mouse(window: Window) -> None:
+    page = window.page
+    page.focus("#stage")
+    for _ in range(5):
+        page.keyboard.press("Shift+ArrowLeft")
+    page.keyboard.press("ArrowUp")
+    assert (window.state("crosshair.x"), window.state("crosshair.y")) == (30.5, pytest.approx(61, abs=4))
+    for _ in range(2):
+        page.keyboard.press("Shift+ArrowUp")
+    window.press("Enter")
+    assert len(window.objects()) == 1
+    window.press("x")
+    assert window.objects()[0]["clicks"] == 2
+    page.keyboard.press("?")
+    assert page.locator("dialog h2").first.inner_text() == "Keys and mouse"
+    page.keyboard.press("Escape")
+    names = page.evaluate(
+        "() => [...document.querySelectorAll('button, input, select, [role]')].filter(e => e.offsetParent)"
+        ".filter(e => !(e.getAttribute('aria-label') || e.textContent.trim() || e.title || e.labels?.length)).map(e => e.outerHTML)"
+    )
+    assert names == [], "every control has a name"
+
+
+def test_keys_can_be_changed_and_stay_changed(window: Window) -> None:
+    page = window.page
+    page.keyboard.press("?")
+    row = page.locator("tr", has_text="Brush").first
+    row.locator("button").click()
+    page.keyboard.press("q")
+    page.keyboard.press("Escape")
+    page.reload()
+    window.shown(1)
+    page.keyboard.press("b")
+    assert window.state("tool") == "click"
+    page.keyboard.press("q")
+    assert window.state("tool") == "brush"
+
+
+def test_lock_hide_remove_reorder_and_overlap(window: Window) -> None:
+    page = window.page
+    window.drag((20, 20), (60, 60))
+    window.press("n")
+    window.drag((40, 40), (90, 90))
+    page.select_option("#overlap", "new")
+    upper = window.objects()[1]["id"]
+    page.focus(f"[data-id='{upper}']")
+    page.keyboard.press("Alt+ArrowDown")
+    until(lambda: window.objects()[0]["id"] == upper)
+    window.press("l")
+    window.press("Delete")
+    assert len(window.objects()) == 2, "a locked object stays"
+    window.press("l")
+    window.press("v")
+    assert window.painted(80, 80) == 0
+    window.press("Delete")
+    assert [item["id"] != upper for item in window.objects()] == [True]
+    window.press("Control+z")
+    assert len(window.objects()) == 2
+
+
+def test_the_polygon_view_follows_its_slider(window: Window) -> None:
+    window.click(*RED)
+    window.page.keyboard.press("p")
+    text = window.page.locator("#polygon-text")
+    until(lambda: "points" in text.inner_text())
+    window.page.locator("#detail").fill("100")
+    until(lambda: "IoU 1.0000" in text.inner_text())
+    exact = int(text.inner_text().split()[0])
+    window.page.locator("#detail").fill("5")
+    until(lambda: int(text.inner_text().split()[0]) < exact or exact == 4)
+
+
+def test_zoom_is_smooth_to_the_pixel_and_sharp_on_dense_screens(chromium: Any, server: Running) -> None:
+    window = Window(chromium, server.url, device_scale_factor=2, color_scheme="light")
+    page = window.page
+    css = page.locator("#overlay").bounding_box()
+    assert page.evaluate("document.getElementById('overlay').width") == round(2 * css["width"])
+    point = pointer(window, *RED)
+    x, y = window.at(*point)
+    for _ in range(14):
+        page.mouse.wheel(0, -300)
+    until(lambda: window.page.locator("#zoom-text").inner_text() == "6400 %")
+    assert window.at(*point) == (pytest.approx(x, abs=2), pytest.approx(y, abs=2)), "the pixel stays under the pointer"
+    page.keyboard.press("f")
+    until(lambda: window.page.locator("#zoom-text").inner_text() != "6400 %")
+    assert window.errors == []
+    window.close()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_page_and_server_mean_the_same_mask(window: Window, seed: int) -> None:
+    dice = np.random.default_rng(seed)
+    mask = dice.random((HEIGHT, WIDTH)) < (0.5, 0.03, 0.97)[seed]
+    from tests.annotator.person import runs
+
+    packed = runs(mask)
+    drawn = window.page.evaluate(
+        """async ([packed, width, height]) => {
+          const { shapeOf } = await import('./masks.js');
+          const shape = await shapeOf({ id: -1, area: 0, ...packed });
+          const context = document.createElement('canvas').getContext('2d');
+          return Array.from({ length: height }, (_, y) =>
+            Array.from({ length: width }, (_, x) => context.isPointInPath(shape.path, x + 0.5, y + 0.5, 'evenodd')));
+        }""",
+        [packed, WIDTH, HEIGHT],
+    )
+    assert (np.array(drawn) == mask).all()
+
+
+def test_an_answer_is_small_and_its_latency_is_on_record(window: Window) -> None:
+    sizes: list[int] = []
+    window.page.on("response", lambda a: sizes.append(len(a.body())) if a.url.endswith("/actions") else None)
+    window.click(*RED)
+    entries = until(lambda: window.page.evaluate("performance.getEntriesByName('segue:click-to-painted').map(e => e.duration)"))
+    assert 0 < entries[0] < 60_000
+    assert 0 < max(sizes) < 30_000
