@@ -93,7 +93,7 @@ def pairs_of(folder: Path) -> list[tuple[Path, Path | None]]:
     """(image, mask or None) of one folder, sorted by name."""
     if not (folder / "images").is_dir():
         return [(p, None) for p in sorted(folder.glob("*.jpg"))]
-    found = []
+    found: list[tuple[Path, Path | None]] = []
     for image in sorted((folder / "images").iterdir()):
         mask = folder / "masks" / f"{image.stem}.png"
         if not mask.exists():

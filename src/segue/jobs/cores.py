@@ -30,7 +30,6 @@ from segue.nn.reflabels import unknown_labels, with_answer, with_clicks
 class TrainingCore(Protocol):
     """One model as the training loop sees it."""
 
-    model: Segmenter
     stride: int
 
     def start(self, path: Path, frozen: int) -> None:

@@ -68,7 +68,7 @@ def build(part: ExportPart) -> Any:
         torch.onnx.export(
             part.module,
             tuple(part.inputs.values()),
-            buffer,
+            buffer,  # type: ignore[arg-type]  # its annotation knows only paths
             input_names=list(part.inputs),
             output_names=list(part.outputs),
             dynamic_axes={k: dict(v) for k, v in part.dynamic.items()},
