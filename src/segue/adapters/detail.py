@@ -83,7 +83,7 @@ class _Early(_Piece):
     ) -> None:
         super().__init__(notes)
         self.sources, self.patch = sources, patch
-        self.shrink = None if width == dim else nn.Conv2d(width, dim, 4, 4)
+        self.shrink = None if width == dim else nn.Conv2d(width, dim, 1)
         self.injector = Injector(dim, mixing) if sources == "both" else None
         self.enlarge = enlarge(dim, dim // 8)
 
@@ -101,14 +101,16 @@ class _Early(_Piece):
         return out
 
     def _as_map(self, out: Tensor, prior: Tensor) -> Tensor:
-        """Tokens, in windows or not, or a finer map -> (b, c, H/16, W/16)."""
+        """Tokens, in windows or not, of this or a finer grid -> (b, c, H/16, W/16)."""
         grid = (prior.shape[-2], prior.shape[-1])
         if out.ndim == 3:
             windows = window_counts(grid, self.patch) if len(out) != len(prior) else (1, 1)
-            out = to_map(join_windows(out, grid, windows), grid)
-        if self.shrink is not None:
-            out = self.shrink(out)
-        return out if out.shape[-2:] == grid else F.interpolate(out, grid, mode="bilinear")
+            out = join_windows(out, grid, windows)
+            finer = round((out.shape[1] / (grid[0] * grid[1])) ** 0.5)
+            out = to_map(out, (finer * grid[0], finer * grid[1]))
+        if out.shape[-2:] != grid:
+            out = F.adaptive_avg_pool2d(out, grid)
+        return out if self.shrink is None else self.shrink(out)
 
 
 class _Fusion(_Piece):
@@ -168,17 +170,20 @@ class ClickAdapter(Adapter):
                 "a click model on a transformer, such as SimpleClick",
                 "use lora, head or full",
             )
-        index = len(blocks) // 4 - 1 if early is None else early
-        if not 0 <= index < len(blocks):
+        if early is None:
+            site = "early" if "early" in model.sites() else blocks[max(len(blocks) // 4 - 1, 0)]
+        elif 0 <= early < len(blocks):
+            site = blocks[early]
+        else:
             raise ConfigError(f"early block {early}", f"0 to {len(blocks) - 1}")
-        neck, block = (model.get_submodule(site_path(model, s)) for s in ("neck", blocks[max(index, 0)]))
+        neck, block = (model.get_submodule(site_path(model, s)) for s in ("neck", site))
         widths, embed = pyramid_widths(neck), model.get_submodule(site_path(model, "patch_embed"))
         dim, patch = int(getattr(neck, "last_width", width_of(embed))), tuple(_patch(embed))
         notes = _Notes()
         self.place(model, "clicks", Around, _Dense(notes, dim))
         seen = _Shape(notes, 16) if sources == "early" else _Prior(notes, dim)
         self.place(model, "patch_embed", Around, seen)
-        self.place(model, blocks[index], Around, _Early(notes, dim, width_of(block), sources, mixing, patch))
+        self.place(model, site, Around, _Early(notes, dim, width_of(block), sources, mixing, patch))
         self.place(model, "neck", Around, _Fusion(notes, widths, dim))
         self.place(model, "head", Around, _Decoder(notes, dim))
 

@@ -139,6 +139,20 @@ MODELS: Registry[ModelRow] = Registry(
             tiny=_INTERFORMER_TINY,
             card=Card(_INTERFORMER, "MIT", "interformer_tiny_coco_lvis_320k.pth"),
         ),
+        "segformer-b0-click": ModelRow(
+            "segue.models.segformer:SegFormerClick",
+            "SegFormer B0 as a click model, 3.7 M parameters (ClickAdapter, table I)",
+            config={"widths": (32, 64, 160, 256), "depths": (2, 2, 2, 2)},
+            tiny={"widths": (16, 32, 40, 64), "depths": (1, 1, 1, 1), "side": 64, "channels": 8},
+            card=Card("https://github.com/NVlabs/SegFormer", "NVIDIA Source Code License", "mit_b0.pth"),
+        ),
+        "segformer-b3-click": ModelRow(
+            "segue.models.segformer:SegFormerClick",
+            "SegFormer B3 as a click model, 44 M parameters (ClickAdapter, table I)",
+            config={"widths": (64, 128, 320, 512), "depths": (3, 4, 18, 3)},
+            tiny={"widths": (16, 32, 40, 64), "depths": (1, 2, 1, 1), "side": 64, "channels": 8},
+            card=Card("https://github.com/NVlabs/SegFormer", "NVIDIA Source Code License", "mit_b3.pth"),
+        ),
         "clipseg-rd64-refined": ModelRow(
             "segue.models.clipseg:CLIPSeg",
             "CLIPSeg with the finer upsampling: text and example prompts, 352 x 352",

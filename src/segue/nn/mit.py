@@ -1,0 +1,134 @@
+"""Mix Transformer, the encoder of SegFormer, under the keys of its published checkpoints (``mit_b0.pth`` ...).
+
+Source: Xie et al., SegFormer, NeurIPS 2021, section 3.1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from segue.nn.vit import to_map
+
+HEADS, REDUCTIONS = (1, 2, 5, 8), (8, 4, 2, 1)
+
+
+class OverlapPatchEmbed(nn.Module):
+    """Overlapping patches of a map (b, c, h, w) as normalised tokens (b, h/s * w/s, dim).
+
+    >>> import torch
+    >>> OverlapPatchEmbed(3, 8, 7, 4)(torch.zeros(1, 3, 16, 32)).shape
+    torch.Size([1, 32, 8])
+    """
+
+    def __init__(self, inputs: int, dim: int, kernel: int, stride: int) -> None:
+        super().__init__()
+        self.proj = nn.Conv2d(inputs, dim, kernel, stride, kernel // 2)
+        self.norm = nn.LayerNorm(dim)
+
+    def forward(self, x: Tensor) -> Tensor:
+        tokens: Tensor = self.norm(self.proj(x).flatten(2).transpose(1, 2))
+        return tokens
+
+
+class EfficientAttention(nn.Module):
+    """Self-attention whose keys and values are a map shrunk by ``reduction`` (section 3.1, equation 2)."""
+
+    def __init__(self, dim: int, heads: int, reduction: int) -> None:
+        super().__init__()
+        self.heads, self.reduction = heads, reduction
+        self.q, self.kv, self.proj = nn.Linear(dim, dim), nn.Linear(dim, 2 * dim), nn.Linear(dim, dim)
+        if reduction > 1:
+            self.sr = nn.Conv2d(dim, dim, reduction, reduction)
+            self.norm = nn.LayerNorm(dim)
+
+    def forward(self, x: Tensor, grid: tuple[int, int]) -> Tensor:
+        seen = x
+        if self.reduction > 1:
+            seen = self.norm(self.sr(to_map(x, grid)).flatten(2).transpose(1, 2))
+        q, k, v = (
+            t.reshape(len(t), t.shape[1], self.heads, -1).transpose(1, 2)
+            for t in (self.q(x), *self.kv(seen).chunk(2, -1))
+        )
+        mixed = F.scaled_dot_product_attention(q, k, v).transpose(1, 2)
+        out: Tensor = self.proj(mixed.reshape(x.shape))
+        return out
+
+
+class DepthwiseMap(nn.Module):
+    """A 3 x 3 depthwise convolution of tokens on their grid."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.dwconv = nn.Conv2d(dim, dim, 3, padding=1, groups=dim)
+
+    def forward(self, x: Tensor, grid: tuple[int, int]) -> Tensor:
+        out: Tensor = self.dwconv(to_map(x, grid)).flatten(2).transpose(1, 2)
+        return out
+
+
+class MixFfn(nn.Module):
+    """A perceptron with a depthwise convolution in it, in the place of position embeddings (equation 3)."""
+
+    def __init__(self, dim: int, hidden: int) -> None:
+        super().__init__()
+        self.fc1, self.dwconv, self.fc2 = nn.Linear(dim, hidden), DepthwiseMap(hidden), nn.Linear(hidden, dim)
+
+    def forward(self, x: Tensor, grid: tuple[int, int]) -> Tensor:
+        out: Tensor = self.fc2(F.gelu(self.dwconv(self.fc1(x), grid)))
+        return out
+
+
+class MixBlock(nn.Module):
+    """Pre-norm block of efficient attention and mix-FFN on tokens (b, n, dim)."""
+
+    def __init__(self, dim: int, heads: int, reduction: int) -> None:
+        super().__init__()
+        self.norm1, self.norm2 = nn.LayerNorm(dim, eps=1e-6), nn.LayerNorm(dim, eps=1e-6)
+        self.attn, self.mlp = EfficientAttention(dim, heads, reduction), MixFfn(dim, 4 * dim)
+
+    def forward(self, x: Tensor, grid: tuple[int, int]) -> Tensor:
+        x = x + self.attn(self.norm1(x), grid)
+        out: Tensor = x + self.mlp(self.norm2(x), grid)
+        return out
+
+
+class MixTransformer(nn.Module):
+    """Image (b, 3, H, W) -> maps at strides 4, 8, 16, 32 of ``widths`` channels; H and W multiples of 32.
+
+    ``extra`` (b, n, widths[0]) is added to the first stage's tokens: the click embedding.
+
+    >>> import torch
+    >>> net = MixTransformer((8, 16, 40, 64), (1, 1, 1, 1))
+    >>> [tuple(m.shape[1:]) for m in net(torch.zeros(1, 3, 32, 64))]
+    [(8, 8, 16), (16, 4, 8), (40, 2, 4), (64, 1, 2)]
+    """
+
+    def __init__(self, widths: Sequence[int], depths: Sequence[int]) -> None:
+        super().__init__()
+        self.widths, self.depths = tuple(widths), tuple(depths)
+        entries = (3, *widths[:-1])
+        for i, (inputs, dim, depth) in enumerate(zip(entries, widths, depths, strict=True), start=1):
+            kernel, stride = (7, 4) if i == 1 else (3, 2)
+            blocks = (MixBlock(dim, HEADS[i - 1], REDUCTIONS[i - 1]) for _ in range(depth))
+            self.add_module(f"patch_embed{i}", OverlapPatchEmbed(inputs, dim, kernel, stride))
+            self.add_module(f"block{i}", nn.ModuleList(blocks))
+            self.add_module(f"norm{i}", nn.LayerNorm(dim, eps=1e-6))
+
+    def forward(self, image: Tensor, extra: Tensor | None = None) -> list[Tensor]:
+        x, maps = image, []
+        for i in range(1, len(self.widths) + 1):
+            stride = 4 if i == 1 else 2
+            grid = (x.shape[-2] // stride, x.shape[-1] // stride)
+            tokens = self.get_submodule(f"patch_embed{i}")(x)
+            if i == 1 and extra is not None:
+                tokens = tokens + extra
+            blocks = self.get_submodule(f"block{i}")
+            assert isinstance(blocks, nn.ModuleList)
+            for block in blocks:
+                tokens = block(tokens, grid)
+            x = to_map(self.get_submodule(f"norm{i}")(tokens), grid)
+            maps.append(x)
+        return maps
