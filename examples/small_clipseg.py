@@ -61,7 +61,9 @@ def learn_words(texts: list[str], folder: Path) -> int:
     core = Tokenizer(models.BPE(end_of_word_suffix="</w>"))
     core.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     letters = pre_tokenizers.ByteLevel.alphabet()
-    trainer = trainers.BpeTrainer(vocab_size=1500, initial_alphabet=letters, end_of_word_suffix="</w>", show_progress=False)
+    trainer = trainers.BpeTrainer(
+        vocab_size=1500, initial_alphabet=letters, end_of_word_suffix="</w>", show_progress=False
+    )
     core.train_from_iterator([t.lower() for t in texts], trainer)
     merges = [tuple(m) for m in json.loads(core.to_str())["model"]["merges"]]
     tokenizer = byte_tokenizer(merges, list(dict.fromkeys(a + b for a, b in merges)))
@@ -74,9 +76,14 @@ def named_classes(sample: Sample) -> Sample:
 
     def load() -> Truth:
         truth = sample.load_truth()
-        merged = {n: np.logical_or.reduce([i.mask for i in truth.instances if i.name == n]) for n in sorted({i.name for i in truth.instances})}
+        merged = {
+            n: np.logical_or.reduce([i.mask for i in truth.instances if i.name == n])
+            for n in sorted({i.name for i in truth.instances})
+        }
         kept = {n: m for n, m in merged.items() if n and m.mean() > 0.01}
-        return Truth(tuple(Instance(f"{sample.id}/{n}", m, n, (n, f"a {n}", f"a photo of a {n}")) for n, m in kept.items()))
+        return Truth(
+            tuple(Instance(f"{sample.id}/{n}", m, n, (n, f"a {n}", f"a photo of a {n}")) for n, m in kept.items())
+        )
 
     return replace(sample, load_truth=load)
 
@@ -85,7 +92,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--minutes", type=float, nargs=3, default=(20, 5, 5), help="COCO (0: start at random), polyps, each adapter")
+    parser.add_argument(
+        "--minutes", type=float, nargs=3, default=(20, 5, 5), help="COCO (0: start at random), polyps, each adapter"
+    )
     parser.add_argument("--side", type=int, default=160)
     parser.add_argument("--images", type=int, default=100)
     parser.add_argument("--adapters", nargs="+", default=["dense", "shallow", "lora", "side", "full"])
