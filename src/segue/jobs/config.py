@@ -82,7 +82,8 @@ class TrainConfig(JobConfig):
     """One training run.
 
     ``model`` and ``config`` name a registry row and its keywords; ``start`` is a file of pretrained weights for
-    its encoder, of which the first ``frozen`` blocks stay fixed. ``batch`` views with up to ``objects`` targets
+    its encoder, of which the first ``frozen`` blocks stay fixed; ``warm`` is an earlier run's model folder to go on
+    from, which may lack blocks that this one has more of. ``batch`` views with up to ``objects`` targets
     each make a step. Every ``validate_every`` steps (0: never) the robot annotates ``validate_objects`` held-out
     objects with up to ``validate_clicks`` clicks.
 
@@ -95,6 +96,7 @@ class TrainConfig(JobConfig):
     config: dict[str, Any] = Field(default_factory=dict)
     start: Path | None = None
     frozen: int = Field(0, ge=0)
+    warm: Path | None = None
     seed: int = 0
     steps: int = Field(ge=1)
     batch: int = Field(8, ge=1)

@@ -24,6 +24,7 @@ from segue.data.simulate import (
 )
 from segue.jobs.config import TrainConfig
 from segue.jobs.cores import TrainingCore, training_core
+from segue.models.weights import WEIGHTS, read_state
 from segue.nn.losses import normalized_focal, soft_iou
 from segue.session.load import build
 
@@ -166,6 +167,19 @@ class Trainer:
         box = boxes_around(small, stride, self.generator)
         if len(rows):
             self.core.calibrate(views.pixels[rows], clicks, box, small.float())
+        if c.warm is not None:
+            self._warm(c.warm)
+
+    def _warm(self, folder: Path) -> None:
+        """Take over an earlier run's weights; what it does not have stays as it was initialised."""
+        state, own = read_state(folder / WEIGHTS), self.model.state_dict()
+        wrong = [k for k, v in state.items() if k not in own or own[k].shape != v.shape]
+        if wrong:
+            raise CheckpointError(
+                f"{folder}, whose {wrong[0]} has no place here",
+                "a model of the same sizes, or with fewer blocks", "check warm: and config:",
+            )  # fmt: skip
+        self.model.load_state_dict(own | state)
 
     def _optimiser(self) -> torch.optim.AdamW:
         """AdamW with a slower rate for the pretrained backbone and no decay of biases."""

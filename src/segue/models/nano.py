@@ -60,7 +60,7 @@ class Nano(Segmenter):
     def __init__(
         self,
         longest: int = 384,
-        zoom: int = 384,
+        zoom: int = 320,
         margin: float = 1.4,
         gain: float = 1.25,
         smallest: float = 0.15,
