@@ -49,6 +49,6 @@ class ColourModel(Segmenter):
         return {"calls": torch.full((1,), 100.0)} if probability.any() else NO_MEMORY
 
     def _distance(self, pixels: Tensor, frame: Frame, click: Click) -> Tensor:
-        x, y = frame.to_grid(torch.tensor([click.x, click.y])).round().long().tolist()
+        x, y = frame.to_grid(torch.tensor([click.x, click.y], dtype=torch.float32)).round().long().tolist()
         colour = pixels[:, :, min(y, pixels.shape[2] - 1), min(x, pixels.shape[3] - 1)][..., None, None]
         return (pixels - colour).abs().amax(1, keepdim=True)

@@ -11,12 +11,10 @@ import hmac
 import json
 import threading
 import time
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-import torch
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
@@ -24,11 +22,12 @@ from pydantic import BaseModel, ConfigDict, Field
 from segue import __version__
 from segue.core.errors import ConfigError, DataError, SegueError
 from segue.core.segmenter import Segmenter
-from segue.core.types import Features, Image, digest
+from segue.core.types import digest
 from segue.data.exchange.base import outline, safe_name
 from segue.data.exchange.labelstudio import LOCAL, brush_result, image_name, polygon_result
 from segue.data.image import write_bytes
 from segue.data.rle import Rle
+from segue.integrations.kept import Kept, Ready
 from segue.integrations.label_studio_config import Interface, prompts_of
 from segue.integrations.label_studio_files import ImageSource
 from segue.session.session import Session
@@ -78,7 +77,7 @@ class Backend:
         self.model, self.source, self.collect = model, source, collect
         name = type(model).__name__.lower()
         self.version = f"segue-{__version__}-{model.name or name}-{model.fingerprint()[:8]}"
-        self._kept: OrderedDict[str, tuple[Image, Features]] = OrderedDict()
+        self._kept = Kept(model, KEPT)
         self._lock = threading.Lock()
         self._schema = ""
 
@@ -110,13 +109,13 @@ class Backend:
         if not isinstance(address, str):
             raise DataError(f"a task without '{interface.field}'", "the address of its image under data")
         with self._lock:
-            image, features = self._encoded(address)
+            image, features = self._kept.of(address, lambda: self.source.read(address))
             if image.shape[:2] != size:
                 raise DataError(
                     f"a click in an image of {size[1]} x {size[0]} pixels",
                     f"the file's size {image.shape[1]} x {image.shape[0]}",
                 )
-            session = Session(self.model, image, _Ready(features))
+            session = Session(self.model, image, Ready(features))
             rle = Rle.of(session.add(*prompts))
         if interface.labels and label not in interface.labels:
             label = interface.labels[0]
@@ -126,16 +125,6 @@ class Backend:
         number = digest(rle.runs)[:10]
         return {"id": number, "from_name": interface.control, "to_name": interface.image, "origin": "prediction",
                 "score": session.score, **drawn}, session.score  # fmt: skip
-
-    def _encoded(self, address: str) -> tuple[Image, Features]:
-        if address not in self._kept:
-            image = self.source.read(address)
-            with torch.inference_mode():
-                self._kept[address] = image, self.model.encode([image])
-        self._kept.move_to_end(address)
-        while len(self._kept) > KEPT:
-            self._kept.popitem(last=False)
-        return self._kept[address]
 
     def webhook(self, body: Webhook) -> dict[str, Any]:
         """Keep or forget an annotation; training is the job of ``segue adapt``, and the answer says how."""
@@ -162,19 +151,6 @@ class Backend:
         task = {"id": body.task.get("id"), "data": {"image": LOCAL + name}, "annotations": [body.annotation]}
         write_bytes(file, json.dumps([task]).encode())
         return {"status": "kept"}
-
-
-class _Ready:
-    """A cache that holds just the features at hand."""
-
-    def __init__(self, features: Features) -> None:
-        self._features = features
-
-    def get(self, model: Segmenter, image: Image) -> Features:
-        return self._features
-
-    def put(self, model: Segmenter, image: Image, features: Features) -> None:
-        raise AssertionError("the features were there")
 
 
 def create_app(backend: Backend, password: str = "") -> FastAPI:

@@ -1,0 +1,54 @@
+"""Features of the last few images, in memory."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+
+import torch
+
+from segue.core.segmenter import Segmenter
+from segue.core.types import Features, Image
+
+
+class Kept:
+    """The newest ``limit`` images by a key of the caller's, with their features; each is encoded once.
+
+    >>> import numpy as np, segue
+    >>> kept = Kept(segue.load("nano"), limit=1)
+    >>> kept.of("a", lambda: np.zeros((32, 32, 3), np.uint8))[0].shape, "a" in kept
+    ((32, 32, 3), True)
+    """
+
+    def __init__(self, model: Segmenter, limit: int) -> None:
+        self.model, self.limit = model, limit
+        self._rows: OrderedDict[Hashable, tuple[Image, Features]] = OrderedDict()
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._rows
+
+    def of(self, key: Hashable, read: Callable[[], Image]) -> tuple[Image, Features]:
+        """The image (H, W, 3) of ``key``, read if need be, and its features."""
+        if key not in self._rows:
+            image = read()
+            with torch.inference_mode():
+                self._rows[key] = image, self.model.encode([image])
+        self._rows.move_to_end(key)
+        while len(self._rows) > self.limit:
+            self._rows.popitem(last=False)
+        return self._rows[key]
+
+
+class Ready:
+    """A session's cache that holds just the features at hand."""
+
+    def __init__(self, features: Features) -> None:
+        self._features = features
+
+    def get(self, model: Segmenter, image: Image) -> Features:
+        """The features."""
+        return self._features
+
+    def put(self, model: Segmenter, image: Image, features: Features) -> None:
+        """Never called: ``get`` always answers."""
+        raise AssertionError("the features were there")

@@ -1,0 +1,1 @@
+"""segue in napari: clicks and boxes on any slice become labels."""
