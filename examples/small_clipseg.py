@@ -140,7 +140,8 @@ def main() -> None:
             before, after = before_and_after(model, test, seed)
             row = {
                 "seed": seed, "parameters": adapter.trainable, "before": summary(before), "after": summary(after),
-                "epochs": len(course.rows), "best_epoch": course.best_epoch, "minutes": (time.monotonic() - began) / 60,
+                "epochs": len(course.rows), "best_epoch": course.best_epoch,
+                "minutes": (time.monotonic() - began) / 60,
             }  # fmt: skip
             report.setdefault(kind, []).append(row)
             print(kind, json.dumps(row), flush=True)
