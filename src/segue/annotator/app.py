@@ -22,6 +22,7 @@ from starlette.staticfiles import StaticFiles
 import segue
 from segue.annotator import routes, routes_exchange, schemas
 from segue.annotator.config import AnnotateConfig
+from segue.annotator.loop import Loop
 from segue.annotator.project import Project
 from segue.annotator.security import Guard
 from segue.annotator.store import Conflict
@@ -47,10 +48,12 @@ def build(config: AnnotateConfig, load: Callable[[], Segmenter] | None = None) -
     'segue annotator'
     """
     project = Project(config, load)
+    loop = Loop(project)
 
     @contextlib.asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         yield
+        loop.close()
         project.close()
 
     app = FastAPI(
@@ -61,7 +64,7 @@ def build(config: AnnotateConfig, load: Callable[[], Segmenter] | None = None) -
         openapi_url="/api/openapi.json",
         lifespan=lifespan,
     )
-    app.state.project = project
+    app.state.project, app.state.loop = project, loop
     app.include_router(routes.router)
     app.include_router(routes_exchange.router)
     app.mount("/", StaticFiles(directory=STATIC, html=True), name="page")

@@ -18,7 +18,7 @@ from segue.annotator.actions import Scene
 from segue.annotator.codec import pack, unpack
 from segue.annotator.journal import Draft, Stamp, record
 from segue.annotator.project import Project
-from segue.annotator.schemas import FormatOut, Imported
+from segue.annotator.schemas_loop import FormatOut, Imported
 from segue.annotator.store import PALETTE, check_holder, get_masks, live_items, live_labels, put_mask, setting
 from segue.annotator.tables import ImageRow, Label
 from segue.core.errors import DataError, SegueError, StorageError

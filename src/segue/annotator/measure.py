@@ -40,7 +40,9 @@ ARGUMENTS = (
 )
 
 
-def measure(model: str = "nano", clicks: int = 40, objects: int = 200, size: tuple[int, int] = (1080, 1920)) -> dict[str, Any]:
+def measure(
+    model: str = "nano", clicks: int = 40, objects: int = 200, size: tuple[int, int] = (1080, 1920)
+) -> dict[str, Any]:
     """Milliseconds from click to painted mask on a photo of ``size`` (H, W), payload bytes, and how the same click
     fares in an image that holds ``objects`` objects.
 
@@ -148,7 +150,8 @@ def _click_through(chromium: Any, address: str, image: int, clicks: int) -> dict
         until(lambda: page.evaluate(count) >= wanted)  # noqa: B023
         time.sleep(0.15)
     entries = page.evaluate(
-        "performance.getEntriesByName('segue:click-to-painted').map(m => ({start: m.startTime, total: m.duration, ...m.detail}))"
+        "performance.getEntriesByName('segue:click-to-painted')"
+        ".map(m => ({start: m.startTime, total: m.duration, ...m.detail}))"
     )[3:]
     objects = page.locator("#object-list .object").count()
     page.close()

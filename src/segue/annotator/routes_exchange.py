@@ -5,18 +5,29 @@ from __future__ import annotations
 import shutil
 from typing import Annotated
 
-from fastapi import APIRouter, File, Query, Response, UploadFile
+from fastapi import APIRouter, Depends, File, Query, Request, Response, UploadFile
 from fastapi.responses import FileResponse
 from starlette.background import BackgroundTask
 
 from segue.annotator import exchange, schemas
+from segue.annotator import schemas_loop as messages
+from segue.annotator.loop import Loop
 from segue.annotator.routes import PROBLEMS, Open, Who
 
 router = APIRouter(prefix="/api", responses=PROBLEMS)
 
 
+def loop_of(request: Request) -> Loop:
+    """The project's loop."""
+    loop: Loop = request.app.state.loop
+    return loop
+
+
+Looping = Annotated[Loop, Depends(loop_of)]
+
+
 @router.get("/formats")
-def formats() -> list[schemas.FormatOut]:
+def formats() -> list[messages.FormatOut]:
     """What can be exported."""
     return exchange.formats()
 
@@ -40,6 +51,59 @@ def export(
 @router.post("/import")
 def import_masks(
     project: Open, who: Who, files: Annotated[list[UploadFile], File(max_length=1000)]
-) -> schemas.Imported:
+) -> messages.Imported:
     """Add the objects of COCO files and PNG label maps to the images of the same names."""
     return exchange.import_files(project, [(file.filename or "", file.file.read()) for file in files], who.id)
+
+
+@router.get("/adapt")
+def adapt_state(loop: Looping) -> messages.AdaptOut:
+    """How training goes, and what the newest adapter gained."""
+    return loop.adapt_state()
+
+
+@router.post("/adapt")
+def adapt(loop: Looping, request: messages.AdaptIn) -> messages.AdaptOut:
+    """Train an adapter from the accepted images, in the background."""
+    loop.adapt(request.minutes)
+    return loop.adapt_state()
+
+
+@router.post("/adapt/stop")
+def stop_adapting(loop: Looping) -> messages.AdaptOut:
+    """End training; nothing of it is kept."""
+    loop.adapting.stop()
+    return loop.adapt_state()
+
+
+@router.post("/adapt/use")
+def use_adapter(loop: Looping, who: Who, request: messages.UseIn) -> messages.AdaptOut:
+    """Switch the newest adapter on or off; masks that are saved stay as they are."""
+    loop.use(who.id, request.key, on=request.on)
+    return loop.adapt_state()
+
+
+@router.get("/find")
+def find_state(loop: Looping) -> messages.FindOut:
+    """How the search goes, and how many proposals wait."""
+    return loop.find_state()
+
+
+@router.post("/find")
+def find(loop: Looping, request: messages.FindIn) -> messages.FindOut:
+    """Look for an object in every image that is not finished."""
+    loop.find(request.image, request.object)
+    return loop.find_state()
+
+
+@router.post("/find/stop")
+def stop_finding(loop: Looping) -> messages.FindOut:
+    """End the search; what it found stays."""
+    loop.finding.stop()
+    return loop.find_state()
+
+
+@router.get("/find/next")
+def next_finding(loop: Looping) -> schemas.FindingOut | None:
+    """The proposal that waits longest, without its mask."""
+    return loop.next_finding()

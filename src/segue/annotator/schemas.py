@@ -392,20 +392,4 @@ class Problem(BaseModel):
     fix: str = ""
 
 
-class FormatOut(BaseModel):
-    """A format to export to."""
-
-    name: str
-    title: str
-    about: str
-
-
-class Imported(BaseModel):
-    """What an import did."""
-
-    images: int
-    objects: int
-    skipped: list[str]
-
-
 ImageOut.model_rebuild()

@@ -25,7 +25,6 @@ function adaptView(job, dialog) {
     await post(path, body).catch((error) => notify(error.message, { bad: true }));
     again();
   };
-  if (job.missing) return [h("p", {}, job.missing)];
   if (job.state === "running") {
     return [
       h("p", {}, job.message || "Training an adapter from your accepted masks."),
@@ -34,7 +33,7 @@ function adaptView(job, dialog) {
       h("div", { class: "actions" }, h("button", { class: "quiet", onclick: () => send("adapt/stop") }, "Stop")),
     ];
   }
-  const start = h("button", { class: "primary", disabled: job.accepted < job.needed, onclick: () => send("adapt", { key: newId(), minutes: 10 }) }, job.report ? "Train again" : "Train for 10 minutes");
+  const start = h("button", { class: "primary", disabled: job.accepted < job.needed, onclick: () => send("adapt", { minutes: 10 }) }, job.report ? "Train again" : "Train for 10 minutes");
   /** @type {Node[]} */
   const parts = [h("p", { class: "muted" }, `${job.accepted} accepted objects in ${job.images} images. At least ${job.needed} images are needed; a fifth of them is held out to measure the gain.`)];
   if (job.state === "failed") parts.push(h("p", {}, `It failed: ${job.message}`));
@@ -45,7 +44,7 @@ function adaptView(job, dialog) {
       h("p", {}, helps
         ? `On held-out images it saves ${(before - after).toFixed(2)} clicks an object (95 % between ${low.toFixed(2)} and ${high.toFixed(2)}).`
         : `It does not help on held-out images (difference between ${low.toFixed(2)} and ${high.toFixed(2)} clicks), so it is not recommended.`),
-      h("div", { class: "actions" }, h("button", { class: "quiet", onclick: () => send("adapt/use", { on: !job.used }) }, job.used ? "Switch it off" : "Switch it on"), start),
+      h("div", { class: "actions" }, h("button", { class: "quiet", onclick: () => send("adapt/use", { key: newId(), on: !job.used }) }, job.used ? "Switch it off" : "Switch it on"), start),
     );
   } else {
     parts.push(h("div", { class: "actions" }, start));
@@ -67,7 +66,6 @@ export async function showFind() {
 
 /** @param {any} job @param {ReturnType<typeof active>} object @param {HTMLDialogElement} dialog @returns {Node[]} */
 function findView(job, object, dialog) {
-  if (job.missing) return [h("p", {}, job.missing)];
   if (job.state === "running") {
     return [
       h("p", {}, job.message || "Looking through the images."),
@@ -76,7 +74,7 @@ function findView(job, object, dialog) {
     ];
   }
   const begin = async () => {
-    await post("find", { key: newId(), image: state.image?.id, object: object?.id }).catch((error) => notify(error.message, { bad: true }));
+    await post("find", { image: state.image?.id, object: object?.id }).catch((error) => notify(error.message, { bad: true }));
     dialog.close();
     await showFind();
   };

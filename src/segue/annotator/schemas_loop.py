@@ -1,0 +1,81 @@
+"""Messages about import, export, adapting and finding."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, TypeAlias
+
+from pydantic import BaseModel, Field
+
+from segue.annotator.schemas import Ids, Key, Strict
+
+TaskState: TypeAlias = Literal["idle", "running", "done", "failed"]
+
+
+class Gain(BaseModel):
+    """What an adapter gained on held-out images: clicks an object at an IoU of 0.85 before and after, and the 95 %
+    interval of the clicks saved; ``helps`` when it lies above zero."""
+
+    before: float
+    after: float
+    low: float
+    high: float
+    helps: bool
+    minutes: float
+
+
+class AdaptOut(BaseModel):
+    """The state of adapting: ``accepted`` objects in ``images``, at least ``needed`` of which are wanted."""
+
+    state: TaskState
+    progress: float
+    message: str
+    accepted: int
+    images: int
+    needed: int
+    used: bool
+    report: Gain | None
+
+
+class AdaptIn(Strict):
+    """Train an adapter for so many minutes."""
+
+    minutes: Annotated[float, Field(gt=0, le=600, allow_inf_nan=False)] = 10.0
+
+
+class UseIn(Strict):
+    """Answer with the newest adapter, or without."""
+
+    key: Key
+    on: bool
+
+
+class FindOut(BaseModel):
+    """The state of the search; ``open`` proposals wait."""
+
+    state: TaskState
+    progress: float
+    message: str
+    open: int
+
+
+class FindIn(Strict):
+    """The example to look for."""
+
+    image: Ids
+    object: Key
+
+
+class FormatOut(BaseModel):
+    """A format to export to."""
+
+    name: str
+    title: str
+    about: str
+
+
+class Imported(BaseModel):
+    """What an import did."""
+
+    images: int
+    objects: int
+    skipped: list[str]

@@ -1,0 +1,80 @@
+"""Long work in a process of its own, so that clicks stay quick: ``python -m segue.annotator.task REQUEST.json``.
+
+Each line of its output is a JSON object: progress, a find, or the result.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from segue.annotator.codec import Packed, pack, unpack
+from segue.core.errors import SegueError
+from segue.core.types import Reference
+from segue.data.image import read_image
+from segue.jobs.adapt import AdaptConfig, adapt
+from segue.jobs.base import ModelChoice
+from segue.jobs.find import arranged, search
+from segue.models.finder import finder
+
+
+def say(**line: Any) -> None:
+    """One line to the server."""
+    sys.stdout.write(json.dumps(line) + "\n")
+    sys.stdout.flush()
+
+
+def run_adapt(request: Mapping[str, Any]) -> None:
+    """Train an adapter; the server reads the report from its folder."""
+    config = AdaptConfig.of(**request["config"])
+
+    def watch(row: Mapping[str, float]) -> None:
+        share = min(1.0, row["minutes"] / config.minutes)
+        say(progress=0.1 + 0.8 * share, message=f"{row['noc']:.2f} clicks an object on the images it stops by")
+
+    say(progress=0.02, message="Counting the clicks that the model needs now")
+    adapt(config, watch=watch)
+
+
+def run_find(request: Mapping[str, Any]) -> None:
+    """Look for the reference in every image of the request."""
+    model = ModelChoice.of(**request["model"]).load()
+    seeker = finder(model)
+    image = read_image(request["reference"])
+    x0, y0, x1, y1 = request["mask"]["box"]
+    packed = Packed((x0, y0, x1, y1), 0, base64.b64decode(request["mask"]["data"]))
+    reference = {1: Reference(image, unpack(packed, image.shape[:2]))}
+    wanted = request["images"]
+    for number, (image_id, path) in enumerate(wanted):
+        say(progress=number / len(wanted), message=f"{number} of {len(wanted)} images")
+        try:
+            pixels = read_image(path, request["max_pixels"])
+        except SegueError:
+            continue  # the page names an image that does not read when it is opened
+        hits, _ = arranged(search(seeker, pixels, reference), seeker.threshold, pixels.shape[:2])
+        if hits and hits[0].mask.any():
+            found = pack(hits[0].mask)
+            data = base64.b64encode(found.data).decode()
+            say(found=image_id, score=hits[0].score, box=found.box, area=found.area, data=data)
+
+
+def main(request: Path) -> int:
+    """Do what the file says; the last line is ``done`` or ``failed``."""
+    os.nice(10)
+    content = json.loads(request.read_text())
+    try:
+        {"adapt": run_adapt, "find": run_find}[content["kind"]](content)
+    except SegueError as error:
+        say(failed=str(error))
+        return 1
+    say(done=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1])))
