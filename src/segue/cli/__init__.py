@@ -11,15 +11,20 @@ from collections.abc import Sequence
 import typer
 from rich.console import Console
 
-from segue.cli import adapt, ahead, exchange, learn, measure, segment, serve
+from segue.cli import adapt, ahead, annotate, exchange, learn, measure, references, segment, serve
 from segue.core.errors import SegueError
 
 COMMANDS = (
     segment.mask,
+    annotate.annotate,
+    references.find,
+    references.track,
+    references.one_shot,
     exchange.convert,
     exchange.convert_data,
     ahead.encode,
     ahead.bench,
+    ahead.export,
     serve.serve,
     adapt.adapt,
     learn.train,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,8 @@ from segue.data.image import SUFFIXES, find_images, read_image, read_labels, wri
 from segue.data.overlay import contact_sheet, overlay
 from segue.jobs.base import ModelChoice
 from segue.models.finder import Finder, Found, finder
-from segue.session.session import segment
+from segue.session.robot import play
+from segue.session.session import Session, segment
 
 TINTS = ((38, 132, 255), (255, 140, 0), (155, 89, 182), (26, 188, 156), (231, 76, 60), (241, 196, 15))
 
@@ -149,6 +150,23 @@ def find(config: FindConfig) -> dict[str, Any]:
     }
     write_bytes(config.output / "results.json", json.dumps(result, indent=1).encode())
     return result
+
+
+def same_clicks(model: Segmenter, reference: Reference, most: int = 5) -> list[Click]:
+    """The clicks by which the robot segments the reference itself: repeated elsewhere, they are the baseline that a
+    real search has to beat."""
+    played = play(Session(model, reference.image), reference.mask, max_clicks=most, stop_at=0.9)
+    return list(played.clicks)
+
+
+def moved(clicks: Sequence[Click], source: Sequence[int], size: Sequence[int]) -> list[Click]:
+    """Clicks in an image of ``source`` (H, W) at the same places of one of ``size`` (H, W).
+
+    >>> moved([Click(10, 5)], (20, 20), (40, 60))
+    [Click(x=30.0, y=10.0, positive=True)]
+    """
+    across, down = size[1] / source[1], size[0] / source[0]
+    return [Click(min(c.x * across, size[1] - 1), min(c.y * down, size[0] - 1), c.positive) for c in clicks]
 
 
 def search(

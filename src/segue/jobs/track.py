@@ -5,20 +5,20 @@ from __future__ import annotations
 import json
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import torch
 from pydantic import model_validator
 
 from segue.core.errors import DataError
-from segue.core.types import Image, Mask, Reference
+from segue.core.types import Features, Image, Mask, Reference
 from segue.data.image import find_images, read_mask, write_bytes, write_image, write_labels
 from segue.data.overlay import overlay
 from segue.data.video import Video
-from segue.jobs.find import TINTS, ReferenceChoice
+from segue.jobs.find import TINTS, ReferenceChoice, moved, same_clicks
 from segue.metrics.video import contour_accuracy, region_similarity
-from segue.models.finder import finder
+from segue.models.finder import Finder, finder
 from segue.models.tracker import Tracked, Tracker
 
 
@@ -26,14 +26,15 @@ class TrackConfig(ReferenceChoice):
     """What ``segue track`` takes: the reference frame with its mask, box or clicks, and ``frames``, a folder of
     pictures or a video file.
 
-    ``truth`` is a folder of true masks (equal stems, or as many files) to measure against; ``refine`` False leaves
-    the model's own outline out; ``overlays`` also writes every frame with its mask drawn on it.
+    ``truth`` is a folder of true masks (equal stems, or as many files) to measure against. ``method`` "outline" lets
+    the model draw what the labels of earlier frames say, "flow" leaves those labels as they are, "clicks" repeats
+    the clicks that segment the reference (the baseline). ``overlays`` also writes every frame with its mask drawn.
     """
 
     frames: Path
     output: Path
     truth: Path | None = None
-    refine: bool = True
+    method: Literal["outline", "flow", "clicks"] = "outline"
     overlays: bool = False
 
     @model_validator(mode="after")
@@ -57,14 +58,15 @@ def track(config: TrackConfig) -> dict[str, Any]:
     truths = _truths(config.truth) if config.truth else {}
     rows: list[dict[str, Any]] = []
     with torch.inference_mode():
-        trackers = {k: Tracker(seeker, r, refine=config.refine) for k, r in references.items()}
+        trackers = {k: _follower(config, seeker, r) for k, r in references.items()}
         for index, (name, frame) in enumerate(Video(config.frames)):
             began = time.perf_counter()
             given = index == 0 and frame.shape == first.shape and bool((frame == first).all())
             if given:
                 labels, told = _given(references), {}
             else:
-                told = _step(trackers, frame)
+                features = seeker.encode([frame])
+                told = {label: tracker.step(features) for label, tracker in trackers.items()}
                 labels = _arranged(told, frame.shape[:2])
             seconds = time.perf_counter() - began
             _write(config, name, frame, labels, len(references))
@@ -73,7 +75,7 @@ def track(config: TrackConfig) -> dict[str, Any]:
             if not given and truths:
                 row |= _measured(labels > 0, _truth_of(truths, name, index))
             rows.append(row)
-    result = {"model": config.model, "frames": len(rows), "refine": config.refine, **summary(rows), "rows": rows}
+    result = {"model": config.model, "frames": len(rows), "method": config.method, **summary(rows), "rows": rows}
     write_bytes(config.output / "results.json", json.dumps(result, indent=1).encode())
     return result
 
@@ -90,9 +92,30 @@ def summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
     return done
 
 
-def _step(trackers: dict[int, Tracker], frame: Image) -> dict[int, Tracked]:
-    features = next(iter(trackers.values())).finder.encode([frame])
-    return {label: tracker.step(features) for label, tracker in trackers.items()}
+class Follower(Protocol):
+    """What answers for one object, frame by frame."""
+
+    def step(self, features: Features) -> Tracked: ...
+
+
+class SameClicks:
+    """The baseline: the clicks that segment the reference, at the same places of every frame."""
+
+    def __init__(self, seeker: Finder, reference: Reference) -> None:
+        self.model, self.clicks = seeker.model, same_clicks(seeker.model, reference)
+        self.size = reference.mask.shape
+
+    def step(self, features: Features) -> Tracked:
+        """The mask of the same clicks in the next frame."""
+        clicks = moved(self.clicks, self.size, features.frame.size)
+        said = self.model.decode(features, clicks)
+        return Tracked(said.probability(), float(said.scores.max()), False)
+
+
+def _follower(config: TrackConfig, seeker: Finder, reference: Reference) -> Follower:
+    if config.method == "clicks":
+        return SameClicks(seeker, reference)
+    return Tracker(seeker, reference, refine=config.method == "outline")
 
 
 def _given(references: dict[int, Reference]) -> np.ndarray[Any, np.dtype[np.int32]]:

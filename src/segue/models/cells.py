@@ -21,7 +21,7 @@ from segue.models.weights import shipped_file
 from segue.nn.mobilenet import MobileNetV2
 
 SHIPPED = "nano-match"
-MARGINS = (1.5, 3.0)  # of the close views of a reference, in sizes of its object
+SIZES = (96, 192, 384)  # pixels on the model's grid of the object's longer side, in the views of a reference
 
 
 class Space(nn.Module):
@@ -105,25 +105,37 @@ def _nano(model: Nano, images: Sequence[Image], features: Features) -> Tensor:
     return torch.cat((fine[0], taps[16], deep, features.maps["stride16"], fine[1]), 1)
 
 
+def layer_widths(model: Nano) -> list[int]:
+    """How many channels each layer of nano's raw cells has, in their order."""
+    backbone = next(m for m in model.modules() if isinstance(m, MobileNetV2))
+    sizes = model.network.sizes
+    return [*(backbone.channels[stride] for stride in (8, 16, 32)), sizes.channels[0], sizes.embedding]
+
+
 def reference_frames(model: Segmenter, reference: Reference) -> list[Frame]:
-    """How a reference is looked at: whole; for nano also mirrored and from nearer, because the features of a small
-    network follow the size of what they see."""
+    """How a reference is looked at: whole; for nano also mirrored, from nearer and from farther, because the
+    features of a small network follow the size of what they see."""
     height, width = reference.mask.shape
     whole = model.frame((height, width))
     if not isinstance(model, Nano):
         return [whole]
-    rows, columns = np.flatnonzero(reference.mask.any(1)), np.flatnonzero(reference.mask.any(0))
     frames = [whole, whole.flipped()]
-    for margin in MARGINS:
-        x0, x1 = _widened(int(columns[0]), int(columns[-1]) + 1, margin, width)
-        y0, y1 = _widened(int(rows[0]), int(rows[-1]) + 1, margin, height)
-        near = Frame.longest((y1 - y0, x1 - x0), model.longest, multiple=64)
-        frame = whole.zoomed((x0, y0, x1, y1), near.resized, multiple=64)
-        if frame.scale[0] > 1.2 * whole.scale[0]:
-            frames.append(frame)
+    rows, columns = np.flatnonzero(reference.mask.any(1)), np.flatnonzero(reference.mask.any(0))
+    x0, x1, y0, y1 = int(columns[0]), int(columns[-1]) + 1, int(rows[0]), int(rows[-1]) + 1
+    now = max(x1 - x0, y1 - y0) * whole.scale[0]
+    for wanted in SIZES:
+        if 0.75 < wanted / now < 1.33:
+            continue
+        scale = whole.scale[0] * wanted / now
+        left, right = _around(x0, x1, model.longest / scale, width)
+        top, bottom = _around(y0, y1, model.longest / scale, height)
+        resized = max(1, round((bottom - top) * scale)), max(1, round((right - left) * scale))
+        frames.append(whole.zoomed((left, top, right, bottom), resized, multiple=64))
     return frames
 
 
-def _widened(low: int, high: int, margin: float, end: int) -> tuple[int, int]:
-    extra = (high - low) * (margin - 1) / 2
-    return max(0, round(low - extra)), min(end, round(high + extra))
+def _around(low: int, high: int, length: float, end: int) -> tuple[int, int]:
+    """A stretch of ``length`` (or all there is of 0..``end``) with low..high in its middle as far as may be."""
+    length = min(float(end), max(length, float(high - low)))
+    start = min(max(0.0, (low + high - length) / 2), end - length)
+    return int(start), min(end, int(start) + max(1, round(length)))

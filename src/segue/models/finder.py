@@ -29,9 +29,11 @@ from segue.models.sam import Sam
 
 CELLS = "cells"
 REMEMBERED = 16
-# How the evidence for a candidate adds up to a log-odds of being the object, fitted on training photos.
+# How the evidence for a candidate adds up to the log-odds of its IoU: a logistic regression on 446 candidates in 72
+# photos of data/train (36 show the reference's object or class, 36 do not), AUC 0.95 of finds against empty photos.
 WEIGHTS: Mapping[str, float] = {
-    "overlap": 2.0, "inside": 2.0, "recall": 0.0, "likeness": 2.0, "forth": 1.0, "back": 1.0, "model": 1.0, "bias": -4.0,
+    "overlap": 1.2, "inside": 2.8, "recall": 0.0, "likeness": 4.0, "forth": 1.4, "back": 2.1, "model": 1.1,
+    "bias": -9.6,
 }  # fmt: skip
 
 
@@ -74,7 +76,7 @@ class Finder(Segmenter):
     """
 
     accepts: ClassVar[frozenset[type]] = frozenset({Reference, Click, Box})
-    threshold: float = 0.5  # a find's least score: even odds, on photos that were not trained on
+    threshold: float = 0.4  # a find's least score: one in 36 photos without the object had more
 
     def __init__(
         self, model: Segmenter, *, kind: str = "mean", peaks: int = 3, rounds: int = 3, space: Space | None = None
@@ -203,7 +205,12 @@ def judge(prediction: Prediction, seen: Evidence) -> dict[str, float]:
     covered = cover_of(prediction, seen.features.frame, prior)
     inside = covered > 0.5 if (covered > 0.5).any() else covered == covered.max()
     pooled = F.normalize((cells * covered).sum((1, 2)), dim=0)
-    forth, back = mutual(cells, inside, bank)
+    taken = None
+    if seen.taken is not None:
+        grid = (prior.shape[0], prior.shape[1])
+        taken = cover(seen.features.frame.view(seen.taken[None, None].float())[0, 0], grid) > 0.25
+    forth, back = mutual(cells, inside, bank, taken)
+    prior = prior * around(inside)  # what lies elsewhere may be another instance
     shared = float((prior * covered).sum())
     return {
         "overlap": float(torch.minimum(prior, covered).sum() / (torch.maximum(prior, covered).sum() + 1e-6)),
@@ -214,6 +221,17 @@ def judge(prediction: Prediction, seen: Evidence) -> dict[str, float]:
         "back": back,
         "model": float(prediction.scores[0, prediction.best]),
     }
+
+
+def around(inside: Tensor) -> Tensor:
+    """(h, w) bool -> 1 in its bounding box widened by half its size on every side, else 0."""
+    rows, columns = torch.nonzero(inside.any(1))[:, 0], torch.nonzero(inside.any(0))[:, 0]
+    box = torch.zeros_like(inside, dtype=torch.float32)
+    if len(rows):
+        top, bottom, left, right = int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1
+        down, across = (bottom - top + 1) // 2, (right - left + 1) // 2
+        box[max(0, top - down) : bottom + down, max(0, left - across) : right + across] = 1
+    return box
 
 
 def believed(evidence: Mapping[str, float], weights: Mapping[str, float] = WEIGHTS) -> float:
@@ -238,7 +256,7 @@ def place(frame: Frame, grid: Sequence[int], x: float, y: float) -> tuple[float,
 def peaks(prior: Tensor, most: int, apart: int = 2) -> list[tuple[int, int]]:
     """(x, y) of the ``most`` highest cells that are no two within ``apart`` cells; at least one."""
     left = prior.clone()
-    found = []
+    found: list[tuple[int, int]] = []
     for _ in range(most):
         index = int(left.argmax())
         y, x = divmod(index, prior.shape[1])

@@ -128,13 +128,17 @@ def probability(found: Tensor, bank: Bank) -> Tensor:
     return torch.sigmoid((found - bank.middle) / bank.spread)
 
 
-def mutual(cells: Tensor, inside: Tensor, bank: Bank) -> tuple[float, float]:
+def mutual(cells: Tensor, inside: Tensor, bank: Bank, taken: Tensor | None = None) -> tuple[float, float]:
     """Of the cells ``inside`` (h, w) bool: the share whose nearest reference cell is the object's; and the share
-    of the object's cells whose nearest cell in this image is ``inside``. (0, 0) for an empty mask."""
+    of the object's cells whose nearest cell in this image, those ``taken`` (h, w) left out, is ``inside``.
+    (0, 0) for an empty mask."""
     chosen = cells[:, inside].T
     if not len(chosen):
         return 0.0, 0.0
     reference = torch.cat((bank.object, bank.background))
     forth = (chosen @ reference.T).argmax(1) < len(bank.object)
-    back = inside.flatten()[(bank.object @ cells.flatten(1)).argmax(1)]
+    likeness = bank.object @ cells.flatten(1)
+    if taken is not None:
+        likeness = likeness.masked_fill(taken.flatten() & ~inside.flatten(), -torch.inf)
+    back = inside.flatten()[likeness.argmax(1)]
     return float(forth.float().mean()), float(back.float().mean())

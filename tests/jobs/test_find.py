@@ -1,0 +1,118 @@
+"""segue find: the object where it is, nothing where it is not."""
+
+import json
+
+import numpy as np
+import pytest
+
+from segue.cli import main
+from segue.core.errors import ConfigError, InputError
+from segue.data.image import read_labels, read_mask, write_image, write_labels
+from segue.jobs.find import FindConfig, find, moved, same_clicks, unique_names
+from segue.metrics.overlap import iou
+from segue.session.load import load
+from tests.jobs.scenes import empty, toy
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    root = tmp_path_factory.mktemp("find")
+    image, mask = toy()
+    write_image(root / "reference.png", image)
+    write_labels(root / "reference-mask.png", mask)
+    for name, at, scale in (("near", (120, 200), 1.3), ("far", (150, 90), 0.8)):
+        image, mask = toy(at=at, scale=scale, seed=len(name))
+        write_image(root / "photos" / f"{name}.png", image)
+        write_labels(root / "truth" / f"{name}.png", mask)
+    write_image(root / "photos" / "none.png", empty())
+    return root
+
+
+@pytest.fixture(scope="module")
+def done(folder):
+    config = FindConfig.of(
+        reference=folder / "reference.png",
+        mask=folder / "reference-mask.png",
+        images=(str(folder / "photos"),),
+        output=folder / "out",
+        contact_sheet=folder / "out" / "sheet.jpg",
+    )
+    return find(config)
+
+
+def test_masks_lie_on_the_object(folder, done):
+    for name in ("near", "far"):
+        found = read_mask(folder / "out" / "masks" / f"{name}.png")
+        assert iou(found, read_mask(folder / "truth" / f"{name}.png")) > 0.7
+
+
+def test_not_in_this_image_is_an_answer(folder, done):
+    row = next(r for r in done["images"] if r["image"].endswith("none.png"))
+    assert row["found"] == []
+    assert row["absent"][0]["score"] < done["threshold"]
+    assert not read_labels(folder / "out" / "masks" / "none.png").any()
+
+
+def test_scores_and_sheet_are_written(folder, done):
+    assert json.loads((folder / "out" / "results.json").read_text()) == done
+    assert (folder / "out" / "sheet.jpg").stat().st_size > 1000
+
+
+def test_several_objects_and_several_instances(folder, tmp_path):
+    first, mask = toy(at=(70, 80))
+    second, other = toy(at=(170, 240), scale=0.9)
+    both = first.copy()
+    both[other] = second[other]
+    write_image(tmp_path / "both.png", both)
+    labels = read_labels(folder / "reference-mask.png") // 255
+    write_labels(tmp_path / "labels.png", labels * 3)
+    result = find(
+        FindConfig.of(
+            reference=folder / "reference.png", mask=tmp_path / "labels.png", images=(str(tmp_path / "both.png"),),
+            output=tmp_path / "out", instances=2,
+        )  # fmt: skip
+    )
+    assert result["objects"] == [3]
+    written = read_labels(tmp_path / "out" / "masks" / "both.png")
+    assert [h["label"] for h in result["images"][0]["found"]] == [1, 2]
+    for truth in (mask, other):
+        assert max(iou(written == k, truth) for k in (1, 2)) > 0.6
+
+
+def test_a_box_or_a_click_shows_it_too(folder, tmp_path):
+    for shown in (["--box", "38,18,122,102"], ["--click", "80,60", "--click", "105,75"]):
+        status = main(
+            ["find", str(folder / "photos" / "near.png"), "--reference", str(folder / "reference.png"), *shown,
+             "-o", str(tmp_path / "out"), "--json", str(tmp_path / "result.json")]
+        )  # fmt: skip
+        assert status == 0
+        found = read_mask(tmp_path / "out" / "masks" / "near.png")
+        assert iou(found, read_mask(folder / "truth" / "near.png")) > 0.5
+
+
+def test_mistakes_are_named(folder, tmp_path, capsys):
+    base = {"reference": folder / "reference.png", "images": (str(folder / "photos"),), "output": tmp_path}
+    with pytest.raises(ConfigError, match="mask file, or a box or clicks"):
+        FindConfig.of(**base)
+    write_labels(tmp_path / "small.png", np.ones((5, 5), bool))
+    with pytest.raises(InputError, match="size"):
+        find(FindConfig.of(**base, mask=tmp_path / "small.png"))
+    with pytest.raises(InputError, match="three scales"):
+        find(FindConfig.of(**base, mask=folder / "reference-mask.png", fit_scale=True))
+    status = main(["find", "nowhere.png", "--reference", str(folder / "reference.png"), "--mask", "x.png", "-o", "o"])
+    assert status == 1
+    assert "nowhere.png" in capsys.readouterr().err
+
+
+def test_the_baseline_repeats_the_references_clicks():
+    from segue.core.types import Reference
+
+    image, mask = toy()
+    clicks = same_clicks(load("nano", device="cpu"), Reference(image, mask), most=2)
+    assert mask[int(clicks[0].y), int(clicks[0].x)]
+    assert moved(clicks, (240, 320), (120, 160))[0].x == pytest.approx(clicks[0].x / 2)
+
+
+def test_files_of_one_name_keep_apart(tmp_path):
+    paths = [tmp_path / "a" / "1.png", tmp_path / "b" / "1.png", tmp_path / "2.png"]
+    assert sorted(unique_names(paths).values()) == ["2", "a-1", "b-1"]

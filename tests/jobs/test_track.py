@@ -1,0 +1,81 @@
+"""segue track: the object through a video, lost and found again."""
+
+import json
+
+import numpy as np
+import pytest
+
+from segue.cli import main
+from segue.data.image import read_mask, write_image, write_labels
+from segue.jobs.track import TrackConfig, track
+from tests.jobs.scenes import empty, toy
+
+SIZE = (160, 240)
+
+
+@pytest.fixture(scope="module")
+def film(tmp_path_factory):
+    root = tmp_path_factory.mktemp("film")
+    for i in range(6):
+        image, mask = toy(SIZE, at=(70 + 3 * i, 60 + 12 * i), scale=0.8)
+        write_image(root / "frames" / f"{i:05d}.png", image)
+        write_labels(root / "masks" / f"{i:05d}.png", mask)
+    return root
+
+
+@pytest.fixture(scope="module")
+def followed(film):
+    config = TrackConfig.of(
+        reference=film / "frames" / "00000.png", mask=film / "masks" / "00000.png", frames=film / "frames",
+        output=film / "out", truth=film / "masks", overlays=True,
+    )  # fmt: skip
+    return track(config)
+
+
+def test_the_object_is_followed(film, followed):
+    assert followed["frames"] == 6
+    assert followed["j"] > 75
+    assert followed["jf"] > 70
+    assert followed["fps"] > 0
+    last = read_mask(film / "out" / "masks" / "00005.png")
+    assert (last & read_mask(film / "masks" / "00005.png")).any()
+
+
+def test_the_first_frame_is_given_and_not_measured(film, followed):
+    assert followed["rows"][0]["given"]
+    assert "j" not in followed["rows"][0]
+    assert np.array_equal(read_mask(film / "out" / "masks" / "00000.png"), read_mask(film / "masks" / "00000.png"))
+
+
+def test_results_and_overlays_are_written(film, followed):
+    assert json.loads((film / "out" / "results.json").read_text()) == followed
+    assert len(list((film / "out" / "overlays").glob("*.jpg"))) == 6
+
+
+def test_lost_and_found_again(film, tmp_path):
+    places = [(80, 60), (80, 66), None, None, (90, 180), (90, 184)]
+    for i, at in enumerate(places):
+        image, mask = (empty(SIZE), np.zeros(SIZE, bool)) if at is None else toy(SIZE, at=at, scale=0.8)
+        write_image(tmp_path / "frames" / f"{i}.png", image)
+        write_labels(tmp_path / "masks" / f"{i}.png", mask)
+    result = track(
+        TrackConfig.of(
+            reference=tmp_path / "frames" / "0.png", mask=tmp_path / "masks" / "0.png", frames=tmp_path / "frames",
+            output=tmp_path / "out", truth=tmp_path / "masks",
+        )  # fmt: skip
+    )
+    assert result["rows"][2]["j"] == 1.0  # absent, and said so
+    assert result["rows"][5]["j"] > 0.6
+
+
+@pytest.mark.parametrize("method", ["flow", "clicks"])
+def test_the_other_methods_answer_too(film, tmp_path, method):
+    status = main(
+        ["track", str(film / "frames"), "--reference", str(film / "frames" / "00000.png"), "--mask",
+         str(film / "masks" / "00000.png"), "--truth", str(film / "masks"), "--method", method, "-o",
+         str(tmp_path / "out"), "--json", str(tmp_path / "r.json")]
+    )  # fmt: skip
+    assert status == 0
+    result = json.loads((tmp_path / "r.json").read_text())
+    assert result["method"] == method
+    assert 0 <= result["jf"] <= 100
