@@ -12,22 +12,25 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
+from pydantic import model_validator
 from sqlmodel import Session, col, select
 
 from segue.annotator.actions import Scene
 from segue.annotator.codec import pack, unpack
+from segue.annotator.config import AnnotateConfig
 from segue.annotator.journal import Draft, Stamp, record
 from segue.annotator.project import Project
 from segue.annotator.schemas_loop import FormatOut, Imported
 from segue.annotator.store import PALETTE, check_holder, get_masks, live_items, live_labels, put_mask, setting
 from segue.annotator.tables import ImageRow, Label
-from segue.core.errors import DataError, SegueError, StorageError
+from segue.core.errors import DataError, MissingFile, SegueError, StorageError
 from segue.data.exchange.base import Choices, Entry, Sheet
 from segue.data.exchange.coco import Coco
 from segue.data.exchange.rings import rles_of_labels
 from segue.data.exchange.rows import EXCHANGE, exchange
 from segue.data.image import read_labels, write_bytes
 from segue.data.rle import Rle
+from segue.jobs.base import JobConfig
 
 FIRST = ("coco", "png")  # lossless, and read by most tools
 
@@ -223,3 +226,48 @@ def _label(draft: Draft, name: str) -> int | None:
     row = Label(name=name or "object", colour=PALETTE[rank % len(PALETTE)], rank=rank)
     draft.create(row)
     return row.id
+
+
+class ExchangeConfig(JobConfig):
+    """Import ``files`` into a project, then write its masks as ``export`` into ``output``; ``everything`` includes
+    images that are not accepted.
+
+    >>> ExchangeConfig.of(project=AnnotateConfig(), export="coco")
+    Traceback (most recent call last):
+    segue.core.errors.ConfigError: got configuration=...: an export needs a folder to write to ...
+    """
+
+    project: AnnotateConfig
+    files: tuple[Path, ...] = ()
+    export: str | None = None
+    output: Path | None = None
+    everything: bool = False
+
+    @model_validator(mode="after")
+    def _somewhere(self) -> ExchangeConfig:
+        if self.export is not None and self.output is None:
+            raise ValueError("an export needs a folder to write to (-o DIR)")
+        return self
+
+
+def run(config: ExchangeConfig) -> dict[str, Any]:
+    """Do it; the figures for the table. The page may be open meanwhile."""
+    if config.export is not None:
+        EXCHANGE[config.export]  # a wrong name is an error before anything is imported
+    project = Project(config.project)
+    try:
+        done: dict[str, Any] = {"folder": str(config.project.images)}
+        if config.files:
+            contents = []
+            for path in config.files:
+                if not path.is_file():
+                    raise MissingFile(f"the file {path}", "COCO (.json) or label maps (.png)", "check the path")
+                contents.append((path.name, path.read_bytes()))
+            done["imported"] = import_files(project, contents, "command").model_dump()
+        if config.export is not None and config.output is not None:
+            accepted = not config.everything
+            done["exported images"] = export(project, config.export, config.output, accepted=accepted)
+            done["output"] = str(config.output)
+        return done
+    finally:
+        project.close()
