@@ -5,6 +5,7 @@ import zlib
 import numpy as np
 import PIL.Image
 import pytest
+import tifffile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -213,3 +214,36 @@ def test_images_are_found_by_file_folder_and_pattern(tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(ImageError, match="holds no image"):
         find_images([tmp_path / "empty"])
+
+
+@pytest.mark.parametrize("kind", [np.uint16, np.float32])
+@pytest.mark.parametrize("planes", ["contig", "separate"])
+def test_deep_colour_tiff_is_stretched_as_arrays_are(tmp_path, kind, planes):
+    deep = (RGB.astype(np.float64) * 12 + 50).astype(kind)
+    stored = deep if planes == "contig" else deep.transpose(2, 0, 1)
+    tifffile.imwrite(tmp_path / "deep.tif", stored, photometric="rgb", planarconfig=planes)
+    np.testing.assert_array_equal(read_image(tmp_path / "deep.tif"), as_image(deep))
+
+
+def test_orientation_is_applied_to_deep_colour_too(tmp_path):
+    deep = RGB.astype(np.uint16) * 256
+
+    def stored(orientation):
+        tag = [(274, "H", 1, orientation, True)]
+        tifffile.imwrite(tmp_path / "deep.tif", deep, photometric="rgb", extratags=tag)
+        return read_image(tmp_path / "deep.tif")
+
+    upright = stored(1)
+    np.testing.assert_array_equal(stored(6), np.rot90(upright, -1))
+    np.testing.assert_array_equal(stored(3), upright[::-1, ::-1])
+    np.testing.assert_array_equal(stored(5), upright.transpose(1, 0, 2))
+
+
+def test_deep_tiff_that_is_cut_short_or_too_large_is_named(tmp_path):
+    tifffile.imwrite(tmp_path / "deep.tif", RGB.astype(np.uint16) * 256, photometric="rgb", compression="zlib")
+    with pytest.raises(ImageError, match="at most 10 pixels"):
+        read_image(tmp_path / "deep.tif", max_pixels=10)
+    content = (tmp_path / "deep.tif").read_bytes()
+    (tmp_path / "deep.tif").write_bytes(content[: len(content) // 2])
+    with pytest.raises(ImageError, match=r"deep\.tif"):
+        read_image(tmp_path / "deep.tif")

@@ -9,13 +9,14 @@ import secrets
 import struct
 import warnings
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from io import BytesIO
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
 import PIL.Image
+import tifffile
 from numpy.typing import NDArray
 from PIL import ImageOps
 
@@ -29,6 +30,11 @@ SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", "
 STRETCH = (0.5, 99.5)  # percentiles that become black and white when an image has more than 8 bits
 
 _PERCENTILE_PIXELS = 1 << 22
+# EXIF orientation: rows and columns swapped, then upside down, then mirrored.
+_UPRIGHT = {
+    2: (False, False, True), 3: (False, True, True), 4: (False, True, False), 5: (True, False, False),
+    6: (True, False, True), 7: (True, True, True), 8: (True, True, False),
+}  # fmt: skip
 
 _DAMAGED = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, PIL.Image.DecompressionBombError)
 READABLE = SUFFIXES | {".dcm"}
@@ -53,9 +59,9 @@ def read_image(path: str | os.PathLike[str], max_pixels: int = MAX_PIXELS) -> Im
     ...     read_image(f"{folder}/grey.png")[0, 0]
     array([7, 7, 7], dtype=uint8)
     """
-    other = _other_reader(Path(path))
+    other = _beyond_pillow(Path(path), max_pixels)
     if other is not None:
-        return other(path, max_pixels=max_pixels)
+        return other
     with _opened(path, max_pixels) as image:
         upright = ImageOps.exif_transpose(image)
         if upright.mode in _DEEP_MODES:
@@ -238,8 +244,8 @@ def find_images(sources: Iterable[str | os.PathLike[str]]) -> list[Path]:
     return found
 
 
-def _other_reader(file: Path) -> Callable[..., Image] | None:
-    """The reader of a file that Pillow has no word for: DICOM, and TIFF pages of several deep samples."""
+def _beyond_pillow(file: Path, max_pixels: int) -> Image | None:
+    """What Pillow has no word for, DICOM and TIFF pages of several deep samples; None for everything else."""
     if not file.is_file():
         return None
     with file.open("rb") as opened:
@@ -247,21 +253,44 @@ def _other_reader(file: Path) -> Callable[..., Image] | None:
     if head[128:] == b"DICM":
         from segue.data.dicom import read_dicom
 
-        return read_dicom
-    if head[:4] in _TIFF_MARKS:
-        try:
-            with warnings.catch_warnings(action="ignore"), PIL.Image.open(file) as image:
-                # Pillow would keep the upper eight bits of deep colour, and darken 12-bit files by that.
-                if len(image.getbands()) < 3 or max(getattr(image, "tag_v2", {}).get(258, (8,))) <= 8:
-                    return None
-        except PIL.UnidentifiedImageError:
-            pass
-        except _DAMAGED:
-            return None
-        from segue.data.tiff import read_tiff
+        return read_dicom(file)
+    if head[:4] not in _TIFF_MARKS:
+        return None
+    try:
+        with warnings.catch_warnings(action="ignore"), PIL.Image.open(file) as image:
+            # Pillow would keep the upper eight bits of deep colour, and darken 12-bit files by that.
+            if len(image.getbands()) < 3 or max(getattr(image, "tag_v2", {}).get(258, (8,))) <= 8:
+                return None
+    except PIL.UnidentifiedImageError:
+        pass
+    except _DAMAGED:
+        return None
+    return _deep_tiff(file, max_pixels)
 
-        return read_tiff
-    return None
+
+def _deep_tiff(file: Path, max_pixels: int) -> Image:
+    """The first page of a TIFF whose samples are wider than Pillow takes, upright."""
+    try:
+        with tifffile.TiffFile(file) as opened:
+            page = opened.pages.first
+            _check_size(file, page.imagewidth, page.imagelength, max_pixels)
+            samples, separate = page.asarray(), page.axes.startswith("S")
+            tag = page.tags.get("Orientation")
+    except (tifffile.TiffFileError, RuntimeError, KeyError, IndexError, ImportError, *_DAMAGED) as error:
+        if isinstance(error, ImageError):
+            raise
+        raise ImageError(f"{file}, which is damaged or packed in an unknown way ({error})", "a complete TIFF file",
+                         "copy it again, or install imagecodecs for its compression") from error  # fmt: skip
+    pixels = as_image(np.moveaxis(samples, 0, -1) if separate else samples)
+    turned, upside_down, mirrored = _UPRIGHT.get(int(tag.value) if tag else 1, (False, False, False))
+    pixels = pixels.transpose(1, 0, 2) if turned else pixels
+    return np.ascontiguousarray(pixels[:: -1 if upside_down else 1, :: -1 if mirrored else 1])
+
+
+def _check_size(file: Path, width: int, height: int, max_pixels: int) -> None:
+    if width * height > max_pixels:
+        raise ImageError(f"{file} of {width} x {height} pixels", f"at most {max_pixels:,} pixels",
+                         "cut it into tiles or raise max_pixels")  # fmt: skip
 
 
 @contextlib.contextmanager
@@ -278,9 +307,7 @@ def _opened(path: str | os.PathLike[str], max_pixels: int) -> Iterator[PIL.Image
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what Pillow warns of is an error below, or checked here
             image = PIL.Image.open(file)
-            if image.width * image.height > max_pixels:
-                raise ImageError(f"{file} of {image.width} x {image.height} pixels",
-                                 f"at most {max_pixels:,} pixels", "cut it into tiles or raise max_pixels")
+            _check_size(file, image.width, image.height, max_pixels)
             image.load()
     except PIL.UnidentifiedImageError as error:
         raise ImageError(f"{file}, which is no image that can be read", "JPEG, PNG, TIFF, WebP, BMP or GIF",
