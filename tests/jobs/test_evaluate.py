@@ -2,13 +2,13 @@ import json
 
 import numpy as np
 import pytest
-from tests.fakes import ColourModel
 
 from segue.cli import main
 from segue.core.errors import ConfigError, DataError
 from segue.data.image import write_image, write_labels
 from segue.jobs.evaluate import EvaluateConfig, evaluate
 from segue.session import robot
+from tests.fakes import ColourModel
 
 CONTRACT = {
     "model", "adapter", "data", "format", "objects", "max_clicks", "noc", "nof", "rof", "noc_boundary", "miou_at",

@@ -51,6 +51,12 @@ def test_the_page_gives_mean_and_spread_over_seeds(spread, shown):
     assert f"NoC90 over seeds [0, 1]: {shown}" in page({"nano": result(noc_over_seeds=seeds)}, [])
 
 
+def test_the_page_says_which_curves_stand_still():
+    text = page({"full": result(), "short": result(stop_at_target=True)}, [])
+    assert "short stopped at its highest target" in text
+    assert "full stopped" not in text
+
+
 def test_results_survive_json(tmp_path):
     from segue.jobs.evaluate import read_result
 

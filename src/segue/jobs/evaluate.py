@@ -117,6 +117,7 @@ def evaluate(config: EvaluateConfig, model: Segmenter | None = None) -> dict[str
             "format": data.format,
             "view": view,
             "clicks": config.clicks,
+            "stop_at_target": config.stop_at_target,
             **summary(rows, config),
         }
         if config.report is not None:

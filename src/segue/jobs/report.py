@@ -75,6 +75,11 @@ def page(runs: Mapping[str, Mapping[str, Any]], worst: Sequence[Mapping[str, Any
         f"format {result['format']}, view {result['view']}. NoC: mean clicks to an IoU, a failure counting as "
         f"{result['max_clicks']}. NoF: objects that used all clicks, a success on the last included, as published. "
         "bNoC: NoC of boundary IoU.",
+        *(
+            f"\n{name} stopped at its highest target: its curves keep the last value from there on."
+            for name, run in runs.items()
+            if run.get("stop_at_target")
+        ),
         "",
         *_table(runs, targets),
         "",
