@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import signal
 import sys
 import time
@@ -112,7 +113,7 @@ def nursery() -> None:
             sys.stdout = sys.stderr
             serve(
                 AnnotateConfig(folder=folder, db=db, port=int(port), open_browser=False),
-                load=lambda: ColourModel(encode_seconds=float(pause)),
+                load=functools.partial(ColourModel, float(pause)),
             )
             os._exit(0)
         sys.stdout.write(f"{child}\n")

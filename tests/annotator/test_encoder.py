@@ -54,7 +54,8 @@ def test_progress_rises_to_ready(slow: Encoder) -> None:
     assert any(0.2 < share < 0.8 for share in seen)
     state, progress, _, milliseconds = slow.progress(2)
     assert (state, progress) == ("ready", 1.0)
-    assert milliseconds is not None and milliseconds > 300
+    assert milliseconds is not None
+    assert milliseconds > 300
 
 
 def test_an_opened_image_interrupts_a_guess(slow: Encoder) -> None:

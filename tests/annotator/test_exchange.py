@@ -82,7 +82,10 @@ def test_what_was_exported_can_be_imported_corrected_and_taken_back(client: Test
     assert (done["images"], done["objects"], done["skipped"]) == (1, 2, [])
     other = Person(client, image=2)
     objects = other.open()["objects"]
-    assert [(mask_of(item) == mask).all() for item, mask in zip(objects, (FIRST, SECOND), strict=True)] == [True, True]
+    assert [(mask_of(item) == mask).all() for item, mask in zip(objects, (FIRST, SECOND), strict=True)] == [
+        True,
+        True,
+    ]
     assert [item["label"] for item in objects] == [1, 2]
     corrected = other.click(objects[0]["id"], *RED, positive=False)["changed"][0]
     assert 0 < mask_of(corrected).sum() < FIRST.sum()
@@ -101,7 +104,11 @@ def test_label_maps_and_binary_masks_are_imported(client: TestClient, project: P
     labels[SECOND] = 7
     labels[100:, 150:] = 255
     binary = square(5, 5).astype(np.uint8) * 255
-    files = [("files", ("a.png", png(labels))), ("files", ("c.png", png(binary))), ("files", ("who.png", png(binary)))]
+    files = [
+        ("files", ("a.png", png(labels))),
+        ("files", ("c.png", png(binary))),
+        ("files", ("who.png", png(binary))),
+    ]
     done = client.post("/api/import", files=files).json()
     assert (done["images"], done["objects"]) == (2, 3)
     assert "who.png" in done["skipped"][0]

@@ -47,7 +47,11 @@ def script(dice: random.Random, step: int, objects: list[str]) -> dict[str, Any]
     x, y = dice.randrange(150), dice.randrange(110)
     return dice.choice(
         [
-            {"kind": "prompt", "object": item, "prompts": [{"type": "click", "x": x, "y": y, "positive": step % 4 > 0}]},
+            {
+                "kind": "prompt",
+                "object": item,
+                "prompts": [{"type": "click", "x": x, "y": y, "positive": step % 4 > 0}],
+            },
             {"kind": "prompt", "object": f"m{step}", "prompts": [{"type": "click", "x": x, "y": y}]},
             {"kind": "stroke", "object": item, "pixels": runs(square(x, y)), "erase": False},
             {"kind": "edit", "object": item, "hidden": bool(step % 2)},
@@ -113,7 +117,11 @@ def test_eight_people_at_once_lose_nothing(folder: Path, tmp_path: Path) -> None
         client.post(f"/api/images/{image}/open", json={})
         head = client.get(f"/api/images/{image}").json()["head"]
         for step in range(12):
-            action = {"kind": "prompt", "object": f"p{person}s{step // 3}", "prompts": [{"type": "click", "x": 5 * step, "y": 50}]}
+            action = {
+                "kind": "prompt",
+                "object": f"p{person}s{step // 3}",
+                "prompts": [{"type": "click", "x": 5 * step, "y": 50}],
+            }
             body = {"key": f"p{person}k{step}", "seen": head, "action": action}
             answer = client.post(f"/api/images/{image}/actions", json=body)
             if answer.status_code == 200:

@@ -34,11 +34,16 @@ def test_the_migrations_build_exactly_the_tables(tmp_path: Path) -> None:
 def test_sqlite_keeps_a_flushed_log_and_checks_references(tmp_path: Path) -> None:
     store = Store(f"sqlite:///{tmp_path}/p.db")
     with store.engine.connect() as connection:
-        values = [connection.exec_driver_sql(f"PRAGMA {p}").scalar() for p in ("journal_mode", "synchronous", "foreign_keys")]
+        values = [
+            connection.exec_driver_sql(f"PRAGMA {p}").scalar()
+            for p in ("journal_mode", "synchronous", "foreign_keys")
+        ]
     assert values == ["wal", 2, 1]
 
 
-def test_a_full_disk_refuses_the_action_and_keeps_what_was_saved(folder: Path, client: TestClient, person: Person) -> None:
+def test_a_full_disk_refuses_the_action_and_keeps_what_was_saved(
+    folder: Path, client: TestClient, person: Person
+) -> None:
     person.click("o1", *RED)
     before = person.look()
     store = client.app.state.project.store  # type: ignore[attr-defined]
@@ -79,7 +84,9 @@ def test_five_thousand_images_open_within_two_seconds(tmp_path: Path) -> None:
     for number in range(1, 5000):
         os.link(first, first.with_name(f"img{number}.png"))
     started = time.perf_counter()
-    with TestClient(build(AnnotateConfig(folder=first.parent), load=ColourModel), base_url="http://localhost") as client:
+    with TestClient(
+        build(AnnotateConfig(folder=first.parent), load=ColourModel), base_url="http://localhost"
+    ) as client:
         page = client.get("/api/images?limit=100").json()
         client.get("/api/project")
         seconds = time.perf_counter() - started

@@ -198,7 +198,8 @@ def test_all_of_it_works_without_a_mouse(window: Window) -> None:
     page.keyboard.press("Escape")
     names = page.evaluate(
         "() => [...document.querySelectorAll('button, input, select, [role]')].filter(e => e.offsetParent)"
-        ".filter(e => !(e.getAttribute('aria-label') || e.textContent.trim() || e.title || e.labels?.length)).map(e => e.outerHTML)"
+        ".filter(e => !(e.getAttribute('aria-label') || e.textContent.trim() || e.title || e.labels?.length))"
+        ".map(e => e.outerHTML)"
     )
     assert names == [], "every control has a name"
 
@@ -262,7 +263,7 @@ def test_zoom_is_smooth_to_the_pixel_and_sharp_on_dense_screens(chromium: Any, s
     for _ in range(14):
         page.mouse.wheel(0, -300)
     until(lambda: window.page.locator("#zoom-text").inner_text() == "6400 %")
-    assert window.at(*point) == (pytest.approx(x, abs=2), pytest.approx(y, abs=2)), "the pixel stays under the pointer"
+    assert window.at(*point) == pytest.approx((x, y), abs=2), "the pixel stays under the pointer"
     page.keyboard.press("f")
     until(lambda: window.page.locator("#zoom-text").inner_text() != "6400 %")
     assert window.errors == []
@@ -293,6 +294,7 @@ def test_an_answer_is_small_and_its_latency_is_on_record(window: Window) -> None
     sizes: list[int] = []
     window.page.on("response", lambda a: sizes.append(len(a.body())) if a.url.endswith("/actions") else None)
     window.click(*RED)
-    entries = until(lambda: window.page.evaluate("performance.getEntriesByName('segue:click-to-painted').map(e => e.duration)"))
+    durations = "performance.getEntriesByName('segue:click-to-painted').map(e => e.duration)"
+    entries = until(lambda: window.page.evaluate(durations))
     assert 0 < entries[0] < 60_000
     assert 0 < max(sizes) < 30_000

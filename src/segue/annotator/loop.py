@@ -21,7 +21,7 @@ from segue.annotator.polygons import stored_mask
 from segue.annotator.project import Project
 from segue.annotator.schemas import FindingOut
 from segue.annotator.schemas_loop import AdaptOut, FindOut, Gain, TaskState
-from segue.annotator.store import get_mask, image_row, put_mask, setting
+from segue.annotator.store import entry_of, get_mask, image_row, put_mask, setting
 from segue.annotator.tables import Finding, ImageRow, Item, Setting
 from segue.annotator.views import finding_out
 from segue.core.errors import InputError
@@ -138,6 +138,8 @@ class Loop:
             raise InputError("no adapter", "a trained one", "train it first")
         path = str(newest) if on else None
         with self.project.store.write() as db:
+            if entry_of(db, key, None) is not None:
+                return
             row = db.get(Setting, "adapter") or Setting(key="adapter", value=None)
             db.add(row)
             draft = Draft(db)

@@ -23,6 +23,7 @@ from segue.annotator.store import (
     Conflict,
     Store,
     check_holder,
+    entry_of,
     get_mask,
     hold,
     image_row,
@@ -204,7 +205,7 @@ class Project:
         """What to ask the model, read before the answer; None when this request was carried out before."""
         with self.store.write() as db:
             row = self.sized(db, image_row(db, image_id))
-            if _entry_of(db, request.key, image_id) is not None:
+            if entry_of(db, request.key, image_id) is not None:
                 return None
             _check_current(row, who, request.seen)
             scene = Scene.of(db, row)
@@ -231,7 +232,7 @@ class Project:
         packed = None if answer is None else pack(answer.mask)
         with self.store.write() as db:
             row = self.sized(db, image_row(db, image_id, lock=True))
-            entry = _entry_of(db, request.key, image_id)
+            entry = entry_of(db, request.key, image_id)
             if entry is None:
                 _check_current(row, who, request.seen)
                 hold(row, who, name)
@@ -248,7 +249,7 @@ class Project:
     def set_label(self, who: str, request: schemas.LabelIn) -> list[schemas.LabelOut]:
         """Add, rename, recolour or remove a class."""
         with self.store.write() as db:
-            if _entry_of(db, request.key, None) is None:
+            if entry_of(db, request.key, None) is None:
                 draft = Draft(db)
                 self._draft_label(draft, request)
                 _record_once(draft, Stamp(request.key, who, "label", request.model_dump(exclude={"key"})))
@@ -257,7 +258,7 @@ class Project:
     def set_settings(self, who: str, request: schemas.SettingsIn) -> None:
         """Change project-wide settings."""
         with self.store.write() as db:
-            if _entry_of(db, request.key, None) is not None:
+            if entry_of(db, request.key, None) is not None:
                 return
             row = db.get(Setting, "overlap") or Setting(key="overlap", value="allow")
             db.add(row)
@@ -347,16 +348,8 @@ def _carry_out(
 
 
 def _record_once(draft: Draft, stamp: Stamp) -> None:
-    if _entry_of(draft.db, stamp.key, None) is None:
+    if entry_of(draft.db, stamp.key, None) is None:
         journal.record(draft, None, stamp)
-
-
-def _entry_of(db: Session, key: str, image_id: int | None) -> Entry | None:
-    """The entry of a request that was carried out before; a key of another image is a mistake."""
-    entry = db.exec(select(Entry).where(Entry.key == key)).first()
-    if entry is not None and entry.image_id != image_id:
-        raise Conflict("a request key that was used elsewhere", "a new key for every action")
-    return entry
 
 
 def _check_current(row: ImageRow, who: str, seen: int) -> None:

@@ -17,7 +17,7 @@ from sqlalchemy.exc import ArgumentError, OperationalError, SQLAlchemyError
 from sqlmodel import Session, col, create_engine, select
 
 from segue.annotator.codec import Packed
-from segue.annotator.tables import ImageRow, Item, Label, MaskRow, Setting
+from segue.annotator.tables import Entry, ImageRow, Item, Label, MaskRow, Setting
 from segue.core.errors import ConfigError, MissingExtra, MissingFile, SegueError, StorageError
 
 HOLD_SECONDS = 45.0
@@ -172,6 +172,14 @@ def setting(db: Session, key: str, default: Any) -> Any:
     """A project-wide value."""
     row = db.get(Setting, key)
     return default if row is None else row.value
+
+
+def entry_of(db: Session, key: str, image_id: int | None) -> Entry | None:
+    """The entry of a request that was carried out before; a key of another image is a mistake."""
+    entry = db.exec(select(Entry).where(Entry.key == key)).first()
+    if entry is not None and entry.image_id != image_id:
+        raise Conflict("a request key that was used elsewhere", "a new key for every action")
+    return entry
 
 
 def check_holder(row: ImageRow, who: str) -> None:
