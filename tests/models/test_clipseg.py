@@ -218,6 +218,29 @@ def test_without_weights_the_row_does_not_answer_with_random_ones(monkeypatch: p
         load("clipseg-rd64-refined", local_files_only=True)
 
 
+@pytest.mark.parametrize("name", ["clipseg-rd64", "clipseg-rd64-refined"])
+def test_a_clip_folder_and_a_published_decoder_make_a_clipseg(name: str, tmp_path: Path) -> None:
+    """CLIP from its own folder at its own size, CLIPSeg's decoder from the original file, refined or not."""
+    from transformers import CLIPConfig, CLIPModel
+
+    tower = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 10, "num_attention_heads": 2}
+    text = tower | {"vocab_size": 514, "bos_token_id": 512, "eos_token_id": 513, "pad_token_id": 513}
+    vision = tower | {"patch_size": 16, "image_size": 64}
+    CLIPModel(CLIPConfig(text_config=text, vision_config=vision, projection_dim=16)).save_pretrained(tmp_path)
+    byte_tokenizer().save_pretrained(tmp_path)
+    upsampling = MODELS[name].config.get("use_complex_transposed_convolution", False)
+    source = CLIPSeg(
+        text_config=text, vision_config=vision, projection_dim=16, use_complex_transposed_convolution=upsampling
+    )
+    torch.save(original_layout(source, clip=False), tmp_path / "rd64.pth")
+    with pytest.raises(CheckpointError, match="without CLIPSeg's decoder"):
+        said(load(tmp_path, device="cpu"), Text("a cup"))  # type: ignore[arg-type]
+    model = load(tmp_path, weights=tmp_path / "rd64.pth", device="cpu")
+    assert said(model, Text("a cup")).shape == (1, 1, 352, 352)  # type: ignore[arg-type]
+    for key, value in source.core.decoder.state_dict().items():
+        assert torch.equal(model.core.decoder.state_dict()[key], value), key  # type: ignore[union-attr]
+
+
 def test_only_the_layers_that_the_decoder_taps_run() -> None:
     core = tiny().core
     ran: list[int] = []

@@ -14,6 +14,7 @@ import torch
 from scipy import ndimage
 from torch import Tensor, nn
 from transformers import CLIPSegConfig, CLIPSegForImageSegmentation
+from transformers.models.clipseg.modeling_clipseg import CLIPSegDecoder
 
 from segue.core.errors import CheckpointError, InputError
 from segue.core.frame import Frame, Size
@@ -32,7 +33,7 @@ from segue.core.types import (
 )
 from segue.models.clipseg_weights import official_keys, resize_positions
 from segue.models.tokens import Tokens
-from segue.nn.clipsegnet import ClipSegNet
+from segue.nn.clipsegnet import ClipSegDecoder, ClipSegNet
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's, not CLIP's: as published
 REMEMBERED = 256  # prompts whose condition is kept; a condition is a vector
@@ -70,6 +71,7 @@ class CLIPSeg(Segmenter):
             self.has_clip = False
         else:
             self.has_clip = True
+        self.has_decoder = True
         self.core = ClipSegNet(net)
         self._tokenizer = tokenizer
         self._conditions: OrderedDict[tuple[Prompt, tuple[tuple[int, int], ...]], Tensor] = OrderedDict()
@@ -96,6 +98,10 @@ class CLIPSeg(Segmenter):
     def decode(self, features: Features, prompts: Sequence[Prompt], memory: Memory | None = None) -> Prediction:
         if not prompts:
             raise InputError("no prompt", "at least one text or reference", "say what to segment")
+        if not self.has_decoder:
+            raise CheckpointError(
+                "a CLIP without CLIPSeg's decoder", "the decoder's weights as well", "pass --weights rd64-uni.pth"
+            )
         conditions = torch.cat([self.condition(prompt) for prompt in prompts])
         taps = [features.maps[f"tap{i}"].expand(len(conditions), -1, -1) for i in range(len(self.core.extract))]
         logits = self.core.decode(taps, conditions, self._grid(features.frame)).transpose(0, 1)
@@ -186,11 +192,19 @@ class CLIPSeg(Segmenter):
                     "load them first: segue.load(FOLDER_OF_clip-vit-base-patch16, weights=THIS_FILE)",
                 )
             given = {**{k: v for k, v in own.items() if k.startswith("clip.")}, **given}
+        if not self.has_decoder:
+            self._shape_decoder("decoder.transposed_convolution.0.weight" in given)
         key = "clip.vision_model.embeddings.position_embedding.weight"
         if key in given:
             given[key] = resize_positions(given[key], own[key].shape[0])
         load_strict(self.core, given)
-        self.has_clip = True
+        self.has_clip = self.has_decoder = True
+
+    def _shape_decoder(self, complex_upsampling: bool) -> None:
+        """A fresh decoder with the upsampling that a checkpoint has."""
+        config = deepcopy(self.core.config)
+        config.use_complex_transposed_convolution = complex_upsampling
+        self.core.config, self.core.decoder = config, ClipSegDecoder(CLIPSegDecoder(config))
 
 
 class _Vision(nn.Module):
@@ -271,8 +285,8 @@ def from_folder(folder: Path) -> CLIPSeg:
 
 
 def from_clip_folder(folder: Path) -> CLIPSeg:
-    """CLIPSeg's rd64 shape over the CLIP in a folder in transformers' layout; its decoder is random until
-    ``load_published`` reads ``rd64-uni.pth``."""
+    """CLIPSeg's rd64 shape over the CLIP in a folder in transformers' layout; it answers once ``load_published``
+    has read ``rd64-uni.pth`` or ``rd64-uni-refined.pth``."""
     from transformers import CLIPModel
 
     clip = CLIPModel.from_pretrained(folder, local_files_only=True).float()
@@ -283,4 +297,5 @@ def from_clip_folder(folder: Path) -> CLIPSeg:
     model = CLIPSeg(CLIPSegForImageSegmentation(config), str(folder))
     decoder = {f"decoder.{k}": v for k, v in model.core.decoder.state_dict().items()}
     model.load_published({**decoder, **{f"clip.{k}": v for k, v in clip.state_dict().items()}})
+    model.has_decoder = False
     return model
