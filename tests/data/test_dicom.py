@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-pydicom = pytest.importorskip("pydicom", reason="needs the extra 'medical'")
+pytest.importorskip("pydicom", reason="needs the extra 'medical'")
 
 from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage, generate_uid

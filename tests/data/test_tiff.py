@@ -1,8 +1,7 @@
 import numpy as np
 import PIL.Image
 import pytest
-
-tifffile = pytest.importorskip("tifffile", reason="needs the extra 'tiff'")
+import tifffile
 
 from segue.core.errors import ImageError, InputError, MissingFile
 from segue.data.rle import Rle

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from segue.core.errors import ImageError, InputError, MissingExtra, MissingFile
 from segue.core.types import Image
-from segue.data.image import as_image
+from segue.data.image import MAX_PIXELS, as_image
 
 Level = tuple[float, float]  # centre and width
 
@@ -75,6 +75,9 @@ def _frame(path: str | os.PathLike[str], frame: int) -> tuple[NDArray[Any], Any]
     count = int(data.get("NumberOfFrames", 1) or 1)
     if not 0 <= frame < count:
         raise InputError(f"frame {frame} of {path}", f"0 to {count - 1}")
+    pixels = int(data.get("Rows", 0) or 0) * int(data.get("Columns", 0) or 0)
+    if pixels > MAX_PIXELS:
+        raise ImageError(f"{path} of {pixels:,} pixels a frame", f"at most {MAX_PIXELS:,} pixels")
     from pydicom.pixels import pixel_array
 
     try:

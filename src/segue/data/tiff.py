@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import zlib
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import PIL.Image
+import tifffile
 from numpy.typing import NDArray
 
 from segue.core.errors import ImageError, InputError, MissingExtra, MissingFile
@@ -31,10 +33,10 @@ class Tiff:
 
     Deep pages (16 bit, float) are stretched from the 0.5th to the 99.5th percentile of a sample of the whole page,
     so that all its windows share one scale. Raises ``MissingFile``, ``ImageError`` for what is no readable TIFF,
-    and ``MissingExtra`` without tifffile (or imagecodecs, for its compression).
+    and ``MissingExtra`` where its compression needs imagecodecs.
     Source: TIFF 6.0; window by window as segment tables allow.
 
-    >>> import tempfile, tifffile
+    >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     tifffile.imwrite(f"{folder}/a.tif", np.arange(64 * 64, dtype=np.uint16).reshape(64, 64), tile=(32, 32))
     ...     with Tiff(f"{folder}/a.tif") as tiff:
@@ -43,10 +45,6 @@ class Tiff:
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        try:
-            import tifffile
-        except ModuleNotFoundError as error:
-            raise MissingExtra.of("tifffile", "tiff") from error
         self.path = Path(path)
         if not self.path.is_file():
             raise MissingFile(f"{path}", "a TIFF file", "check the spelling")
@@ -159,7 +157,7 @@ class Tiff:
         try:
             data = handle.read(page.databytecounts[index])
             tile, place, shape = page.decode(data, index, jpegtables=page.jpegtables)
-        except (ValueError, RuntimeError, OSError, TypeError) as error:
+        except (ValueError, RuntimeError, OSError, TypeError, zlib.error) as error:
             if "imagecodecs" in str(error):
                 raise MissingExtra.of("imagecodecs", "tiff") from error
             raise ImageError(f"{self.path}: damaged data ({error})", "a complete TIFF") from error
@@ -216,9 +214,7 @@ def is_large_tiff(path: str | os.PathLike[str], most: int) -> bool:
 
 
 def write_mask_tiff(path: str | os.PathLike[str], rle: Rle) -> None:
-    """Write a mask as a tiled, deflated TIFF of 0 and 255, one tile in memory at a time.
-
-    Raises ``MissingExtra`` without tifffile. Source: BigTIFF.
+    """Write a mask as a tiled, deflated TIFF of 0 and 255, one tile in memory at a time. Source: BigTIFF.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -227,10 +223,6 @@ def write_mask_tiff(path: str | os.PathLike[str], rle: Rle) -> None:
     ...         int((tiff.values() > 0).sum())
     600
     """
-    try:
-        import tifffile
-    except ModuleNotFoundError as error:
-        raise MissingExtra.of("tifffile", "tiff") from error
     target = Path(path)
     beside = target.with_name(f".{target.name}.part")
     target.parent.mkdir(parents=True, exist_ok=True)
