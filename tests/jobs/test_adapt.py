@@ -77,6 +77,8 @@ def test_the_folder_holds_an_adapter_and_what_it_is_worth(adapted: Any) -> None:
     }  # fmt: skip
     assert json.loads((output / "report.json").read_text())["before"] == result["before"]
     assert {"noc85", "noc90", "bnoc85", "miou1"} <= set(result["after"])
+    assert len(result["clicks_saved_each"]) == 2
+    assert len(result["mbiou_random"]["after"]) == len(result["mbiou_random"]["clicks"])
     assert result["images"] == {"train": 5, "validation": 1, "held_out": 2}
     assert len(list((output / "overlays").iterdir())) == 2
 

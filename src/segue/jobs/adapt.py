@@ -24,13 +24,21 @@ from segue.data.medical import MEDICAL, read_medical, with_texts
 from segue.data.rows import open_data
 from segue.data.sample import Options, Sample
 from segue.jobs import adapt_text as words
-from segue.jobs.adapt_clicks import ClickAdapting, ClickSettings, Played, annotate, click_figures
+from segue.jobs.adapt_clicks import (
+    ClickAdapting,
+    ClickSettings,
+    Played,
+    annotate,
+    click_figures,
+    random_clicks_quality,
+)
 from segue.jobs.adapt_report import write_click_report, write_text_report
 from segue.jobs.base import ModelChoice
 from segue.metrics.bootstrap import bootstrap_interval
 from segue.metrics.interaction import clicks_needed
 
 CHECKPOINT = "checkpoint.pt"
+RANDOM_CLICKS = (1, 2, 3, 5)  # positive, and as many negative
 PUBLISHED_SPLITS = ("train", "val", "test")
 
 
@@ -145,7 +153,7 @@ def _with_clicks(
     test: Sequence[Sample],
     watch: Callable[[Mapping[str, float]], None],
 ) -> dict[str, Any]:
-    before = annotate(model, test, config.max_clicks)
+    before, random_before = _judged(config, model, test)
     adapter = _built(config, model, config.seed)
     learn, val = validation(train)
     settings = ClickSettings(
@@ -156,12 +164,13 @@ def _with_clicks(
     if config.resume:
         run.resume()
     course = run.run(watch)
-    after = annotate(model, test, config.max_clicks)
+    after, random_after = _judged(config, model, test)
     result = {
         **_header(config, model, adapter, learn, val, test),
         "before": click_figures(before, config.max_clicks),
         "after": click_figures(after, config.max_clicks),
         **click_gain(before, after, config.max_clicks),
+        "mbiou_random": {"clicks": list(RANDOM_CLICKS), "before": random_before, "after": random_after},
         "steps": course.steps,
         "minutes": course.minutes,
         "processor_minutes": course.processor_minutes,
@@ -172,6 +181,11 @@ def _with_clicks(
     write_click_report(config.output, result, model, before, after)
     (config.output / CHECKPOINT).unlink(missing_ok=True)
     return result
+
+
+def _judged(config: AdaptConfig, model: Segmenter, test: Sequence[Sample]) -> tuple[list[Played], list[float]]:
+    """The robot's courses, and mbIoU for clicks at random places."""
+    return annotate(model, test, config.max_clicks), random_clicks_quality(model, test, RANDOM_CLICKS, config.seed)
 
 
 def click_gain(before: Sequence[Played], after: Sequence[Played], max_clicks: int) -> dict[str, Any]:
@@ -186,6 +200,7 @@ def click_gain(before: Sequence[Played], after: Sequence[Played], max_clicks: in
     low, high = bootstrap_interval(saved)
     return {
         "clicks_saved": float(np.mean(saved)),
+        "clicks_saved_each": {b.id: s for (b, _), s in zip(pairs, saved, strict=True)},
         "clicks_saved_interval": [low, high],
         "miou1_gain_interval": list(bootstrap_interval(first)),
         "helps": low > 0,

@@ -384,6 +384,8 @@ def random_clicks_quality(
         for instance in truth.instances:
             clicks: list[Click] = []
             outside = ~instance.mask if truth.void is None else ~instance.mask & ~truth.void
+            if not instance.mask.any() or not outside.any():
+                continue
             for row, k in enumerate(counts):
                 while len(clicks) < 2 * k:
                     positive = len(clicks) % 2 == 0

@@ -58,7 +58,7 @@ def write_click_report(
 
 def click_page(result: Mapping[str, Any]) -> str:
     """The Markdown of a click adapter's report."""
-    images, saved = result["images"], result["clicks_saved_interval"]
+    images, saved, random = result["images"], result["clicks_saved_interval"], result["mbiou_random"]
     lines = [
         f"# {result['adapter']} for {result['model']} on {Path(result['data']).name}",
         "",
@@ -73,6 +73,12 @@ def click_page(result: Mapping[str, Any]) -> str:
         "| measure | before | after | |",
         "|---|---|---|---|",
         *(f"| {n} | {result['before'][k]:.3f} | {result['after'][k]:.3f} | {w} |" for k, n, w in CLICK_ROWS),
+        "",
+        "Boundary IoU when that many positive and as many negative clicks are given at once, at random places:",
+        "",
+        f"| clicks of each kind | {' | '.join(str(k) for k in random['clicks'])} |",
+        "|---" * (1 + len(random["clicks"])) + "|",
+        *(f"| {side} | {' | '.join(f'{v:.3f}' for v in random[side])} |" for side in ("before", "after")),
         "",
         "![Validation during training](curve.png)",
         "",
