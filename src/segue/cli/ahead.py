@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from segue.cli.options import Adapter, Device, Json, Model, Weights, console, numbers, report
+from segue.cli.options import Adapter, Device, Json, Model, Output, Weights, console, numbers, report
 
 
 def encode(
@@ -107,3 +107,30 @@ def show_rows(found: Mapping[str, Any]) -> None:
     for row in found["rows"]:
         table.add_row(*(str(show(row)) for _, _, show in COLUMNS))
     console.print(table)
+
+
+def export(
+    output: Output,
+    to: Annotated[str, typer.Option("--to", help="The format: onnx.")] = "onnx",
+    checks: Annotated[int, typer.Option("--checks", help="Random inputs to compare each graph on.")] = 3,
+    model: Model = "nano",
+    weights: Weights = None,
+    adapter: Adapter = None,
+    json_to: Json = None,
+) -> None:
+    """Write a model's encoder and decoder as graphs for other runtimes, compared with the model itself."""
+    from segue.jobs.export import ExportConfig
+    from segue.jobs.export import export as run
+
+    config = ExportConfig.of(
+        output=output, to=to, checks=checks, model=model, weights=weights, adapter=adapter, device="cpu"
+    )
+    found = run(config)
+    if json_to is not None:
+        report(found, json_to, "export")
+    if str(json_to) != "-":
+        table = Table("graph", "bytes", "largest difference", "model", "ONNX Runtime", title="export")
+        for part in found["parts"]:
+            times = (f"{part[side] * 1e3:.1f} ms" for side in ("model_seconds", "onnx_seconds"))
+            table.add_row(part["file"], f"{part['bytes']:,}", f"{part['largest_difference']:.1e}", *times)
+        console.print(table)

@@ -236,7 +236,9 @@ class InterFormer(Segmenter):
         image, free = torch.zeros(1, 3, height, width), {2: "height", 3: "width"}
         found: dict[str, ExportPart] = {}
         if self.spec.encoder:
-            found["encoder"] = ExportPart(_Encoder(self.net, names), {"image": image}, tuple(names), {"image": free})
+            found["encoder"] = ExportPart(
+                _Encoder(self.net, names).train(self.training), {"image": image}, tuple(names), {"image": free}
+            )
         levels = enumerate(self.spec.dims)
         maps = [image.new_zeros(1, dim, height // (4 * 2**i), width // (4 * 2**i)) for i, dim in levels]
         with torch.no_grad():
@@ -245,7 +247,7 @@ class InterFormer(Segmenter):
         dynamic: dict[str, Mapping[int, str]] = {"labels": free}
         for name in names:
             dynamic[name] = {1: name} if name[0] in "kv" else {2: f"{name}_height", 3: f"{name}_width"}
-        found["decoder"] = ExportPart(_Decoder(self.net, names), inputs, ("logits",), dynamic)
+        found["decoder"] = ExportPart(_Decoder(self.net, names).train(self.training), inputs, ("logits",), dynamic)
         return found
 
     def load_published(self, state: Mapping[str, Tensor]) -> None:

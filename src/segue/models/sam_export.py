@@ -130,9 +130,11 @@ def sam_parts(sam: Sam) -> Mapping[str, ExportPart]:
         "orig_im_size": torch.tensor([float(sam.side), float(sam.side * 3 // 4)]),
         **others,
     }
+    # tracing fixes the batch of SAM 2's window attention
+    free = {} if sam.squashed else {"pixels": {0: "batch"}}
     return {
         "encoder": ExportPart(
-            EncoderGraph(sam).train(sam.training), {"pixels": pixels}, names, {"pixels": {0: "batch"}}
+            EncoderGraph(sam).train(sam.training), {"pixels": pixels}, names, free
         ),
         "decoder": ExportPart(
             DecoderGraph(sam).train(sam.training),

@@ -28,7 +28,8 @@ def split_heads(tokens: Tensor, heads: int) -> Tensor:
     >>> split_heads(torch.zeros(1, 3, 8), 2).shape
     torch.Size([1, 2, 3, 4])
     """
-    return tokens.reshape(*tokens.shape[:-1], heads, -1).transpose(1, 2)
+    # the length is left open: ONNX's exporter would fix one that pooling computed
+    return tokens.reshape(tokens.shape[0], -1, heads, tokens.shape[-1] // heads).transpose(1, 2)
 
 
 def merge_heads(tokens: Tensor) -> Tensor:

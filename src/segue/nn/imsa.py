@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from segue.nn.attention import attend
-from segue.nn.pooling import adaptive_max_pool
+from segue.nn.pooling import Length, adaptive_max_pool, tracing
 
 POOL_RATIOS = ((12, 16, 20, 24), (6, 8, 10, 12), (3, 4, 5, 6), (1, 2, 3, 4))
 STRIDES = (4, 2, 2, 2)
@@ -27,7 +27,7 @@ LABELS = 5
 Region: TypeAlias = tuple[int, int, int, int]  # (left, top, right, bottom), right and bottom exclusive
 
 
-def pooled_size(size: Sequence[int], target: Sequence[int], ratio: int) -> tuple[int, int]:
+def pooled_size(size: Sequence[Length], target: Sequence[int], ratio: int) -> tuple[Length, Length]:
     """The grid (h, w) that a map of ``size`` is pooled to: about ``target`` / ``ratio``, never larger than it.
 
     The nested rounding (half to even) is the published code's.
@@ -39,7 +39,10 @@ def pooled_size(size: Sequence[int], target: Sequence[int], ratio: int) -> tuple
     return height, width
 
 
-def _pooled(side: int, wanted: float) -> int:
+def _pooled(side: Length, wanted: float) -> Length:
+    if isinstance(side, Tensor):  # tracing
+        long = side.double()
+        return torch.round(long / torch.round(long / long.clamp(max=wanted))).clamp(min=1).to(torch.int64)
     return max(1, round(side / round(side / min(wanted, side))))
 
 
@@ -82,6 +85,25 @@ class PoolingAttention(nn.Module):
         return out.reshape(b, h, w, c).permute(0, 3, 1, 2)
 
 
+class MapNorm(nn.GroupNorm):
+    """Normalises each sample (c, h, w) as a whole, then scales and shifts each channel.
+
+    >>> MapNorm(4)(torch.randn(2, 4, 3, 3)).std().round().item()
+    1.0
+    """
+
+    def __init__(self, dim: int) -> None:
+        super().__init__(1, dim)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not tracing():
+            return super().forward(x)
+        # spelled out: the exporter's own needs to know the number of channels, which a computed kernel hides
+        centred = x - x.mean((1, 2, 3), keepdim=True)
+        spread = torch.rsqrt(centred.square().mean((1, 2, 3), keepdim=True) + self.eps)
+        return centred * spread * self.weight.view(1, -1, 1, 1) + self.bias.view(1, -1, 1, 1)
+
+
 class InvertedBottleneck(nn.Sequential):
     """1 x 1 convolution to ``hidden`` channels, depthwise 3 x 3, 1 x 1 back; hardswish between.
 
@@ -117,10 +139,10 @@ class PoolingBlock(nn.Module):
     ) -> None:
         super().__init__()
         hidden = int(dim * mlp_ratio)
-        self.norm1 = nn.GroupNorm(1, dim)
-        self.norm_kv = nn.GroupNorm(1, dim)
+        self.norm1 = MapNorm(dim)
+        self.norm_kv = MapNorm(dim)
         self.attn = PoolingAttention(target, dim, heads, ratios)
-        self.norm2 = nn.GroupNorm(1, dim)
+        self.norm2 = MapNorm(dim)
         self.mlp = InvertedBottleneck(dim, hidden)
         self.drop = drop
 
@@ -150,9 +172,9 @@ class PatchMerging(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         # normalising and projecting each patch is one convolution, scaled and shifted by the patch's own
         # mean and spread; the patches (9 times the map) are never written out
-        c = x.shape[1]
+        out_dim, dim = self.reduction.out_features, self.reduction.in_features // 9
         kernel = self.reduction.weight * self.norm.weight
-        projected = F.conv2d(x, kernel.view(-1, c, 3, 3), stride=2, padding=1)
+        projected = F.conv2d(x, kernel.view(out_dim, dim, 3, 3), stride=2, padding=1)
         moments = torch.cat([x.mean(1, keepdim=True), x.square().mean(1, keepdim=True)], dim=1)
         mean, square = F.avg_pool2d(moments, 3, stride=2, padding=1).chunk(2, dim=1)  # the padding counts as 0
         spread = torch.rsqrt((square - mean.square()).clamp_min(0) + self.norm.eps)
@@ -248,7 +270,7 @@ class Imsa(nn.Module):
             merge = PatchMerging(dim, dims[i + 1]) if i + 1 < len(dims) else None
             self.stages.append(Stage(blocks[:start], merge))
             self.refine_stages.append(Refinement(blocks[start:]) if depth > start else nn.Identity())
-            self.add_module(f"norm{i}", nn.GroupNorm(1, dim))
+            self.add_module(f"norm{i}", MapNorm(dim))
         self.patch_embed = nn.Parameter(nn.init.xavier_normal_(torch.empty(LABELS, dims[0])))
 
     def embed(self, finest: Tensor, labels: Tensor) -> Tensor:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from segue.nn.attention import SelfAttention
 from segue.nn.imsa import drop_path, drop_rates
+from segue.nn.pooling import tracing
 from segue.nn.pyramid import RescalePyramid
 from segue.nn.vit import resize_position_embedding, to_map
 
@@ -57,7 +58,7 @@ def nearest_cells(old: Sequence[int], new: Sequence[int]) -> Tensor:
     [0, 0, 1, 1]
     """
     cells = torch.arange(float(old[0] * old[1])).view(1, 1, *old)
-    return F.interpolate(cells, size=tuple(new), mode="nearest").long().flatten()
+    return F.interpolate(cells, size=(new[0], new[1]), mode="nearest").long().flatten()
 
 
 class MaeAttention(SelfAttention):
@@ -79,7 +80,7 @@ class MaeAttention(SelfAttention):
         """(b, 1 + h * w, c) tokens, class token first, of a ``grid`` (h, w); ``index`` from
         ``relative_positions`` of the grid this layer was built for."""
         bias = self.relative_position_bias_table[index].permute(2, 0, 1)
-        if tuple(grid) != self.grid:
+        if tracing() or tuple(grid) != self.grid:
             bias = resize_bias(bias, self.grid, grid)
         return super().forward(tokens, bias[None])
 

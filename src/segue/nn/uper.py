@@ -12,6 +12,22 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from segue.nn.heads import ConvUnit
+from segue.nn.pooling import adaptive_avg_pool
+
+
+class PooledTo(nn.Module):
+    """Mean over equal parts: (b, c, h, w) -> (b, c, scale, scale).
+
+    >>> PooledTo(2)(torch.ones(1, 3, 5, 5)).shape
+    torch.Size([1, 3, 2, 2])
+    """
+
+    def __init__(self, scale: int) -> None:
+        super().__init__()
+        self.scale = scale
+
+    def forward(self, x: Tensor) -> Tensor:
+        return adaptive_avg_pool(x, (self.scale, self.scale))
 
 
 class UperHead(nn.Module):
@@ -36,7 +52,7 @@ class UperHead(nn.Module):
         self.conv_seg = nn.Conv2d(channels, classes, 1)
         self.dropout = nn.Dropout2d(dropout)
         self.psp_modules = nn.ModuleList(
-            nn.Sequential(nn.AdaptiveAvgPool2d(scale), ConvUnit(in_channels[-1], channels, 1, norm=True))
+            nn.Sequential(PooledTo(scale), ConvUnit(in_channels[-1], channels, 1, norm=True))
             for scale in pool_scales
         )
         self.bottleneck = ConvUnit(in_channels[-1] + len(pool_scales) * channels, channels, 3, norm=True)
@@ -68,8 +84,8 @@ class UperHead(nn.Module):
             return joined
         weight, bias = self.fpn_bottleneck.folded()
         total: Tensor | None = None
-        for level, kernel in zip(levels, weight.chunk(len(levels), dim=1), strict=True):
-            if level.shape[-1] * 4 <= size[1]:
+        for i, (level, kernel) in enumerate(zip(levels, weight.chunk(len(levels), dim=1), strict=True)):
+            if i >= 2:  # each level has half the sides of the one before; from a quarter on it pays
                 part = conv_of_upsampled(level, kernel, size, self.align_corners)
             else:
                 part = F.conv2d(self._resize(level, levels[0]), kernel, bias if total is None else None, padding=1)
@@ -78,7 +94,7 @@ class UperHead(nn.Module):
         return F.relu(total)
 
     def _resize(self, x: Tensor, like: Tensor) -> Tensor:
-        if x.shape[-2:] == like.shape[-2:]:
+        if x is like:
             return x
         return F.interpolate(x, size=like.shape[-2:], mode="bilinear", align_corners=self.align_corners)
 
@@ -114,7 +130,8 @@ def resize_and_shift(old: int, new: int, align_corners: bool, like: Tensor) -> T
     tensor([[0., 1., 0., 0., 0., 1.],
             [1., 0., 0., 0., 1., 0.]])
     """
-    cells = torch.eye(old, device=like.device, dtype=like.dtype)[None]
+    cell = torch.arange(old, device=like.device)
+    cells = (cell[:, None] == cell).to(like.dtype)[None]
     weights = F.pad(F.interpolate(cells, size=new, mode="linear", align_corners=align_corners)[0], (1, 1))
     taps = torch.stack([weights[:, t : t + new] for t in range(3)], dim=-1)  # (old, new, 3)
     return taps.transpose(0, 1).reshape(new, old * 3)

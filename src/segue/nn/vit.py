@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from segue.nn.attention import SelfAttention
+from segue.nn.pooling import tracing
 
 WINDOW_PIXELS = 224  # MAE's pre-training size; windows keep attention at the length it was trained for
 
@@ -211,7 +212,7 @@ def resize_position_embedding(
     >>> resize_position_embedding(torch.zeros(1, 4, 8), (2, 2), (3, 5)).shape
     torch.Size([1, 15, 8])
     """
-    if tuple(old) == tuple(new):
+    if not tracing() and tuple(old) == tuple(new):
         return embedding
     grid = F.interpolate(
         to_map(embedding, old), size=tuple(new), mode=mode, align_corners=None if mode == "nearest" else False
