@@ -4,7 +4,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
+import pytest
+
 import segue
+from segue.data.image import write_image, write_labels
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -27,3 +31,20 @@ def test_imports_only_go_downward() -> None:
         [str(Path(sys.executable).with_name("lint-imports")), "--no-cache"], cwd=ROOT, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stdout
+
+
+def test_a_job_takes_keywords_and_is_the_command(tmp_path: Path) -> None:
+    image, truth = np.full((40, 56, 3), 40, np.uint8), np.zeros((40, 56), bool)
+    image[10:30, 15:40], truth[10:30, 15:40] = 220, True
+    write_image(tmp_path / "data" / "images" / "a.png", image)
+    write_labels(tmp_path / "data" / "masks" / "a.png", truth)
+    row = segue.evaluate(data=tmp_path / "data", max_clicks=2, journal=tmp_path / "journal")
+    assert row["objects"] == 1
+    assert len(row["miou_at"]) == 2
+    with pytest.raises(segue.SegueError, match="max_click"):
+        segue.evaluate(data=tmp_path, max_click=3)
+
+
+def test_an_unknown_name_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="evalute"):
+        segue.evalute  # noqa: B018
