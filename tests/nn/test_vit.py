@@ -10,6 +10,7 @@ from segue.nn.vit import (
     VisionTransformer,
     cut_windows,
     join_windows,
+    layer_shares,
     resize_position_embedding,
     to_map,
     window_counts,
@@ -65,3 +66,23 @@ def test_position_embedding_keeps_constants_and_orientation():
     assert torch.allclose(big[:, 0], big[:, 3])
     assert (big.diff(dim=0) > 0).all()
     assert resize_position_embedding(ramp, (4, 4), (4, 4)) is ramp
+
+
+def test_rates_fall_layer_by_layer_as_interformer_configures_them():
+    from segue.models.interformer import TINY, InterFormer
+
+    model = InterFormer(**TINY | {"depth": 3})
+    shares = layer_shares(model, 0.65)
+    expected = {
+        "net.backbone.cls_token": 0.65**4,
+        "net.backbone.patch_embed.projection.weight": 0.65**4,
+        "net.backbone.layers.0.ln1.weight": 0.65**3,
+        "net.backbone.layers.2.ffn.layers.1.bias": 0.65,
+        "net.backbone.fpn.rescale_ops.0.0.weight": 1,
+        "net.neck.patch_embed": 1,
+        "net.decode_head.conv_seg.bias": 1,
+    }
+    assert {name: shares[name] for name in expected} == pytest.approx(expected)
+    assert shares.keys() == dict(model.named_parameters()).keys()
+    assert layer_shares(model, 1.0) == {}
+    assert layer_shares(torch.nn.Linear(1, 1), 0.5) == {}

@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from safetensors.torch import load_file
 
+from segue.data.simulate import click_candidates
 from segue.models.interformer import InterFormerConfig, InterFormerNet
 from segue.nn.reflabels import region_of_interest, unknown_labels, with_answer, with_clicks
 from tests.parity.folders import folders_where
@@ -136,3 +137,15 @@ def test_every_region(click_map):
             labels, io[f"roi{i}.pred"] == 1, case["expand_ratio"], case["min_size"], case["max_stride"]
         )
         assert list(region) == case["roi"] == io[f"roi{i}.roi"].flatten().tolist(), i
+
+
+def test_every_candidate_click(click_map):
+    config, io = json.loads((click_map / "config.json").read_text()), load_file(click_map / "io.safetensors")
+    for i, case in enumerate(config["click_sim"]):
+        clicked = [(y, x) for y, x, _ in case["points"]]
+        where, positive = click_candidates(
+            io[f"sim{i}.pred"] == 1, io[f"sim{i}.gt"] == 1, clicked, case["sfc_inner_k"]
+        )
+        assert {True: "positive", False: "negative", None: None}[positive] == case["mode"], i
+        assert int(where.sum()) == case["n_candidates"], i
+        assert torch.equal(where, io[f"sim{i}.candidates"] > 0), i

@@ -26,6 +26,7 @@ from segue.jobs.config import TrainConfig
 from segue.jobs.cores import TrainingCore, training_core
 from segue.models.weights import WEIGHTS, read_state
 from segue.nn.losses import normalized_focal, soft_iou
+from segue.nn.vit import layer_shares
 from segue.session.load import build
 
 MOST_ROUNDS = 20
@@ -186,9 +187,11 @@ class Trainer:
         rates = self.config.optimiser
         pretrained = {id(p) for module in self.core.backbone() for p in module.parameters()}
         groups: dict[tuple[float, float], list[nn.Parameter]] = {}
-        for parameter in self.model.parameters():
+        shares = layer_shares(self.model, rates.layer_decay)
+        for name, parameter in self.model.named_parameters():
             if parameter.requires_grad:
                 rate = rates.backbone_rate if id(parameter) in pretrained else rates.rate
+                rate = rates.rate * shares[name] if shares else rate
                 decay = rates.weight_decay if parameter.ndim > 1 else 0.0
                 groups.setdefault((rate, decay), []).append(parameter)
         rows = [{"params": p, "lr": r, "peak": r, "weight_decay": d} for (r, d), p in groups.items()]

@@ -6,6 +6,7 @@ Parameter names are those of the published MAE and SimpleClick checkpoints, the 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 import torch
@@ -218,3 +219,27 @@ def resize_position_embedding(
         to_map(embedding, old), size=tuple(new), mode=mode, align_corners=None if mode == "nearest" else False
     )
     return grid.flatten(2).transpose(1, 2)
+
+
+def layer_shares(model: nn.Module, decay: float) -> dict[str, float]:
+    """Share of the learning rate for every parameter of a model on a ViT: ``decay`` for the last block, its square
+    for the one before, and so on down to the embeddings; 1 for all that stands on the ViT. Empty for decay 1 and
+    for models without a ViT.
+
+    Source: BEiT's layer-wise decay, as InterFormer's configuration uses it (0.65 for ViT-B, 0.75 for ViT-L).
+
+    >>> shares = layer_shares(nn.ModuleDict({"backbone": VisionTransformer((32, 32), (16, 16), 8, 4, 2)}), 0.5)
+    >>> shares["backbone.blocks.3.attn.proj.bias"], shares["backbone.pos_embed"], shares["backbone.fc_norm.weight"]
+    (0.5, 0.03125, 1.0)
+    """
+    names = [name for name, _ in model.named_parameters()]
+    blocks = {name: re.search(r"\bbackbone\.(?:blocks|layers)\.(\d+)\.", name) for name in names}
+    depth = max((int(found.group(1)) + 1 for found in blocks.values() if found), default=0)
+    if decay == 1 or not depth:
+        return {}
+    embeddings = re.compile(r"\bbackbone\.(?:cls_token|pos_embed|patch_embed)\b")
+    steps = {
+        name: depth - int(found.group(1)) if found else (depth + 1 if embeddings.search(name) else 0)
+        for name, found in blocks.items()
+    }
+    return {name: decay**step for name, step in steps.items()}
