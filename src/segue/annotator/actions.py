@@ -118,7 +118,7 @@ def prompted(
     """Keep the model's answer: the new mask, on top of all prompts before."""
     mask_id = put_mask(scene.db, packed)
     item = scene.paintable(action.object)
-    clicks = sum(1 for prompt in stored if prompt["type"] == "click")
+    clicks = len(stored)  # a box or a text is one interaction, as a click is
     if item is None:
         fields = {"mask_id": mask_id, "prompts": [stored], "score": score, "clicks": clicks, "seconds": spent}
         scene.create(action.object, action.label, **fields)

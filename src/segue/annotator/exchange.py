@@ -32,14 +32,24 @@ from segue.data.image import read_labels, write_bytes
 from segue.data.rle import Rle
 from segue.jobs.base import JobConfig
 
-FIRST = ("coco", "png")  # lossless, and read by most tools
+ABOUT = {
+    "coco": ("COCO", "One JSON file, every pixel kept"),
+    "png": ("PNG label maps", "A picture for each image, every pixel kept"),
+    "yolo": ("YOLO", "A text file of polygons for each image"),
+    "voc": ("Pascal VOC", "Palette pictures of classes and objects"),
+    "labelme": ("Labelme", "A JSON file for each image"),
+    "cvat": ("CVAT 1.1", "One XML file"),
+    "label-studio": ("Label Studio", "Brush masks as JSON"),
+    "numpy": ("NumPy", "An .npz array for each image"),
+}  # in the order of the page; a format that is not here yet follows with its own summary
 
 
 def formats() -> list[FormatOut]:
     """What a project can be exported to."""
     rows = dict(EXCHANGE.items())
-    order = [*FIRST, *(name for name in rows if name not in FIRST)]
-    return [FormatOut(name=name, title=rows[name].summary, about=rows[name].layout) for name in order]
+    order = [*(name for name in ABOUT if name in rows), *(name for name in rows if name not in ABOUT)]
+    described = ((name, *ABOUT.get(name, (rows[name].summary, rows[name].layout))) for name in order)
+    return [FormatOut(name=name, title=title, about=about) for name, title, about in described]
 
 
 def export(project: Project, name: str, folder: Path, *, accepted: bool = True, images: bool = False) -> int:

@@ -38,7 +38,7 @@ function pretty(keys) {
   const mac = navigator.platform.startsWith("Mac");
   return keys
     .replace("Ctrl+", mac ? "⌘" : "Ctrl ").replace("Shift+", mac ? "⇧" : "Shift ").replace("Alt+", mac ? "⌥" : "Alt ")
-    .replace("Enter", "⏎").replace("Escape", "Esc").replace("Delete", "Del").replace("PageDown", "Page ↓").replace("PageUp", "Page ↑")
+    .replace("Escape", "Esc").replace("Delete", "Del").replace("PageDown", "Page ↓").replace("PageUp", "Page ↑")
     .replace(/^Space$/, "Space");
 }
 
@@ -99,7 +99,7 @@ export function showKeys() {
   ];
   body.append(
     h("p", { class: "muted" }, "Press a key's button to change it. Changes stay in this browser."),
-    h("table", { class: "keys" }, ...mouse.map(([a, b]) => h("tr", {}, h("td", {}, a), h("td", { class: "muted" }, b)))),
+    h("table", { class: "keys" }, ...mouse.map(([a, b]) => h("tr", {}, h("td", { style: { width: "34%" } }, a), h("td", { class: "muted" }, b)))),
   );
   const groups = [...new Set([...commands.values()].map((command) => command.group))];
   for (const group of groups) {
@@ -131,7 +131,7 @@ function line(command) {
     };
     window.addEventListener("keydown", take, true);
   });
-  return h("tr", {}, h("td", { style: { width: "42%" } }, button), h("td", {}, command.title));
+  return h("tr", {}, h("td", { style: { width: "34%" } }, button), h("td", {}, command.title));
 }
 
 /** Give a command a key; whoever had it loses it. @param {Command} command @param {string} keys */

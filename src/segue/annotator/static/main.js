@@ -100,7 +100,7 @@ async function start() {
   byId("menu-button").addEventListener("click", showMenu);
   byId("accept").addEventListener("click", () => void close("accepted"));
   byId("skip").addEventListener("click", () => void close("skipped"));
-  /** @type {HTMLElement} */ (byId("accept").querySelector("kbd")).textContent = keysOf("accept");
+  /** @type {HTMLElement} */ (byId("accept").querySelector("kbd")).textContent = keysOf("accept").replace("Enter", "↵");
   const overlap = /** @type {HTMLSelectElement} */ (byId("overlap"));
   overlap.addEventListener("change", async () => {
     await post("settings", { key: newId(), overlap: overlap.value });

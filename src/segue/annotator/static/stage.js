@@ -116,7 +116,7 @@ function paint(context, object, isActive) {
     context.globalCompositeOperation = "source-over";
   }
   const colour = colourOf(object);
-  context.globalAlpha = isActive ? 0.42 : 0.34;
+  context.globalAlpha = isActive ? 0.4 : 0.28;
   context.fillStyle = colour;
   if (!(isActive && state.polygonOn)) context.fill(path, "evenodd");
   context.globalAlpha = 1;
@@ -181,11 +181,15 @@ function paintPolygon(object) {
   overlay.fillStyle = "#fff";
   overlay.strokeStyle = colourOf(object);
   overlay.lineWidth = 1.5;
+  const box = object.shape?.box ?? [0, 0, 0, 0];
+  const spacing = (2 * view.scale * (box[2] - box[0] + box[3] - box[1])) / polygon.points;
+  const radius = Math.max(1, Math.min(2.6, spacing / 4));
+  overlay.lineWidth = Math.min(1.5, radius * 0.6);
   for (const ring of polygon.rings) {
     for (let i = 0; i < ring.length; i += 2) {
       const p = view.toScreen({ x: ring[i], y: ring[i + 1] });
       overlay.beginPath();
-      overlay.arc(p.x, p.y, 2.6, 0, 7);
+      overlay.arc(p.x, p.y, radius, 0, 7);
       overlay.fill();
       overlay.stroke();
     }
