@@ -220,7 +220,7 @@ def _with_texts(
     runs: list[dict[str, Any]] = []
     best, best_gain = None, -math.inf
     settings = words.TextSettings(
-        rate=config.rate, minutes=config.minutes, epochs=config.epochs, form=config.loss,
+        rate=config.rate, minutes=config.minutes, clock=config.clock, epochs=config.epochs, form=config.loss,
         batch=config.batch or words.TextSettings.batch,
     )  # fmt: skip
     for seed in range(config.seed, config.seed + config.seeds):
