@@ -22,6 +22,9 @@ def mask(
     box: Annotated[str | None, typer.Option("--box", metavar="X0,Y0,X1,Y1", help="Around the object.")] = None,
     text: Annotated[str | None, typer.Option("--text", help="What to segment, in words.")] = None,
     overlay: Annotated[Path | None, typer.Option("--overlay", help="Also write the mask drawn on the photo.")] = None,
+    cache: Annotated[
+        str | None, typer.Option("--cache", help="Features that segue encode made, folder or URL.")
+    ] = None,
     model: Model = "nano",
     weights: Weights = None,
     adapter: Adapter = None,
@@ -40,6 +43,7 @@ def mask(
         background_clicks=[numbers(c, 2) for c in background_click or ()],
         box=numbers(box, 4) if box else None,
         text=text,
+        cache=cache,
         model=model,
         weights=weights,
         adapter=adapter,

@@ -14,13 +14,15 @@ from segue.core.types import Box, Click, Prompt, Text
 from segue.data.image import SUFFIXES, read_image, write_image, write_labels
 from segue.data.overlay import overlay
 from segue.jobs.base import ModelChoice
+from segue.session.cache import FeatureCache
 from segue.session.session import Session
 
 LOSSLESS = (".png", ".tif", ".tiff")
 
 
 class MaskConfig(ModelChoice):
-    """What ``segue mask`` takes: coordinates are original-image pixels, boxes (x0, y0, x1, y1)."""
+    """What ``segue mask`` takes: coordinates are original-image pixels, boxes (x0, y0, x1, y1); ``cache`` is the
+    folder or URL of features that ``segue encode`` filled."""
 
     image: Path
     output: Path
@@ -29,6 +31,7 @@ class MaskConfig(ModelChoice):
     background_clicks: tuple[tuple[float, float], ...] = ()
     box: tuple[float, float, float, float] | None = None
     text: str | None = None
+    cache: str | None = None
 
     @field_validator("output")
     @classmethod
@@ -74,7 +77,7 @@ def mask(config: MaskConfig) -> dict[str, Any]:
     """
     prompts = config.prompts()
     image = read_image(config.image)
-    session = Session(config.load(), image)
+    session = Session(config.load(), image, FeatureCache(config.cache) if config.cache else None)
     started = time.perf_counter()
     _ = session.features
     encoded = time.perf_counter()
