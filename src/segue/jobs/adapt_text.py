@@ -31,7 +31,8 @@ class TextSettings:
     """How to train: the paper's values (section 3.3) unless changed.
 
     ``rate`` None takes the paper's for the adapter (dense 1e-3, shallow 3e-4). ``epochs`` and ``minutes`` only
-    limit (``clock`` "cpu" counts processor time); early stopping ends a run. ``form`` chooses the loss, see ``segue.nn.overlaps.dice_bce``.
+    limit (``clock`` "cpu" counts processor time); early stopping ends a run. ``form`` chooses the loss, see
+    ``segue.nn.overlaps.dice_bce``.
     """
 
     rate: float | None = None
