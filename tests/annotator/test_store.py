@@ -79,6 +79,18 @@ def test_a_database_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     assert "hush" not in str(raised.value)
 
 
+def test_a_damaged_database_and_one_of_a_newer_version_are_told_apart(tmp_path: Path) -> None:
+    (tmp_path / "damaged.db").write_bytes(b"this is no database at all" * 100)
+    with pytest.raises(StorageError, match="cannot be opened"):
+        Store(f"sqlite:///{tmp_path}/damaged.db")
+    newer = Store(f"sqlite:///{tmp_path}/newer.db")
+    with newer.engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
+    newer.close()
+    with pytest.raises(StorageError, match="newer segue"):
+        Store(f"sqlite:///{tmp_path}/newer.db")
+
+
 def test_five_thousand_images_open_within_two_seconds(tmp_path: Path) -> None:
     first = photo(tmp_path / "photos" / "img0.png", size=(30, 40))
     for number in range(1, 5000):

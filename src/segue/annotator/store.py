@@ -12,8 +12,9 @@ from typing import Any
 import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
+from alembic.util.exc import CommandError
 from sqlalchemy import event
-from sqlalchemy.exc import ArgumentError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, DatabaseError, OperationalError, SQLAlchemyError
 from sqlmodel import Session, col, create_engine, select
 
 from segue.annotator.codec import Packed
@@ -60,7 +61,13 @@ class Store:
         self.sqlite = self.engine.dialect.name == "sqlite"
         try:
             self.migrate()
-        except (OperationalError, OSError) as error:
+        except CommandError as error:  # it has a revision that is not among ours
+            raise StorageError(
+                f"the database {_shown(url)}, which a newer segue has written",
+                "one of this version or older",
+                "update segue, or choose another with --db",
+            ) from error
+        except (DatabaseError, OSError) as error:
             raise _unreachable(url, error) from error
 
     def migrate(self) -> None:
@@ -240,12 +247,15 @@ def _tune_sqlite(engine: sa.Engine) -> None:
 
 
 def _unreachable(url: str, error: Exception) -> StorageError:
-    shown = sa.engine.make_url(url).render_as_string(hide_password=True)
     return StorageError(
-        f"the database {shown}, which cannot be opened ({_first_line(error)})",
+        f"the database {_shown(url)}, which cannot be opened ({_first_line(error)})",
         "a database that can be reached and written",
         "choose another with --db",
     )
+
+
+def _shown(url: str) -> str:
+    return sa.engine.make_url(url).render_as_string(hide_password=True)
 
 
 def _first_line(error: Exception) -> str:

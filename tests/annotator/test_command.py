@@ -1,0 +1,92 @@
+"""segue annotate from the command line, and the page's types."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import socket
+import subprocess
+from pathlib import Path
+
+import pytest
+from fastapi.testclient import TestClient
+from pycocotools import mask as rle
+
+from segue.annotator.app import STATIC, build, serve
+from segue.annotator.config import SAMPLES, AnnotateConfig
+from segue.cli import main
+from segue.core.errors import ConfigError
+from tests.annotator.fake_model import ColourModel
+from tests.annotator.person import Person, runs, square
+
+
+def test_masks_are_exported_and_imported_without_a_page(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with TestClient(build(AnnotateConfig(folder=folder), load=ColourModel), base_url="http://localhost") as client:
+        person = Person(client)
+        person.open()
+        person.act(kind="stroke", object="o1", pixels=runs(square(10, 10)))
+        person.act(kind="state", state="accepted")
+    out = tmp_path / "out"
+    assert main(["annotate", str(folder), "--export", "coco", "-o", str(out), "--json", "-"]) == 0
+    assert json.loads(capsys.readouterr().out)["exported images"] == 1
+    content = json.loads((out / "annotations" / "instances.json").read_text())
+    assert (rle.decode(content["annotations"][0]["segmentation"]).astype(bool) == square(10, 10)).all()
+    other = tmp_path / "other"
+    shutil.copytree(folder, other, ignore=shutil.ignore_patterns(".segue"))
+    file = out / "annotations" / "instances.json"
+    assert main(["annotate", str(other), "--import", str(file), "--json", "-"]) == 0
+    assert json.loads(capsys.readouterr().out)["imported"]["objects"] == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["no-such-folder"], "folder of images"),
+        ([".", "--export", "cocoo", "-o", "x"], "Did you mean 'coco'"),
+        ([".", "--export", "coco"], "-o DIR"),
+        ([".", "--import", "none.json"], "none.json"),
+        ([".", "--db", "nonsense"], "sqlite:///FILE"),
+    ],
+)
+def test_a_wrong_option_is_one_clear_line(
+    options: list[str],
+    words: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["annotate", *options]) == 1
+    error = capsys.readouterr().err
+    assert words in error
+    assert "Traceback" not in error
+
+
+def test_a_port_in_use_is_said_before_anything_is_opened(folder: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        with pytest.raises(ConfigError, match="--port"):
+            serve(AnnotateConfig(folder=folder, port=taken.getsockname()[1], open_browser=False))
+    assert not (folder / ".segue").exists()
+
+
+def test_the_samples_are_opened_without_writing_beside_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    config = AnnotateConfig()
+    assert config.images == SAMPLES
+    assert config.database == f"sqlite:///{tmp_path}/segue/samples/project.db"
+    named = (SAMPLES / "README.md").read_text()
+    assert all(path.name in named for path in SAMPLES.glob("*.jpg")), "every sample's licence is named"
+
+
+def test_the_page_passes_the_type_checker() -> None:
+    compiler = shutil.which("tsc")
+    if compiler is None:
+        pytest.skip("needs TypeScript (npm install --global typescript)")
+    done = subprocess.run(
+        [compiler, "-p", str(STATIC / "jsconfig.json")], capture_output=True, text=True, timeout=200
+    )
+    assert done.stdout == ""
