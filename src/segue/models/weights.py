@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -17,6 +18,7 @@ from torch import Tensor
 
 from segue.core.errors import CheckpointError, DownloadError, MissingFile, StorageError
 from segue.core.segmenter import Segmenter
+from segue.data.hubcard import hub_card
 from segue.models.checkpoints import unpickle
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
@@ -68,9 +70,26 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def save_pretrained(model: Segmenter, folder: Path | str, card: str = "") -> Path:
-    """Write ``config.json``, ``model.safetensors`` and, with ``card``, ``README.md``: what ``segue.load`` reads.
+def check_sha256(path: Path, expected: str) -> None:
+    """Raise ``CheckpointError`` unless ``path`` is the very file that was published; '' checks nothing.
 
+    >>> check_sha256(Path("weights.pth"), "")
+    """
+    if expected and (found := sha256(path)) != expected.lower():
+        raise CheckpointError(
+            f"{path} with SHA-256 {found}",
+            f"the published file, {expected.lower()}",
+            "it is damaged or another version: download it again",
+        )
+
+
+def save_pretrained(
+    model: Segmenter, folder: Path | str, card: str = "", figures: Mapping[str, float | str] | None = None
+) -> Path:
+    """Write ``config.json``, ``model.safetensors`` and ``README.md``: what ``segue.load`` and the hub read.
+
+    ``config.json`` keeps the weights' SHA-256, which ``segue.load`` compares. Without ``card`` the model card is
+    made from the registry's row, with ``figures`` that were measured.
     Raises ``StorageError`` when the disk is full; a folder already there keeps its old files until the new
     ones are whole.
     """
@@ -80,13 +99,36 @@ def save_pretrained(model: Segmenter, folder: Path | str, card: str = "") -> Pat
         state = {k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}
         save_file(state, folder / f".{WEIGHTS}", metadata={"format": "pt"})
         os.replace(folder / f".{WEIGHTS}", folder / WEIGHTS)
-        config = {"library": "segue", "segue_model": model.name, "config": dict(model.config)}
+        config = {
+            "library": "segue",
+            "segue_model": model.name,
+            "config": dict(model.config),
+            "sha256": sha256(folder / WEIGHTS),
+        }
         (folder / CONFIG).write_text(json.dumps(config, indent=1))
-        if card:
-            (folder / "README.md").write_text(card)
+        (folder / "README.md").write_text(card or model_card(model.name, figures))
     except (OSError, SafetensorError) as error:
         raise StorageError(f"{folder} could not be written ({error})", "a writable folder with room") from error
     return folder
+
+
+def model_card(name: str, figures: Mapping[str, float | str] | None = None) -> str:
+    """The model card of registry row ``name``, with ``figures`` that were measured; names that are not in the
+    registry get one without source and licence.
+
+    >>> "license: apache-2.0" in model_card("nano", {"GrabCut NoC90": 3.1})
+    True
+    """
+    from segue.models.rows import MODELS
+
+    use = 'import segue\n\nmodel = segue.load("FOLDER or hub id")'
+    if name not in MODELS:
+        return hub_card(name or "model", "unknown", "A promptable segmentation model.", figures=figures, use=use)
+    row = MODELS[name]
+    return hub_card(
+        name, row.card.licence, f"{row.summary}.", source=row.card.source, base_model=row.hub,
+        tags=("interactive-segmentation",), figures=figures, use=use,
+    )  # fmt: skip
 
 
 def read_config(folder: Path) -> dict[str, Any]:
@@ -108,8 +150,9 @@ def read_config(folder: Path) -> dict[str, Any]:
 def fetch(repo: str, revision: str | None = None, local_files_only: bool | None = None) -> Path:
     """The local folder of Hugging Face model ``repo``, downloaded unless it is cached or we are offline.
 
-    ``HF_HUB_OFFLINE=1`` and ``local_files_only`` keep off the network. Raises ``DownloadError`` that says which
-    files to place where.
+    ``HF_HUB_OFFLINE=1`` and ``local_files_only`` keep off the network; ``revision`` is a branch, tag or commit.
+    Raises ``DownloadError`` that says what failed and which files to place where, and ``StorageError`` for a full
+    disk.
     """
     from huggingface_hub import constants, snapshot_download
 
@@ -123,9 +166,29 @@ def fetch(repo: str, revision: str | None = None, local_files_only: bool | None 
             )
         )
     except Exception as error:  # the hub's client raises a dozen unrelated types
-        place = Path(constants.HF_HUB_CACHE) / f"models--{repo.replace('/', '--')}"
+        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+            raise StorageError(f"no room for {repo} in {constants.HF_HUB_CACHE}", "", "free some space") from error
+        at = f"/tree/{revision}" if revision else ""
         raise DownloadError(
-            f"no copy of {repo} ({type(error).__name__}: {str(error).splitlines()[0][:160]})",
-            f"{CONFIG} and {WEIGHTS} from https://huggingface.co/{repo}, in a folder or under {place}",
-            "download them by hand and pass the folder as --model",
+            f"no copy of {repo}{f' at {revision}' if revision else ''}: {_why(error, bool(local_files_only))}",
+            f"{CONFIG} and {WEIGHTS} from https://huggingface.co/{repo}{at}",
+            f"place both files in one folder and pass it as --model FOLDER (the cache is {constants.HF_HUB_CACHE})",
         ) from error
+
+
+def _why(error: Exception, local_files_only: bool) -> str:
+    """One line on what kept the hub's client from answering."""
+    from huggingface_hub import constants
+
+    kinds = {kind.__name__ for kind in type(error).__mro__}
+    if local_files_only or constants.HF_HUB_OFFLINE or "OfflineModeIsEnabled" in kinds:
+        return "it is not in the cache, and downloads are switched off (local_files_only or HF_HUB_OFFLINE)"
+    if "GatedRepoError" in kinds:
+        return "its publisher wants terms accepted first (log in with `hf auth login`)"
+    if "RevisionNotFoundError" in kinds:
+        return "it has no such revision"
+    if "RepositoryNotFoundError" in kinds:
+        return "there is no such repository, or it is private"
+    if kinds & {"LocalEntryNotFoundError", "ConnectError", "ConnectionError", "TimeoutException", "Timeout"}:
+        return "the hub cannot be reached and it is not in the cache"
+    return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0][:160]}"

@@ -12,7 +12,7 @@ import torch
 from segue.core.errors import CheckpointError, ConfigError, MissingFile
 from segue.core.segmenter import Segmenter
 from segue.models.rows import FOLDERS, MODELS, ModelRow
-from segue.models.weights import WEIGHTS, fetch, read_config, read_state, shipped_file
+from segue.models.weights import WEIGHTS, check_sha256, fetch, read_config, read_state, shipped_file
 
 RANDOM = "random"
 
@@ -92,6 +92,8 @@ def _from_row(
             "pass it as --weights FILE, or --weights random to try without training",
         )
     if str(weights) != RANDOM:
+        if Path(weights).name == row.card.file and Path(weights).is_file():
+            check_sha256(Path(weights), row.card.sha256)
         model.load_published(read_state(weights))
     return model
 
@@ -104,6 +106,8 @@ def _from_folder(folder: Path, weights: str | Path | None, config: Mapping[str, 
     stored = read_config(folder)
     if stored.get("library") == "segue":
         model = build(str(stored.get("segue_model")), {**stored.get("config", {}), **(config or {})})
+        if weights is None and (folder / WEIGHTS).is_file():
+            check_sha256(folder / WEIGHTS, str(stored.get("sha256", "")))
         model.load_published(read_state(weights or folder / WEIGHTS))
         return model
     kind = stored.get("model_type")
