@@ -34,6 +34,7 @@ class Task:
     """A child process that reports in lines of JSON; ``each`` hears them, in a thread of its own."""
 
     state: TaskState
+    command = (sys.executable, "-m", "segue.annotator.task")
 
     def __init__(self) -> None:
         self.state, self.progress, self.message = "idle", 0.0, ""
@@ -48,9 +49,10 @@ class Task:
         file = folder / "request.json"
         file.write_text(json.dumps(request))
         self.state, self.progress, self.message, self._stopped = "running", 0.0, "", False
-        command = [sys.executable, "-m", "segue.annotator.task", str(file)]
         with (folder / "log.txt").open("w") as log:
-            self._process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)
+            self._process = subprocess.Popen(
+                [*self.command, str(file)], stdout=subprocess.PIPE, stderr=log, text=True
+            )
         threading.Thread(target=self._listen, args=(self._process, each), daemon=True).start()
 
     def stop(self) -> None:
