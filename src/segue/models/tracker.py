@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import cv2
 import numpy as np
@@ -127,17 +128,21 @@ def flow(cells: Tensor, earlier: Sequence[Seen]) -> Tensor:
     """
     height, width = cells.shape[1:]
     flat = cells.flatten(1).T
-    rows = torch.arange(height, device=cells.device).repeat_interleave(width)
-    columns = torch.arange(width, device=cells.device).repeat(height)
-    votes, weight = torch.zeros(height * width), torch.zeros(height * width)
-    votes, weight = votes.to(cells), weight.to(cells)
+    votes, weight = torch.zeros_like(flat[:, 0]), torch.zeros_like(flat[:, 0])
     for seen in earlier:
-        likeness = flat @ seen.cells.flatten(1)
-        far = (rows[:, None] - rows[None]).abs().maximum((columns[:, None] - columns[None]).abs()) > seen.reach
-        vote = ((likeness - 1) / SHARP).masked_fill_(far, -torch.inf).exp_()
+        vote = (flat @ seen.cells.flatten(1)).sub_(1).div_(SHARP).exp_()
+        vote *= near(height, width, seen.reach).to(vote)
         votes += vote @ seen.labels.flatten()
         weight += vote.sum(1)
     return (votes / (weight + 1e-9)).reshape(height, width)
+
+
+@lru_cache(maxsize=8)
+def near(height: int, width: int, reach: int) -> Tensor:
+    """(n, n) 1 where two of the n = height * width cells are at most ``reach`` rows and columns apart, else 0."""
+    down = (torch.arange(height)[:, None] - torch.arange(height)[None]).abs() <= reach
+    across = (torch.arange(width)[:, None] - torch.arange(width)[None]).abs() <= reach
+    return torch.kron(down.float(), across.float())
 
 
 def prompts_for(flowed: Tensor, features: Features, boxes: bool) -> list[Prompt]:
