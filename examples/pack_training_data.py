@@ -1,6 +1,8 @@
-"""Shrink folders of images/ and masks/ (and of cut-outs) so that they fit an upload: `python pack_training_data.py
-SOURCE TARGET --longest 448 --quality 80`. The layout stays, so that `data.root` in a training configuration may point to
-either."""
+"""Shrink folders of images/ and masks/ (and of cut-outs) so that they fit an upload.
+
+`python pack_training_data.py SOURCE TARGET --longest 448 --quality 80`; the layout stays, so that `data.root` in a
+training configuration may point to either.
+"""
 
 from __future__ import annotations
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TypeAlias
 
@@ -47,18 +48,26 @@ def as_tensors(prompts: Sequence[Prompt], frame: Frame, device: torch.device) ->
     return table.to(device), box.to(device)
 
 
-def obey(logits: Tensor, clicks: Tensor, strength: float = 2.0) -> Tensor:
-    """Give each clicked cell of (1, 1, h, w) logits, and its neighbours, the click's label where it has another.
+def obey(logits: Tensor, clicks: Tensor, radius: float = 3.0, strength: float = 2.0) -> Tensor:
+    """(1, 1, h, w) logits at half the grid with every click's label under it; clicks are (1, n, 3) in grid pixels.
 
-    Clicks are (1, n, 3) in grid pixels; of two clicks on one spot the later counts.
+    Where the network contradicts a click, a disk of ``radius`` cells takes its label, so that the next click need not
+    repeat it; the cells around each click have the last word, of two clicks on one spot the later.
     """
     h, w = logits.shape[-2:]
-    for x, y, label in clicks[0].tolist():
-        column, row = x / 2 - 0.5, y / 2 - 0.5
-        if label < 0 or not (-1 < column < w and -1 < row < h):
-            continue
-        x0, y0 = max(0, int(np.floor(column))), max(0, int(np.floor(row)))
-        cells = logits[..., y0 : y0 + 2, x0 : x0 + 2]
+    rows = torch.arange(h, device=logits.device, dtype=torch.float32)[:, None]
+    columns = torch.arange(w, device=logits.device, dtype=torch.float32)
+    spots = [(x / 2 - 0.5, y / 2 - 0.5, label) for x, y, label in clicks[0].tolist() if label >= 0]
+    spots = [(x, y, label) for x, y, label in spots if -1 < x < w and -1 < y < h]
+    for x, y, label in spots:
+        nearest = logits[0, 0, min(h - 1, max(0, round(y))), min(w - 1, max(0, round(x)))]
+        if bool((nearest > 0) != (label > 0)):
+            disk = (rows - y).square() + (columns - x).square() <= radius * radius
+            forced = logits.clamp(min=strength) if label > 0 else logits.clamp(max=-strength)
+            logits = torch.where(disk, forced, logits)
+    for x, y, label in spots:
+        left, top = max(0, math.floor(x)), max(0, math.floor(y))
+        cells = logits[..., top : math.floor(y) + 2, left : math.floor(x) + 2]
         if label > 0:
             cells.clamp_(min=strength)
         else:

@@ -29,7 +29,7 @@ class NanoSizes:
     """Channels and blocks of the decoder at strides 16, 8 and 4; the embedding that clicks are compared in."""
 
     channels: tuple[int, int, int] = (128, 64, 48)
-    blocks: tuple[int, int, int] = (3, 2, 2)
+    blocks: tuple[int, int, int] = (5, 4, 3)
     embedding: int = 32
     heads: int = 4
     width: float = 1.0
