@@ -35,15 +35,25 @@ def pair(value):
     return tuple(value) if isinstance(value, list) else (value, value)
 
 
-def build(constructor, **changes):
-    """This implementation with the official constructor's numbers; features are given, so no encoder."""
-    neck, head = constructor["neck"], constructor["decode_head"]
+def build(constructor, weights, **changes):
+    """This implementation with the official constructor's numbers and weights; without an encoder where the
+    fixture gives features instead."""
+    neck, head, backbone = constructor["neck"], constructor["decode_head"], constructor["backbone"]
     fields = {
         "target_size": pair(neck["target_size"]), "dims": neck["in_channels"], "neck_heads": neck["num_heads"],
         "depths": neck["depths"], "refine_start": neck["refine_start"], "neck_mlp_ratio": neck["mlp_ratio"],
-        "head_channels": head["channels"], "pool_scales": head["pool_scales"], "encoder": False,
+        "head_channels": head["channels"], "pool_scales": head["pool_scales"],
+        "encoder": any(name.startswith("backbone.") for name in weights),
+        "img_size": pair(backbone["img_size"]), "patch_size": backbone["patch_size"],
+        "embed_dim": backbone["embed_dims"], "depth": backbone["num_layers"],
+        "num_heads": backbone["num_heads"], "mlp_ratio": backbone["mlp_ratio"],
     }  # fmt: skip
-    return InterFormerNet(InterFormerConfig.of(fields | changes)).eval()
+    net = InterFormerNet(InterFormerConfig.of(fields | changes)).eval()
+    wanted = {name: value for name, value in weights.items() if not name.endswith("relative_position_index")}
+    missing, unknown = net.load_state_dict(wanted, strict=False)
+    assert not unknown
+    assert all(name.startswith("auxiliary_head.") for name in missing), missing
+    return net
 
 
 def compute_stages(net, maps, labels, regions):
@@ -69,24 +79,37 @@ def compute_stages(net, maps, labels, regions):
     return out
 
 
+def encoded(net, image_u8):
+    """The encoder's maps of (b, h, w, 3) uint8 images."""
+    mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in (net.config.mean, net.config.std))
+    with torch.inference_mode():
+        return net.backbone((image_u8.permute(0, 3, 1, 2).float() - mean) / std)
+
+
 def test_every_recorded_stage_of_every_run(network):
     config = json.loads((network / "config.json").read_text())
     weights, io = load_file(network / "weights.safetensors"), load_file(network / "io.safetensors")
-    runs = sorted({name.split(".")[0] for name in io})
+    runs = sorted({name.split(".")[0] for name in io if "." in name})
     for run in runs:
-        source = run if f"{run}.F1" in io else runs[0]  # a run may share the first one's inputs
-        maps = [io[f"{source}.F{i}"] for i in (1, 2, 3, 4)]
+        source = run if f"{run}.ref_label" in io else runs[0]  # a run may share the first one's inputs
         labels = io[f"{source}.ref_label"]
         note = config.get("runs", {}).get(run, "")
         target = re.search(r"target_size=\((\d+), *(\d+)\)", note)
         changes = {"target_size": tuple(int(side) for side in target.groups())} if target else {}
-        net = build(config["constructor"], **changes)
-        net.load_state_dict(weights, strict=False)
+        net = build(config["constructor"], weights, **changes)
+        if f"{source}.image_u8" in io:
+            maps = encoded(net, io[f"{source}.image_u8"])
+            for i, level in enumerate(maps, start=1):
+                if f"{source}.F{i}" in io:
+                    spread = max(1.0, level.std().item())
+                    assert (level - io[f"{source}.F{i}"]).abs().max() <= STAGE * spread, f"{source}.F{i}"
+        if f"{source}.F1" in io:
+            maps = [io[f"{source}.F{i}"] for i in (1, 2, 3, 4)]
         roi = io.get(f"{run}.roi")
         regions = None if roi is None else [tuple(row) for row in roi.view(-1, 4).long().tolist()]
         stages = compute_stages(net, maps, labels, regions)
         recorded = {name.split(".", 1)[1] for name in io if name.startswith(f"{run}.")}
-        recorded -= {"F1", "F2", "F3", "F4", "ref_label", "roi"}
+        recorded -= {"F1", "F2", "F3", "F4", "ref_label", "roi", "image_u8"}
         assert recorded <= set(stages), f"{run}: {recorded - set(stages)}"
         for name in sorted(recorded):
             expected = io[f"{run}.{name}"].float()
@@ -103,11 +126,11 @@ def test_average_pooling_would_be_noticed(network, monkeypatch):
     """The paper says average, the code takes the maximum; the fixture tells them apart."""
     config = json.loads((network / "config.json").read_text())
     weights, io = load_file(network / "weights.safetensors"), load_file(network / "io.safetensors")
-    run = sorted({name.split(".")[0] for name in io})[0]
-    net = build(config["constructor"])
-    net.load_state_dict(weights, strict=False)
+    run = sorted({name.split(".")[0] for name in io if "." in name})[0]
+    net = build(config["constructor"], weights)
     monkeypatch.setattr("segue.nn.imsa.adaptive_max_pool", lambda x, size: F.adaptive_avg_pool2d(x, size))
-    maps = [io[f"{run}.F{i}"] for i in (1, 2, 3, 4)]
+    given = f"{run}.F1" in io
+    maps = [io[f"{run}.F{i}"] for i in (1, 2, 3, 4)] if given else encoded(net, io[f"{run}.image_u8"])
     with torch.inference_mode():
         wrong = net.decode(net.prepare(maps), io[f"{run}.ref_label"])
     assert (wrong - io[f"{run}.logits"]).abs().max() > 100 * LOGITS

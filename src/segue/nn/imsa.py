@@ -23,6 +23,7 @@ from segue.nn.pooling import Length, adaptive_max_pool, tracing
 POOL_RATIOS = ((12, 16, 20, 24), (6, 8, 10, 12), (3, 4, 5, 6), (1, 2, 3, 4))
 STRIDES = (4, 2, 2, 2)
 LABELS = 5
+STRIP = 16  # rows of a map that the bottleneck widens at once
 
 Region: TypeAlias = tuple[int, int, int, int]  # (left, top, right, bottom), right and bottom exclusive
 
@@ -121,6 +122,18 @@ class InvertedBottleneck(nn.Sequential):
         )
 
     def forward(self, x: Tensor) -> Tensor:
+        height = x.shape[-2]
+        if torch.is_grad_enabled() or x.is_cuda or tracing() or height <= STRIP:
+            return self._strip(x)
+        # strip by strip the wide map stays in the processor's cache; a strip sees one row of each neighbour
+        out = torch.empty_like(x, memory_format=torch.channels_last)
+        for top in range(0, height, STRIP):
+            above, below = min(top, 1), min(height - top - STRIP, 1)
+            seen = self._strip(x[:, :, top - above : top + STRIP + max(below, 0)])
+            out[:, :, top : top + STRIP] = seen[:, :, above : above + STRIP]
+        return out
+
+    def _strip(self, x: Tensor) -> Tensor:
         wide = F.hardswish(pointwise(self[0], x), inplace=not torch.is_grad_enabled())
         mixed = F.hardswish(self[2](wide), inplace=not torch.is_grad_enabled())
         return pointwise(self[4], mixed)
@@ -278,8 +291,12 @@ class Imsa(nn.Module):
 
         Five one-hot maps are resized instead of c embedded ones: resizing and embedding commute.
         """
-        hot = (labels == torch.arange(LABELS, device=labels.device).view(1, LABELS, 1, 1)).to(finest.dtype)
-        small = F.interpolate(hot, size=finest.shape[-2:], mode="bilinear", align_corners=False)
+        if not tracing() and labels.shape[-2:] == (4 * finest.shape[-2], 4 * finest.shape[-1]):
+            # a quarter of the size: bilinear resizing is the mean of the four pixels in the middle of each cell
+            middle = [labels[..., row::4, column::4] for row in (1, 2) for column in (1, 2)]
+            small = sum(_hot(part, finest) for part in middle) / 4
+        else:
+            small = F.interpolate(_hot(labels, finest), finest.shape[-2:], mode="bilinear", align_corners=False)
         return finest + torch.einsum("blhw,lc->bchw", small, self.patch_embed)
 
     def context(self, maps: Sequence[Tensor]) -> list[tuple[Tensor, Tensor]]:
@@ -330,11 +347,16 @@ class ClickFusion(nn.Module):
         self.tables = nn.ParameterList(nn.init.xavier_normal_(torch.empty(LABELS, dim)) for dim in dims)
 
     def forward(self, maps: Sequence[Tensor], labels: Tensor) -> list[Tensor]:
-        hot = (labels == torch.arange(LABELS, device=labels.device).view(1, LABELS, 1, 1)).to(maps[0].dtype)
+        hot = _hot(labels, maps[0])
         return [
             x + torch.einsum("blhw,lc->bchw", F.interpolate(hot, size=x.shape[-2:], mode="bilinear"), table)
             for x, table in zip(maps, self.tables, strict=True)
         ]
+
+
+def _hot(labels: Tensor, like: Tensor) -> Tensor:
+    """(b, 1, h, w) labels -> (b, 5, h, w) maps of 0 and 1."""
+    return (labels == torch.arange(LABELS, device=labels.device).view(1, LABELS, 1, 1)).to(like.dtype)
 
 
 def divided(regions: Sequence[Region] | None, stride: int) -> list[Region] | None:
