@@ -64,6 +64,9 @@ def test_undo_redoes_nothing_else_and_next_object_counts_on(viewer, qtbot):
     widget.background.setChecked(True)
     click(viewer, qtbot, widget, 0, 10, 13)
     assert viewer.layers[CLICKS].features["positive"].tolist() == [True, False]
+    green, red = viewer.layers[CLICKS].face_color[:, :3]
+    assert green[1] > green[0]
+    assert red[0] > red[1]
     assert (viewer.layers[MASKS].data != first).any()
     widget.undo()
     assert (viewer.layers[MASKS].data == first).all()

@@ -236,6 +236,7 @@ class SegueWidget(QWidget):  # type: ignore[misc]
         if self.stack is None:
             return
         positive = not self.background.isChecked()
+        self.clicks.selected_data = set()  # a selected click would take the new colour
         self.clicks.feature_defaults = {"positive": positive}
         self.clicks.current_face_color = _COLORS[positive]
 

@@ -1,0 +1,87 @@
+import json
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from segue.cli import app
+from segue.core.errors import ConfigError, DataError, MissingFile
+from segue.data.image import write_image, write_labels
+from segue.jobs.convert_data import ConvertDataConfig, convert_data
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Two photos: a ring with a hole and a far part, and a block."""
+    for stem in ("one", "two"):
+        write_image(tmp_path / "in" / "images" / f"{stem}.png", np.zeros((30, 40, 3), np.uint8))
+        labels = np.zeros((30, 40), np.uint8)
+        labels[2:20, 2:20], labels[8:12, 8:12], labels[25:28, 30:35] = 1, 0, 1
+        labels[2:9, 30:38] = 2
+        write_labels(tmp_path / "in" / "masks" / f"{stem}.png", labels)
+    return tmp_path
+
+
+def test_a_chain_through_every_format_ends_where_it_began(folder):
+    source, names = folder / "in", ["coco", "yolo", "labelme", "cvat", "label-studio", "numpy", "voc", "png"]
+    for name in names:
+        done = convert_data(ConvertDataConfig(source=source, to=name, output=folder / name))
+        assert (done["images"], done["objects"], done["exact"]) == (2, 4, 4)
+        source = folder / name
+    before, after = folder / "in" / "masks", folder / "png" / "masks"
+    stems = sorted(p.name for p in before.iterdir())
+    from segue.data.image import read_labels
+
+    assert len(list(after.iterdir())) == len(stems)
+    for a, b in zip(sorted(before.iterdir()), sorted(after.iterdir()), strict=True):
+        assert (read_labels(a) == read_labels(b)).all()
+
+
+def test_a_dry_run_reports_the_same_and_writes_nothing(folder):
+    config = {"source": folder / "in", "to": "yolo", "tolerance": 1.5, "output": folder / "out"}
+    dry = convert_data(ConvertDataConfig(**config, dry_run=True))
+    assert not (folder / "out").exists()
+    real = convert_data(ConvertDataConfig(**config))
+    assert dry["losses"] == real["losses"]
+    assert real["losses"]["holes joined by slits"]["count"] == 2
+    assert real["losses"]["parts joined by bridges"]["count"] == 2
+
+
+def test_data_sets_of_evaluation_convert_too(folder):
+    from segue.data.rows import FORMATS, open_data
+
+    FORMATS.load("berkeley").write(folder / "berkeley", open_data(folder / "in", "folder").samples)
+    done = convert_data(
+        ConvertDataConfig(source=folder / "berkeley", to="coco", output=folder / "out", format="berkeley")
+    )
+    assert (done["from"], done["objects"], done["exact"]) == ("berkeley", 4, 4)
+
+
+def test_missing_images_are_counted_and_links_are_links(folder):
+    convert_data(ConvertDataConfig(source=folder / "in", to="coco", output=folder / "coco", images="none"))
+    done = convert_data(ConvertDataConfig(source=folder / "coco", to="cvat", output=folder / "cvat"))
+    assert done["losses"]["image file not found: annotations only"]["count"] == 2
+    assert done["exact"] == 4
+    convert_data(ConvertDataConfig(source=folder / "in", to="coco", output=folder / "linked", images="link"))
+    assert (folder / "linked/images/one.png").samefile(folder / "in/images/one.png")
+
+
+def test_mistakes_are_said_at_once(folder):
+    with pytest.raises(MissingFile):
+        convert_data(ConvertDataConfig(source=folder / "none", to="coco", output=folder / "out"))
+    with pytest.raises(DataError, match="not empty"):
+        convert_data(ConvertDataConfig(source=folder / "in", to="coco", output=folder / "in"))
+    for wrong in (
+        {"to": "coco"},
+        {"to": "coco", "output": "x", "tolerance": 1},
+        {"to": "voc", "output": "x", "images": "move"},
+    ):
+        with pytest.raises(ConfigError):
+            ConvertDataConfig.of(source=folder / "in", **wrong)
+
+
+def test_the_command_writes_json(folder):
+    arguments = ["convert-data", str(folder / "in"), "--to", "cvat", "--polygons", "--dry-run", "--json", "-"]
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout)["objects"] == 4
