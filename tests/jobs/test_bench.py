@@ -85,8 +85,8 @@ def test_models_run_in_turn(folders, monkeypatch):
 
 
 def _pretend(runner):
-    runner.encode.append(0.1)
-    runner.click.append(0.1)
+    runner.encode.append(job.Spent(0.1, 0.1))
+    runner.click.append(job.Spent(0.1, 0.1))
 
 
 def test_prompts_suit_the_model():
