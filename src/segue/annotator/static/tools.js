@@ -12,6 +12,8 @@ const DRAG = 5; // CSS pixels that make a click a drag
 /** @type {{at: Point, image: Point, button: number, shift: boolean, moved: boolean, pan: boolean} | null} */
 let press = null;
 let spaceHeld = false;
+/** Where the pointer was last, with the fractions of a pixel that wheel events lack. @type {Point | null} */
+let hover = null;
 
 /** @param {PointerEvent | WheelEvent | MouseEvent} event @returns {Point} */
 function place(event) {
@@ -37,7 +39,7 @@ function down(event) {
 
 /** @param {PointerEvent} event */
 function move(event) {
-  const at = place(event);
+  const at = (hover = place(event));
   const image = view.toImage(at);
   byId("where").textContent = state.image && view.holds(image) ? `${Math.floor(image.x)}, ${Math.floor(image.y)}` : "";
   setPointer(image);
@@ -132,9 +134,11 @@ function cancelStroke() {
 /** @param {WheelEvent} event */
 function wheel(event) {
   event.preventDefault();
+  const rough = place(event);
+  const at = hover && Math.hypot(hover.x - rough.x, hover.y - rough.y) < 2 ? hover : rough;
   if (event.shiftKey && !event.ctrlKey) view.pan(-event.deltaY - event.deltaX, 0);
-  else view.zoom(Math.exp(-event.deltaY * (event.deltaMode ? 0.05 : event.ctrlKey ? 0.01 : 0.0015)), place(event));
-  setPointer(view.toImage(place(event)));
+  else view.zoom(Math.exp(-event.deltaY * (event.deltaMode ? 0.05 : event.ctrlKey ? 0.01 : 0.0015)), at);
+  setPointer(view.toImage(at));
   redrawAll();
 }
 
