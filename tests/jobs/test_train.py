@@ -13,7 +13,7 @@ import torch
 
 import segue
 from segue.cli import main
-from segue.core.errors import ConfigError, MissingFile
+from segue.core.errors import CheckpointError, ConfigError, MissingFile
 from segue.core.types import Click
 from segue.jobs import train as job
 from segue.jobs.config import TrainConfig
@@ -172,3 +172,28 @@ def test_wrong_configurations_say_what_is_wrong(root: Path, tmp_path: Path) -> N
         train(tiny(root, tmp_path / "fresh"), resume=True)
     with pytest.raises(ConfigError, match="clipseg"):
         train(tiny(root, tmp_path / "text", model="clipseg-rd64", config=dict(MODELS["clipseg-rd64"].tiny)))
+
+
+def test_a_warm_start_takes_over_a_shallower_model(root: Path, tmp_path: Path) -> None:
+    shallow = train(tiny(root, tmp_path / "shallow", steps=2))
+    deep = {**TINY["nano"]["config"], "blocks": (2, 1, 1)}
+    trainer = Trainer(tiny(root, tmp_path / "deep", config=deep, warm=shallow["model"]))
+    old = segue.load(shallow["model"], device="cpu").state_dict()
+    new = trainer.model.state_dict()
+    assert states_equal({k: new[k] for k in old}, old)
+    assert set(new) - set(old) == {k for k in new if k.startswith("network.decoder.blocks16.1.")}
+    with pytest.raises(CheckpointError, match="no place"):
+        Trainer(
+            tiny(
+                root,
+                tmp_path / "other",
+                warm=shallow["model"],
+                model="simpleclick-xtiny",
+                **TINY["simpleclick-xtiny"],
+            )
+        )
+
+
+@pytest.mark.parametrize("path", sorted((Path(__file__).resolve().parents[2] / "configs").glob("*.yaml")), ids=str)
+def test_shipped_configurations_are_valid(path: Path) -> None:
+    assert TrainConfig.read(path).model in MODELS

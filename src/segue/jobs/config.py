@@ -85,10 +85,10 @@ class TrainConfig(JobConfig):
     """One training run.
 
     ``model`` and ``config`` name a registry row and its keywords; ``start`` is a file of pretrained weights for
-    its encoder, of which the first ``frozen`` blocks stay fixed; ``warm`` is an earlier run's model folder to go on
-    from, which may lack blocks that this one has more of. ``batch`` views with up to ``objects`` targets
-    each make a step. Every ``validate_every`` steps (0: never) the robot annotates ``validate_objects`` held-out
-    objects with up to ``validate_clicks`` clicks.
+    its encoder, of which the first ``frozen`` blocks stay fixed; ``warm`` is an earlier run's model folder, or a
+    weights file, to go on from, which may lack blocks that this one has more of. ``batch`` views with up to
+    ``objects`` targets each make a step. Every ``validate_every`` steps (0: never) the robot annotates
+    ``validate_objects`` held-out objects with up to ``validate_clicks`` clicks.
 
     >>> TrainConfig.of(steps=0, output="runs/x", data={"root": ".", "folders": {"shoes": 1}})
     Traceback (most recent call last):

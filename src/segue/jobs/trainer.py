@@ -171,13 +171,13 @@ class Trainer:
         if c.warm is not None:
             self._warm(c.warm)
 
-    def _warm(self, folder: Path) -> None:
+    def _warm(self, path: Path) -> None:
         """Take over an earlier run's weights; what it does not have stays as it was initialised."""
-        state, own = read_state(folder / WEIGHTS), self.model.state_dict()
+        state, own = read_state(path / WEIGHTS if path.is_dir() else path), self.model.state_dict()
         wrong = [k for k, v in state.items() if k not in own or own[k].shape != v.shape]
         if wrong:
             raise CheckpointError(
-                f"{folder}, whose {wrong[0]} has no place here",
+                f"{path}, whose {wrong[0]} has no place here",
                 "a model of the same sizes, or with fewer blocks", "check warm: and config:",
             )  # fmt: skip
         self.model.load_state_dict(own | state)
