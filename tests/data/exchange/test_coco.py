@@ -72,7 +72,7 @@ def test_unknown_keys_survive_the_way_through(tmp_path):
     "changes",
     [{"images": [{"file_name": "a.jpg"}]}, {"annotations": [{"id": 1}]},
      {"images": [{"id": "b", "file_name": "b.jpg"}]},
-     {"annotations": [{"id": 1, "image_id": "b", "category_id": 7, "segmentation": {"size": [1, 1], "counts": [1]}}]}],
+     {"annotations": [{"id": 1, "image_id": "b", "category_id": 7, "segmentation": {"size": [1], "counts": [1]}}]}],
 )  # fmt: skip
 def test_what_does_not_fit_is_named(tmp_path, changes):
     coco_file(tmp_path, **changes)

@@ -143,3 +143,6 @@ def _put(archive: zipfile.ZipFile, name: str, array: NDArray[Any]) -> None:
     buffer = BytesIO()
     npy.write_array(buffer, np.asanyarray(array), allow_pickle=False)
     archive.writestr(zipfile.ZipInfo(f"{name}.npy", _STAMP), buffer.getvalue(), zipfile.ZIP_DEFLATED)
+
+
+FORMAT = Arrays()

@@ -178,3 +178,6 @@ def _shape(tag: str, entry: Entry, own: Mapping[str, str]) -> str:
         f"<attribute name={quoteattr(k)}>{escape(v)}</attribute>" for k, v in before.get("attributes", {}).items()
     )
     return f"    <{tag} {attributes.rstrip()}>{inside}</{tag}>\n"
+
+
+FORMAT = Cvat()

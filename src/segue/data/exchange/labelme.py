@@ -235,3 +235,6 @@ def _bytes(text: str) -> bytes:
         return base64.b64decode(text, validate=False)
     except (binascii.Error, TypeError) as error:
         raise ValueError(f"base64: {error}") from error
+
+
+FORMAT = Labelme()

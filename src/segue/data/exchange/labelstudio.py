@@ -205,3 +205,6 @@ def _looks_like_tasks(file: Path) -> bool:
     with file.open("rb") as stream:
         head = stream.read(1 << 16).lstrip()
     return head[:1] == b"[" and (b'"data"' in head or b'"annotations"' in head or head[1:].strip() == b"]")
+
+
+FORMAT = LabelStudio()

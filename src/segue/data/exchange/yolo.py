@@ -140,3 +140,6 @@ def _sheet(image: Path, folder: Path, names: Sequence[str]) -> Sheet:
         rle = rle_of_rings([flat.reshape(-1, 2) * (size[1], size[0])], size)
         entries.append(Entry(names[kind] if 0 <= kind < len(names) else str(kind), rle, str(number)))
     return Sheet(name, size, tuple(entries), image, losses=tuple(losses))
+
+
+FORMAT = Yolo()
