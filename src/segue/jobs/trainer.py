@@ -54,7 +54,7 @@ class Trainer:
         self.model = build(config.model, config.config).train()
         self.core: TrainingCore = training_core(self.model)
         self._prepare()
-        self.model.to(self.device, memory_format=torch.channels_last)
+        self.model.to(self.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = {k: v.detach().clone() for k, v in self.model.state_dict().items()}
         self.optimiser = self._optimiser()
 
@@ -75,7 +75,7 @@ class Trainer:
             for turn in range(rounds):
                 logits, score = self.core.decode(leaves, clicks, box, previous)
                 loss, reached = self.loss(logits, score, wanted)
-                (loss / rounds).backward()
+                torch.autograd.backward(loss / rounds)
                 log["loss"] += float(loss.detach()) / rounds
                 if bool(fresh.any()):
                     log[f"iou{turn + 1}"] = float(reached[fresh].mean())
@@ -244,10 +244,8 @@ def shrunk(masks: Tensor, stride: int) -> Tensor:
 def bf16_pays(device: torch.device) -> bool:
     """Whether the device computes bf16 natively: a GPU that says so, a CPU with AVX-512 BF16 or AMX."""
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported()
-    return (
-        device.type == "cpu" and torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()
-    )
+        return bool(torch.cuda.is_bf16_supported())
+    return device.type == "cpu" and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 def _as_images(maps: Tensor) -> Tensor:
