@@ -68,9 +68,12 @@ def test_several_objects_and_several_instances(folder, tmp_path):
     write_labels(tmp_path / "labels.png", labels * 3)
     result = find(
         FindConfig.of(
-            reference=folder / "reference.png", mask=tmp_path / "labels.png", images=(str(tmp_path / "both.png"),),
-            output=tmp_path / "out", instances=2,
-        )  # fmt: skip
+            reference=folder / "reference.png",
+            mask=tmp_path / "labels.png",
+            images=(str(tmp_path / "both.png"),),
+            output=tmp_path / "out",
+            instances=2,
+        )
     )
     assert result["objects"] == [3]
     written = read_labels(tmp_path / "out" / "masks" / "both.png")
@@ -82,9 +85,18 @@ def test_several_objects_and_several_instances(folder, tmp_path):
 def test_a_box_or_a_click_shows_it_too(folder, tmp_path):
     for shown in (["--box", "38,18,122,102"], ["--click", "80,60", "--click", "105,75"]):
         status = main(
-            ["find", str(folder / "photos" / "near.png"), "--reference", str(folder / "reference.png"), *shown,
-             "-o", str(tmp_path / "out"), "--json", str(tmp_path / "result.json")]
-        )  # fmt: skip
+            [
+                "find",
+                str(folder / "photos" / "near.png"),
+                "--reference",
+                str(folder / "reference.png"),
+                *shown,
+                "-o",
+                str(tmp_path / "out"),
+                "--json",
+                str(tmp_path / "result.json"),
+            ]
+        )
         assert status == 0
         found = read_mask(tmp_path / "out" / "masks" / "near.png")
         assert iou(found, read_mask(folder / "truth" / "near.png")) > 0.5

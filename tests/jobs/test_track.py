@@ -26,9 +26,13 @@ def film(tmp_path_factory):
 @pytest.fixture(scope="module")
 def followed(film):
     config = TrackConfig.of(
-        reference=film / "frames" / "00000.png", mask=film / "masks" / "00000.png", frames=film / "frames",
-        output=film / "out", truth=film / "masks", overlays=True,
-    )  # fmt: skip
+        reference=film / "frames" / "00000.png",
+        mask=film / "masks" / "00000.png",
+        frames=film / "frames",
+        output=film / "out",
+        truth=film / "masks",
+        overlays=True,
+    )
     return track(config)
 
 
@@ -60,9 +64,12 @@ def test_lost_and_found_again(film, tmp_path):
         write_labels(tmp_path / "masks" / f"{i}.png", mask)
     result = track(
         TrackConfig.of(
-            reference=tmp_path / "frames" / "0.png", mask=tmp_path / "masks" / "0.png", frames=tmp_path / "frames",
-            output=tmp_path / "out", truth=tmp_path / "masks",
-        )  # fmt: skip
+            reference=tmp_path / "frames" / "0.png",
+            mask=tmp_path / "masks" / "0.png",
+            frames=tmp_path / "frames",
+            output=tmp_path / "out",
+            truth=tmp_path / "masks",
+        )
     )
     assert result["rows"][2]["j"] == 1.0  # absent, and said so
     assert result["rows"][5]["j"] > 0.6
@@ -71,10 +78,23 @@ def test_lost_and_found_again(film, tmp_path):
 @pytest.mark.parametrize("method", ["flow", "clicks"])
 def test_the_other_methods_answer_too(film, tmp_path, method):
     status = main(
-        ["track", str(film / "frames"), "--reference", str(film / "frames" / "00000.png"), "--mask",
-         str(film / "masks" / "00000.png"), "--truth", str(film / "masks"), "--method", method, "-o",
-         str(tmp_path / "out"), "--json", str(tmp_path / "r.json")]
-    )  # fmt: skip
+        [
+            "track",
+            str(film / "frames"),
+            "--reference",
+            str(film / "frames" / "00000.png"),
+            "--mask",
+            str(film / "masks" / "00000.png"),
+            "--truth",
+            str(film / "masks"),
+            "--method",
+            method,
+            "-o",
+            str(tmp_path / "out"),
+            "--json",
+            str(tmp_path / "r.json"),
+        ]
+    )
     assert status == 0
     result = json.loads((tmp_path / "r.json").read_text())
     assert result["method"] == method
