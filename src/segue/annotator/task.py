@@ -65,7 +65,7 @@ def run_find(request: Mapping[str, Any]) -> None:
 
 def main(request: Path) -> int:
     """Do what the file says; the last line is ``done`` or ``failed``."""
-    os.nice(10)
+    os.nice(5)
     content = json.loads(request.read_text())
     try:
         {"adapt": run_adapt, "find": run_find}[content["kind"]](content)
