@@ -6,7 +6,6 @@ import errno
 import hashlib
 import json
 import os
-import pickle
 from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
@@ -41,9 +40,9 @@ def read_state(path: Path | str) -> dict[str, Tensor]:
         raise MissingFile(f"no weights file {path}", "a .safetensors or .pth file", "check the path")
     try:
         content = load_file(path) if path.suffix == ".safetensors" else unpickle(path)
-    except (SafetensorError, pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
+    except Exception as error:  # a file that is no checkpoint can break the unpickler anywhere
         raise CheckpointError(
-            f"{path}, which cannot be read as weights ({str(error).splitlines()[0][:120]})",
+            f"{path}, which cannot be read as weights ({(str(error) or type(error).__name__).splitlines()[0][:120]})",
             "a whole .safetensors file, or a .pth that holds only tensors and plain values",
             "download it again, or convert it where it was made",
         ) from error
