@@ -103,6 +103,8 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=100)
     parser.add_argument("--adapters", nargs="+", default=["dense", "shallow", "lora", "side", "full"])
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--start", type=Path, help="model.pth of an earlier run: only adapt")
     args = parser.parse_args()
     torch.manual_seed(0)
     n = args.images
@@ -121,15 +123,18 @@ def main() -> None:
     print(f"{sum(p.numel() for p in model.parameters()):,} parameters")
     calm(model, side=args.side)
 
-    pairs = [s for s in prepare(model, coco) if s.target.any()]
-    if pairs:
-        train_copy(model, pairs, args.minutes[0], 5e-4)
     polyps = sets["kvasir_seg"]
     report: dict = {"kvasir_before_polyps": summary(score(model, polyps[n : 2 * n]))}
-    train_copy(model, prepare(model, polyps[:n]), args.minutes[1], 5e-4)
+    if args.start:
+        model.load_state_dict(torch.load(args.start, weights_only=True))
+    else:
+        pairs = [s for s in prepare(model, coco) if s.target.any()]
+        if pairs:
+            train_copy(model, pairs, args.minutes[0], 5e-4)
+        train_copy(model, prepare(model, polyps[:n]), args.minutes[1], 5e-4)
+        torch.save(model.state_dict(), args.out / "model.pth")
     report["kvasir_after_polyps"] = summary(score(model, polyps[n : 2 * n]))
     print(json.dumps(report), flush=True)
-    torch.save(model.state_dict(), args.out / "model.pth")
 
     ulcers = sets["foot_ulcer_fuseg"]
     said, test = prepare(model, ulcers[:n]), ulcers[n : 2 * n]
@@ -138,7 +143,7 @@ def main() -> None:
         for seed in range(args.seeds):
             torch.manual_seed(seed)
             adapter = attach(model, ADAPTERS.load(kind)(model))
-            settings = TextSettings(minutes=args.minutes[2], clock="cpu", batch=16)
+            settings = TextSettings(minutes=args.minutes[2], clock="cpu", batch=args.batch)
             began = time.process_time()
             course = TextTrainer(model, adapter, settings, seed).run(said[n // 5 :], said[: n // 5])
             before, after = before_and_after(model, test, seed)
