@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -109,7 +110,8 @@ def test_gradients_reach_every_adapter_parameter_and_nothing_else(name: str, bas
         answer(model).square().mean().backward()
     silent = [n for n, p in adapter.named_parameters() if p.grad is None or not p.grad.any()]
     unused = unused_by_the_base(base) if name in ("full", "head", "lora") else []
-    assert {n for n in silent if not any(path.endswith(base_name(n)) for path in unused)} == set()
+    sites = model.sites()
+    assert {n for n in silent if not any(path.endswith(base_name(n, sites)) for path in unused)} == set()
     assert [p for p in frozen if p.grad is not None] == []
 
 
@@ -121,9 +123,11 @@ def unused_by_the_base(base: str) -> list[str]:
     return [n for n, p in model.named_parameters() if p.grad is None or not p.grad.any()]
 
 
-def base_name(learned: str) -> str:
+def base_name(learned: str, sites: Mapping[str, str]) -> str:
     """The name, or its end, of the base's parameter that a learned one belongs to."""
-    path, lora, _ = learned.removeprefix("pieces.").replace("/", ".").partition(".lora_")
+    piece, _, rest = learned.removeprefix("pieces.").partition(".")
+    site = piece.replace("/", ".")
+    path, lora, _ = f"{sites.get(site, site)}.{rest}".partition(".lora_")
     return f"{path}.weight" if lora else path
 
 
