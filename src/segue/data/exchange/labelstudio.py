@@ -143,8 +143,8 @@ def interface(labels: Sequence[str]) -> str:
         '<View>\n  <Image name="image" value="$image" zoom="true"/>\n'
         + block("BrushLabels", "brush")
         + block("PolygonLabels", "polygon")
-        + block("KeyPointLabels", "click", ' smart="true"')
-        + block("RectangleLabels", "box", ' smart="true"')
+        + block("KeyPointLabels", "click", ' smart="true" smartOnly="true"')
+        + block("RectangleLabels", "box", ' smart="true" smartOnly="true"')
         + "</View>\n"
     )
 
