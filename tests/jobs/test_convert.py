@@ -7,6 +7,8 @@ import torch
 from segue.core.errors import CheckpointError, MissingFile
 from segue.core.types import Click
 from segue.jobs.convert import ConvertConfig, convert
+from segue.models.interformer import TINY as INTERFORMER
+from segue.models.interformer import InterFormer
 from segue.models.simpleclick import TINY, SimpleClickConfig, SimpleClickNet
 from segue.session.load import load
 from segue.session.session import Session
@@ -53,3 +55,24 @@ def test_what_is_no_model_is_refused_and_nothing_written(tmp_path):
     with pytest.raises(MissingFile):
         convert(ConvertConfig(checkpoint=tmp_path / "b.pth", output=tmp_path / "out"))
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("depths", "name"), [((2, 1, 2, 1), "interformer-tiny"), ((1, 1, 1, 1), "interformer-light")]
+)
+def test_an_mm_style_interformer_is_recognised_and_answers_alike(tmp_path, depths, name):
+    torch.manual_seed(0)
+    published = InterFormer(**INTERFORMER | {"depths": depths, "neck_heads": (1, 2, 4, 8), "target_size": (512, 512)})
+    state = dict(published.eval().net.state_dict())
+    index = published.net.backbone.index
+    state |= {f"backbone.layers.{i}.attn.relative_position_index": index for i in range(2)}
+    torch.save({"meta": {"epoch": 1}, "state_dict": state}, tmp_path / "mm.pth")
+    result = convert(ConvertConfig(checkpoint=tmp_path / "mm.pth", output=tmp_path / "out"))
+    assert result["model"] == name
+    model, image = load(tmp_path / "out", device="cpu"), np.full((40, 60, 3), 120, np.uint8)
+    answers = []
+    for one in (model, published):
+        session = Session(one, image)
+        session.add(Click(20, 20))
+        answers.append(session.prediction.logits)
+    assert torch.allclose(*answers, atol=1e-6)

@@ -10,7 +10,13 @@ from torch import Tensor
 from segue.core.errors import CheckpointError
 from segue.core.segmenter import Segmenter
 from segue.jobs.base import JobConfig
-from segue.models.checkpoints import SIMPLECLICK_NAMES, looks_like, simpleclick_config, unpickle
+from segue.models.checkpoints import (
+    SIMPLECLICK_NAMES,
+    interformer_config,
+    looks_like,
+    simpleclick_config,
+    unpickle,
+)
 from segue.models.rows import MODELS
 from segue.models.weights import WEIGHTS, read_state, save_pretrained, sha256
 from segue.models.wrappers import unwrapped
@@ -67,6 +73,9 @@ def _recognise(config: ConvertConfig, state: dict[str, Tensor]) -> tuple[str | N
         keywords = simpleclick_config(state, stored)
         known = SIMPLECLICK_NAMES.get(keywords["embed_dim"], "base")
         return config.model or f"simpleclick-{known}", keywords
+    if "neck.patch_embed" in state:
+        tiny = any(key.startswith("neck.refine_stages.0.") for key in state)
+        return config.model or f"interformer-{'tiny' if tiny else 'light'}", interformer_config(state)
     return config.model, {}
 
 

@@ -174,6 +174,41 @@ def _stored_parameters(stored: Mapping[str, Any] | None) -> dict[str, Any]:
     return {name: entry["value"] for name, entry in params.items() if isinstance(entry, Mapping) and "value" in entry}
 
 
+def interformer_config(state: Mapping[str, Tensor]) -> dict[str, Any]:
+    """The constructor keywords of a published InterFormer, from its keys' shapes.
+
+    Attention heads of the neck and the pooling's target size stand in no shape; they are the published ones.
+    Raises ``CheckpointError`` for another model's state or one without encoder.
+    """
+    if "neck.patch_embed" not in state or "backbone.cls_token" not in state:
+        raise CheckpointError(looks_like(state), "a whole InterFormer checkpoint", "Choose the model it belongs to")
+    patch = state["backbone.patch_embed.projection.weight"].shape[-1]
+    side = round((state["backbone.pos_embed"].shape[1] - 1) ** 0.5) * patch
+    dims = tuple(state[f"neck.norm{i}.weight"].shape[0] for i in range(4))
+    starts = tuple(_blocks(state, f"neck.stages.{i}.blocks.") for i in range(4))
+    refined = tuple(_blocks(state, f"neck.refine_stages.{i}.blocks.") for i in range(4))
+    widths = (state[f"neck.stages.{i}.blocks.0.mlp.0.weight"].shape[0] for i in range(4))
+    return {
+        "img_size": (side, side),
+        "patch_size": patch,
+        "embed_dim": state["backbone.cls_token"].shape[-1],
+        "depth": _blocks(state, "backbone.layers."),
+        "num_heads": state["backbone.layers.0.attn.relative_position_bias_table"].shape[1],
+        "mlp_ratio": state["backbone.layers.0.ffn.layers.1.weight"].shape[1] / state["backbone.cls_token"].shape[-1],
+        "dims": dims,
+        "depths": tuple(a + b for a, b in zip(starts, refined, strict=True)),
+        "refine_start": starts,
+        "neck_mlp_ratio": tuple(width / dim for width, dim in zip(widths, dims, strict=True)),
+        "head_channels": state["decode_head.conv_seg.weight"].shape[1],
+        "pool_scales": (1, 2, 3, 6)[: _blocks(state, "decode_head.psp_modules.")],
+    }
+
+
+def _blocks(state: Mapping[str, Tensor], start: str) -> int:
+    """How many numbered parts there are under ``start``."""
+    return len({key[len(start) :].split(".", 1)[0] for key in state if key.startswith(start)})
+
+
 def load_mae(backbone: nn.Module, state: Mapping[str, Tensor], grid: tuple[int, int]) -> list[str]:
     """Start ``backbone`` from a published MAE encoder; returns the backbone's keys it had nothing for.
 
