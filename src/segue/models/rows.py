@@ -43,13 +43,13 @@ class ModelRow(Row):
     hub: str = ""
 
 
-CLIPSEG: Mapping[str, Any] = {
+CLIPSEG: dict[str, Any] = {
     "vision_config": {"patch_size": 16, "image_size": 352},
     "extract_layers": [3, 6, 9],
     "reduce_dim": 64,
 }
 _TINY_TOWER = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 4, "num_attention_heads": 2}
-TINY_CLIPSEG: Mapping[str, Any] = {
+TINY_CLIPSEG: dict[str, Any] = {
     "text_config": _TINY_TOWER | {"vocab_size": 514, "bos_token_id": 512, "eos_token_id": 513, "pad_token_id": 513},
     "vision_config": _TINY_TOWER | {"patch_size": 16, "image_size": 64},
     "projection_dim": 32,

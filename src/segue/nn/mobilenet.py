@@ -7,7 +7,7 @@ here has none either: convolution, bias, ReLU6.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Literal, cast
 
 import numpy as np
 import torch
@@ -39,8 +39,8 @@ class InvertedResidual(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """b c h w -> b c' h/stride w/stride."""
-        y = x if self.expand is None else F.relu6(self.expand(x))
-        y = self.project(F.relu6(strided(self.depthwise, y, self.padding)))
+        wide = x if self.expand is None else F.relu6(self.expand(x))
+        y: Tensor = self.project(F.relu6(strided(self.depthwise, wide, self.padding)))
         return x + y if self.skip else y
 
 
@@ -116,14 +116,14 @@ def rounded(channels: float, divisor: int = 8) -> int:
 def strided(layer: nn.Conv2d, x: Tensor, padding: Padding) -> Tensor:
     """Apply a 3x3 convolution; ``same`` pads an even input at bottom and right only when the stride is 2."""
     if layer.stride[0] == 1:
-        return layer(x)
+        return cast(Tensor, layer(x))
     if padding == "same":
         return F.conv2d(F.pad(x, (0, 1, 0, 1)), layer.weight, layer.bias, 2, 0, groups=layer.groups)
     if layer.groups > 1 and torch.is_grad_enabled() and layer.weight.requires_grad:
         # The same numbers: the backward of a strided depthwise convolution has no fast CPU kernel (8 to 14 times
         # slower than this one under bf16).
         return F.conv2d(x, layer.weight, layer.bias, 1, 1, groups=layer.groups)[..., ::2, ::2]
-    return layer(x)
+    return cast(Tensor, layer(x))
 
 
 def load_convolution(layer: nn.Conv2d, arrays: Mapping[str, NDArray[np.float32]], prefix: str) -> None:

@@ -44,11 +44,12 @@ class Block(nn.Module):
         self.expand = nn.Conv2d(channels, channels * expansion, 1)
         self.project = nn.Conv2d(channels * expansion, channels, 1)
         nn.init.normal_(self.project.weight, std=1e-3)
-        nn.init.zeros_(self.project.bias)
+        nn.init.constant_(self.project.get_parameter("bias"), 0.0)
 
     def forward(self, x: Tensor) -> Tensor:
         """b c h w -> b c h w."""
-        return x + self.project(F.relu(self.expand(self.depthwise(x))))
+        change: Tensor = self.project(F.relu(self.expand(self.depthwise(x))))
+        return x + change
 
 
 class PooledAttention(nn.Module):
@@ -73,7 +74,8 @@ class PooledAttention(nn.Module):
         query = self.query(pixels).reshape(split).transpose(1, 2)
         key, value = (t.reshape(split).transpose(1, 2) for t in self.key_value(pooled).chunk(2, dim=-1))
         mixed = F.scaled_dot_product_attention(query, key, value).transpose(1, 2).reshape(b, h * w, c)
-        return x + self.out(mixed).reshape(b, h, w, c).permute(0, 3, 1, 2)
+        change: Tensor = self.out(mixed)
+        return x + change.reshape(b, h, w, c).permute(0, 3, 1, 2)
 
 
 class NanoEncoder(nn.Module):
@@ -152,7 +154,7 @@ class NanoDecoder(nn.Module):
         logits (b, 1, H/2, W/2) and IoU logits (b, 1).
         """
         at4, at8, at16 = maps["stride4"], maps["stride8"], maps["stride16"]
-        prompts = prompt_maps(clicks, box, previous, at4.shape[-2:])
+        prompts = prompt_maps(clicks, box, previous, (at4.shape[-2], at4.shape[-1]))
         prompts4 = F.relu(self.prompt4(prompts))
         similar = similarity_maps(maps["embedding"], clicks, previous)
         prompts8 = self.prompt8(prompts4) + self.similar8(similar)
@@ -175,7 +177,8 @@ class NanoDecoder(nn.Module):
         """IoU logits (b, 1) from the features inside the predicted mask and everywhere."""
         inside = F.avg_pool2d(logits.detach().sigmoid(), 8).to(deep.dtype)
         masked = (deep * inside).sum((2, 3)) / (inside.sum((2, 3)) + 1e-3)
-        return self.score(torch.cat([masked, deep.mean((2, 3))], dim=1)).float()
+        estimate: Tensor = self.score(torch.cat([masked, deep.mean((2, 3))], dim=1))
+        return estimate.float()
 
 
 class NanoNet(nn.Module):
