@@ -9,10 +9,8 @@ from segue.nn.imsa import (
     Imsa,
     PatchMerging,
     PoolingAttention,
-    common_windows,
     drop_path,
     pooled_size,
-    shifted,
 )
 
 
@@ -99,19 +97,6 @@ def test_the_largest_region_of_a_mixed_batch_is_answered_like_a_single_image():
         alone = net([m[:1] for m in maps], labels(batch=2)[:1], [large])
     for a, b in zip(both, alone, strict=True):
         assert torch.allclose(a[:1], b, atol=1e-5)
-
-
-def test_windows_and_shifts_follow_roi_align():
-    roi_align = pytest.importorskip("torchvision.ops").roi_align
-    regions = [(0, 0, 6, 4), (4, 2, 6, 4), (5, 4, 8, 8)]
-    x = torch.randn(3, 2, 8, 8)
-    windows = common_windows(regions, (8, 8))
-    boxes = torch.tensor([[i, *w] for i, w in enumerate(windows)], dtype=torch.float32)
-    part = roi_align(x, boxes, (4, 6), aligned=True)
-    offsets = torch.tensor(windows) - torch.tensor([(r[0], r[1], r[0], r[1]) for r in regions])
-    relative = torch.cat([torch.arange(3)[:, None], offsets], dim=1).float()
-    expected = roi_align(part, relative, (4, 6), aligned=True)
-    assert torch.allclose(shifted(part, windows, regions), expected)
 
 
 @pytest.mark.parametrize(

@@ -20,9 +20,10 @@ from segue.core.segmenter import ExportPart, Segmenter, weights_digest
 from segue.core.types import Click, Features, Image, Memory, Prediction, Prompt
 from segue.models.checkpoints import interformer_label, load_mae_mm, load_official
 from segue.nn.heads import FcnHead
-from segue.nn.imsa import ClickFusion, Imsa, Region
+from segue.nn.imsa import ClickFusion, Imsa
 from segue.nn.maevit import MaePyramidEncoder
 from segue.nn.reflabels import Point, region_of_interest, unknown_labels, with_answer, with_clicks
+from segue.nn.regions import Region
 from segue.nn.uper import UperHead
 
 MULTIPLE = 32  # the coarsest stride: inputs are padded and regions cut to it

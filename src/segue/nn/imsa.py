@@ -11,7 +11,7 @@ Source: InterFormer (Huang et al., ICCV 2023), section 3.2; P2T (Wu et al. 2022)
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TypeAlias, cast
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -19,13 +19,12 @@ from torch import Tensor, nn
 
 from segue.nn.attention import attend
 from segue.nn.pooling import Length, adaptive_max_pool, tracing
+from segue.nn.regions import Region, common_windows, divided, shifted
 
 POOL_RATIOS = ((12, 16, 20, 24), (6, 8, 10, 12), (3, 4, 5, 6), (1, 2, 3, 4))
 STRIDES = (4, 2, 2, 2)
 LABELS = 5
 STRIP = 16  # rows of a map that the bottleneck widens at once
-
-Region: TypeAlias = tuple[int, int, int, int]  # (left, top, right, bottom), right and bottom exclusive
 
 
 def pooled_size(size: Sequence[Length], target: Sequence[int], ratio: int) -> tuple[Length, Length]:
@@ -357,51 +356,6 @@ class ClickFusion(nn.Module):
 def _hot(labels: Tensor, like: Tensor) -> Tensor:
     """(b, 1, h, w) labels -> (b, 5, h, w) maps of 0 and 1."""
     return (labels == torch.arange(LABELS, device=labels.device).view(1, LABELS, 1, 1)).to(like.dtype)
-
-
-def divided(regions: Sequence[Region] | None, stride: int) -> list[Region] | None:
-    """Regions in image pixels on a map of ``stride``; their corners must be multiples of it.
-
-    >>> divided([(32, 0, 96, 64)], 16)
-    [(2, 0, 6, 4)]
-    """
-    if regions is None:
-        return None
-    return [(le // stride, t // stride, r // stride, b // stride) for le, t, r, b in regions]
-
-
-def common_windows(regions: Sequence[Region], size: Sequence[int]) -> list[Region]:
-    """Windows of one size, the largest region's, each about the centre of its region and inside (h, w).
-
-    >>> common_windows([(0, 0, 8, 4), (6, 6, 8, 8)], (8, 8))
-    [(0, 0, 8, 4), (0, 4, 8, 8)]
-    """
-    wide = max(right - left for left, _, right, _ in regions)
-    tall = max(bottom - top for _, top, _, bottom in regions)
-    windows = []
-    for left, top, right, bottom in regions:
-        end_x = min(max(-((wide - left - right) // 2), 0) + wide, size[1])
-        end_y = min(max(-((tall - top - bottom) // 2), 0) + tall, size[0])
-        windows.append((end_x - wide, end_y - tall, end_x, end_y))
-    return windows
-
-
-def shifted(part: Tensor, windows: Sequence[Region], regions: Sequence[Region]) -> Tensor:
-    """``part`` (b, c, h, w) moved by each window's offset from its region, as RoIAlign reads past the edge:
-    one pixel beyond repeats the edge, further is zero.
-
-    >>> shifted(torch.arange(1.0, 5).view(1, 1, 1, 4), [(0, 0, 4, 1)], [(2, 0, 4, 1)])[0, 0].tolist()
-    [[0.0, 1.0, 1.0, 2.0]]
-    """
-    height, width = part.shape[-2:]
-    out = []
-    for sample, (x0, y0, _, _), (left, top, _, _) in zip(part, windows, regions, strict=True):
-        rows = torch.arange(height, device=part.device) + (y0 - top)
-        columns = torch.arange(width, device=part.device) + (x0 - left)
-        seen = ((rows >= -1) & (rows <= height))[:, None] & ((columns >= -1) & (columns <= width))
-        moved = sample[:, rows.clamp(0, height - 1)][:, :, columns.clamp(0, width - 1)]
-        out.append(moved * seen)
-    return torch.stack(out)
 
 
 def pointwise(layer: nn.Module, x: Tensor) -> Tensor:
