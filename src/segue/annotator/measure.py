@@ -118,6 +118,7 @@ def matmul_ms() -> float:
 
 def _open(chromium: Any, address: str, image: int) -> Any:
     page = chromium.new_page(viewport={"width": 1440, "height": 860})
+    page.set_default_timeout(120_000)
     page.goto(f"{address}#{image}")
     page.wait_for_selector(f"#stage[data-photo='{image}']")
     until(lambda: "ready" in page.locator("#model-text").inner_text())
