@@ -11,9 +11,11 @@ from pydantic import field_validator
 
 from segue.core.errors import ConfigError
 from segue.core.types import Box, Click, Prompt, Text
-from segue.data.image import SUFFIXES, read_image, write_image, write_labels
+from segue.data.image import MAX_PIXELS, SUFFIXES, read_image, write_image, write_labels
 from segue.data.overlay import overlay
+from segue.data.tiff import is_large_tiff
 from segue.jobs.base import ModelChoice
+from segue.jobs.mask_large import mask_large
 from segue.session.cache import FeatureCache
 from segue.session.session import Session
 
@@ -65,7 +67,8 @@ def mask(config: MaskConfig) -> dict[str, Any]:
     """Segment one image and write the mask as an 8-bit PNG (0, 255), with an overlay if one is asked for.
 
     Returns the paths, the model's score, the mask's area in pixels and the seconds of encode and decode.
-    Nothing is written before the mask is there.
+    Nothing is written before the mask is there. A TIFF of more than 150 million pixels is seen window by window, and
+    its mask is a tiled TIFF.
 
     >>> import tempfile, segue
     >>> from segue.data.image import write_image
@@ -76,6 +79,8 @@ def mask(config: MaskConfig) -> dict[str, Any]:
     [32, 48]
     """
     prompts = config.prompts()
+    if is_large_tiff(config.image, MAX_PIXELS):
+        return mask_large(config, prompts)
     image = read_image(config.image)
     session = Session(config.load(), image, FeatureCache(config.cache) if config.cache else None)
     started = time.perf_counter()
