@@ -14,7 +14,7 @@ from segue.models.interformer import InterFormer
 from segue.models.simpleclick import TINY as SIMPLECLICK
 from segue.models.simpleclick import SimpleClick
 from segue.models.weights import save_pretrained
-from segue.session.load import build
+from segue.session.load import build, load
 
 
 @pytest.fixture(scope="module")
@@ -87,6 +87,22 @@ def test_models_run_in_turn(folders, monkeypatch):
 def _pretend(runner):
     runner.encode.append(job.Spent(0.1, 0.1))
     runner.click.append(job.Spent(0.1, 0.1))
+
+
+def test_operations_are_those_of_the_published_table():
+    """Attention counts whichever kernel runs it: SimpleClick xTiny takes what the official code takes at 448."""
+    model = build("simpleclick-xtiny", {"zoom_in": False}).eval()
+    encode, click, frame = job.count_flops(model, sample_image((448, 448)), [Click(200, 200)])
+    assert encode == 0
+    assert frame.grid == (448, 448)
+    assert click / 1e9 == pytest.approx(9.929228288, rel=1e-6)
+
+
+def test_what_runs_in_onnx_runtime_is_counted_too():
+    model = load("nano", device="cpu")
+    encode, click, _ = job.count_flops(model, sample_image((96, 128)), [Click(50, 50)])
+    assert min(encode, click) > 1e6
+    assert model.engine == "auto"
 
 
 def test_prompts_suit_the_model():

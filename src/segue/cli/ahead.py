@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from segue.cli.options import Adapter, Device, Json, Model, Output, Weights, console, numbers, report
+from segue.cli.options import Adapter, Device, Json, Model, Output, Weights, console, numbers, report, write_json
 
 
 def encode(
@@ -94,19 +94,22 @@ def bench(
     )
     found = run(config)
     if json_to is not None:
-        report(found, json_to, "bench")
+        write_json(found, json_to)
     if str(json_to) != "-":
         show_rows(found)
 
 
 def show_rows(found: Mapping[str, Any]) -> None:
-    """The benchmark's rows as a table on the terminal."""
-    from segue.jobs.bench_report import COLUMNS
+    """The benchmark's figures that fit a terminal; the report has all."""
+    from segue.jobs.bench_report import COLUMNS, NARROW
 
-    table = Table(*(name for name, _, _ in COLUMNS))
+    columns = [column for column in COLUMNS if column[0] in NARROW]
+    table = Table(*(name for name, _, _ in columns))
     for row in found["rows"]:
-        table.add_row(*(str(show(row)) for _, _, show in COLUMNS))
+        table.add_row(*(str(show(row)) for _, _, show in columns))
     console.print(table)
+    for name, order in found["operator_order"].items():
+        console.print(f"{name}: {order['times_faster']:.2f} times faster than in the published order of operators")
 
 
 def export(
@@ -127,7 +130,7 @@ def export(
     )
     found = run(config)
     if json_to is not None:
-        report(found, json_to, "export")
+        write_json(found, json_to)
     if str(json_to) != "-":
         table = Table("graph", "bytes", "largest difference", "model", "ONNX Runtime", title="export")
         for part in found["parts"]:

@@ -43,17 +43,24 @@ def numbers(text: str, count: int) -> tuple[float, ...]:
 def report(result: Mapping[str, Any], json_to: Path | None, title: str) -> None:
     """Show ``result`` as a table, or write it as JSON where that was asked for ('-' writes nothing else)."""
     if json_to is not None:
-        text = json.dumps(result, indent=1) + "\n"
+        write_json(result, json_to)
         if str(json_to) == "-":
-            sys.stdout.write(text)
             return
-        from segue.data.image import write_bytes
-
-        write_bytes(json_to, text.encode())
     table = Table(title=title, show_header=False)
     for key, value in _flat(result):
         table.add_row(key, value)
     console.print(table)
+
+
+def write_json(result: Mapping[str, Any], path: Path) -> None:
+    """Write ``result`` to ``path``; '-' is standard output."""
+    text = json.dumps(result, indent=1) + "\n"
+    if str(path) == "-":
+        sys.stdout.write(text)
+        return
+    from segue.data.image import write_bytes
+
+    write_bytes(path, text.encode())
 
 
 def _flat(result: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, str]]:

@@ -14,8 +14,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from pydantic import Field
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
+from segue.core.frame import Frame
 from segue.core.segmenter import Segmenter
 from segue.core.types import NO_MEMORY, Box, Click, Features, Image, Prompt, Reference, Text
 from segue.jobs.base import JobConfig
@@ -64,10 +66,9 @@ class _Runner:
     name: str
     model: Segmenter
     weights: str
-    resident: int
     encode: list[Spent] = field(default_factory=list)
     click: list[Spent] = field(default_factory=list)
-    peak: int = 0
+    peak: int = 0  # most bytes that a dialogue took beside the weights
 
 
 def bench(config: BenchConfig) -> dict[str, Any]:
@@ -196,13 +197,11 @@ def _official(net: InterFormerNet, maps: list[torch.Tensor], labels: torch.Tenso
 
 
 def _open(name: str, config: BenchConfig) -> _Runner:
-    """Load one model; what the process holds in memory before it is the base line of its peak."""
-    resident = resident_bytes()
     weights = config.weights
     if weights is None and name in MODELS and not MODELS[name].shipped:
         weights = RANDOM
     model = load(name, weights=weights, adapter=config.adapter, device=config.device)
-    return _Runner(name, model, str(weights or "its own"), resident)
+    return _Runner(name, model, str(weights or "its own"))
 
 
 def _dialogue(runner: _Runner, image: Image, clicks: int) -> None:
@@ -235,13 +234,7 @@ def _timed(model: Segmenter, run: Any) -> Spent:
 def _row(runner: _Runner, image: Image, config: BenchConfig, peak: float) -> dict[str, Any]:
     model = runner.model
     prompts = prompts_for(model, image, 1)
-    with torch.inference_mode():
-        with FlopCounterMode(display=False) as counter:
-            features = model.encode([image])
-        encode_flops = counter.get_total_flops()
-        with FlopCounterMode(display=False) as counter:
-            frame = model.decode(features, prompts).frame
-        click_flops = counter.get_total_flops()
+    encode_flops, click_flops, frame = count_flops(model, image, prompts)
     clicks = len(runner.click) // max(1, len(runner.encode))
     encoding, clicking = (sum(spent.clock for spent in part) for part in (runner.encode, runner.click))
     paces = spc(encoding + clicking, len(runner.click)), spc(clicking, len(runner.click))
@@ -257,8 +250,39 @@ def _row(runner: _Runner, image: Image, config: BenchConfig, peak: float) -> dic
         "spc_clicks": paces[1],
         "pie": pie(paces[0], frame.grid),
         "pie_clicks": pie(paces[1], frame.grid),
-        "memory_mib": round(max(0, runner.peak - runner.resident) / 2**20, 1),
+        "memory_mib": round((weight_bytes(model) + runner.peak) / 2**20, 1),
     }
+
+
+def count_flops(model: Segmenter, image: Image, prompts: Sequence[Prompt]) -> tuple[int, int, Frame]:
+    """Floating-point operations of one encode and of one first click (convolutions and matrix products, attention
+    included), and the click's view."""
+    core: Any = unwrapped(model)
+    engine = getattr(core, "engine", None)
+    if engine is not None:
+        core.engine = "torch"  # what runs in ONNX Runtime cannot be counted
+    try:
+        # the fused attention kernels of some devices are not counted, the plain one is
+        with torch.inference_mode(), sdpa_kernel(SDPBackend.MATH):
+            with FlopCounterMode(display=False) as counter:
+                features = model.encode([image])
+            encode = counter.get_total_flops()
+            with FlopCounterMode(display=False) as counter:
+                frame = model.decode(features, prompts).frame
+            return encode, counter.get_total_flops(), frame
+    finally:
+        if engine is not None:
+            core.engine = engine
+
+
+def weight_bytes(model: Segmenter) -> int:
+    """Bytes of all parameters and buffers.
+
+    >>> from segue.models.simpleclick import TINY, SimpleClick
+    >>> weight_bytes(SimpleClick(**TINY)) > 4 * 20_000
+    True
+    """
+    return sum(t.numel() * t.element_size() for t in (*model.parameters(), *model.buffers()))
 
 
 def _part(spent: list[Spent], flops: int, peak: float) -> dict[str, float]:
@@ -299,18 +323,19 @@ def resident_bytes() -> int:
 
 @contextlib.contextmanager
 def _watched_memory(runner: _Runner) -> Iterator[None]:
-    """Note the most memory held meanwhile: of the GPU where the model lives there, else of the process."""
-    if runner.model.device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(runner.model.device)
+    """Note the most memory taken meanwhile: of the GPU where the model lives there, else of the process."""
+    device = runner.model.device
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+        before = torch.cuda.memory_allocated(device)
         yield
-        runner.peak = max(runner.peak, torch.cuda.max_memory_allocated(runner.model.device))
-        runner.resident = 0
+        runner.peak = max(runner.peak, torch.cuda.max_memory_allocated(device) - before)
         return
-    done = threading.Event()
+    done, before = threading.Event(), resident_bytes()
 
     def watch() -> None:
         while not done.wait(0.005):
-            runner.peak = max(runner.peak, resident_bytes())
+            runner.peak = max(runner.peak, resident_bytes() - before)
 
     thread = threading.Thread(target=watch, daemon=True)
     thread.start()
@@ -319,4 +344,4 @@ def _watched_memory(runner: _Runner) -> Iterator[None]:
     finally:
         done.set()
         thread.join()
-        runner.peak = max(runner.peak, resident_bytes())
+        runner.peak = max(runner.peak, resident_bytes() - before)

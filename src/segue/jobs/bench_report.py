@@ -32,6 +32,8 @@ COLUMNS = (
     ("memory", "--:", lambda r: f"{r['memory_mib']:.0f} MiB"),
 )
 
+NARROW = ("model", "parameters", "encode p50", "click p50", "click p95", "SPC", "GFLOP click", "memory")
+
 
 def write_bench(folder: Path, found: Mapping[str, Any], results: Sequence[Mapping[str, Any]] = ()) -> None:
     """Write ``bench.md``, ``bench.json`` and, for models with a result of ``segue evaluate``,
