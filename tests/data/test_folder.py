@@ -34,9 +34,15 @@ def test_each_label_is_an_object_and_255_one_more_unless_said_otherwise(folder):
 
 @pytest.mark.parametrize(
     ("text", "values"),
-    [("255=crowd/ignore when present", (255,)), ("void pixels are 128", (128,)), ("128 void, 255 object", (128,)),
-     ("objects are 255", ()), ("ignore: 255", (255,)), ("we avoid 255 colours", ()),
-     ("the 255 pixels nobody should ignore", ())],
+    [
+        ("255=crowd/ignore when present", (255,)),
+        ("void pixels are 128", (128,)),
+        ("128 void, 255 object", (128,)),
+        ("objects are 255", ()),
+        ("ignore: 255", (255,)),
+        ("we avoid 255 colours", ()),
+        ("the 255 pixels nobody should ignore", ()),
+    ],
 )
 def test_only_a_plain_statement_in_the_readme_makes_void(tmp_path, text, values):
     (tmp_path / "README.md").write_text(text)

@@ -33,8 +33,16 @@ def saved(folder, array_or_image, name="file.png", **options):
 
 @pytest.mark.parametrize(
     ("orientation", "turned"),
-    [(1, RGB), (2, RGB[:, ::-1]), (3, RGB[::-1, ::-1]), (4, RGB[::-1]), (5, RGB.transpose(1, 0, 2)),
-     (6, np.rot90(RGB, -1)), (7, RGB[::-1, ::-1].transpose(1, 0, 2)), (8, np.rot90(RGB))],
+    [
+        (1, RGB),
+        (2, RGB[:, ::-1]),
+        (3, RGB[::-1, ::-1]),
+        (4, RGB[::-1]),
+        (5, RGB.transpose(1, 0, 2)),
+        (6, np.rot90(RGB, -1)),
+        (7, RGB[::-1, ::-1].transpose(1, 0, 2)),
+        (8, np.rot90(RGB)),
+    ],
 )
 def test_exif_orientation_is_applied_to_images_and_masks(tmp_path, orientation, turned):
     exif = PIL.Image.Exif()

@@ -11,7 +11,8 @@ def test_each_label_value_is_one_object_in_the_split_asked_for(tmp_path):
             (tmp_path / split / name).mkdir(parents=True)
         PIL.Image.new("L", (4, 1), 90).save(tmp_path / split / "image" / "knee.png")
         PIL.Image.fromarray(np.array([[0, 2, label, label]], np.uint8)).save(
-            tmp_path / split / "annotations" / "knee.png")
+            tmp_path / split / "annotations" / "knee.png"
+        )
     _, truth = open_data(tmp_path).samples[0].read()
     assert [(i.id, i.area) for i in truth.instances] == [("knee#2", 1), ("knee#4", 2)]
     _, truth = open_data(tmp_path, options=Options(split="train")).samples[0].read()

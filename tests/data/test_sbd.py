@@ -26,7 +26,8 @@ def test_instances_have_ids_masks_and_classes(sbd):
     (sample,) = open_data(sbd).samples
     _, truth = sample.read()
     assert [(i.id, i.name, i.area) for i in truth.instances] == [
-        ("2008_000002#1", "person", 1), ("2008_000002#2", "car", 2)
+        ("2008_000002#1", "person", 1),
+        ("2008_000002#2", "car", 2),
     ]
 
 

@@ -43,5 +43,10 @@ def test_the_palette_is_the_published_one():
     image = PIL.Image.open(BytesIO(palette_png(np.array([[1, 2, 8, 15, 20, 255]], np.int32))))
     assert image.mode == "P"
     assert [image.convert("RGB").getpixel((x, 0)) for x in range(6)] == [
-        (128, 0, 0), (0, 128, 0), (64, 0, 0), (192, 128, 128), (0, 64, 128), (224, 224, 192)
+        (128, 0, 0),
+        (0, 128, 0),
+        (64, 0, 0),
+        (192, 128, 128),
+        (0, 64, 128),
+        (224, 224, 192),
     ]

@@ -159,9 +159,7 @@ def test_ray_survives_a_killed_worker(model, tmp_path):
     pytest.importorskip("ray")
     psutil = pytest.importorskip("psutil")
     folder, cache = photos(tmp_path / "photos", 40, (300, 400)), tmp_path / "cache"
-    config = EncodeConfig(
-        images=[str(folder)], cache=str(cache), engine="ray", workers=2, chunk=10, half=True
-    )
+    config = EncodeConfig(images=[str(folder)], cache=str(cache), engine="ray", workers=2, chunk=10, half=True)
     result = {}
     work = threading.Thread(target=lambda: result.update(encode(config, model)))
     work.start()

@@ -132,9 +132,7 @@ def test_the_journal_of_another_run_is_not_touched(data, monkeypatch):
         run(data)
     monkeypatch.undo()
     with pytest.raises(DataError, match="rows of another job"):
-        evaluate(
-            EvaluateConfig(data=data, max_clicks=3, journal=data.parent / "journal"), ColourModel(90)
-        )
+        evaluate(EvaluateConfig(data=data, max_clicks=3, journal=data.parent / "journal"), ColourModel(90))
 
 
 def test_a_report_shows_runs_side_by_side_and_the_worst_objects(data, tmp_path):

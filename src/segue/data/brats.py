@@ -49,8 +49,11 @@ class Brats(Format):
             no_void(truth, sample.id, "brats")
             tumour = only_instance(truth, sample.id, "brats").mask
             if (image != image[..., :1]).any():
-                raise DataError(f"the colour image '{sample.id}'", "grey, as the format 'brats' holds one channel",
-                                "write 'folder' instead")
+                raise DataError(
+                    f"the colour image '{sample.id}'",
+                    "grey, as the format 'brats' holds one channel",
+                    "write 'folder' instead",
+                )
             case = folder / file_stem(sample)
             case.mkdir(parents=True, exist_ok=True)
             # One slice; 0 is air to the reader, so that brightness starts at 1.

@@ -60,8 +60,10 @@ class Coco(Format):
                 objects.append((truth.void, "void", 1))
             for mask, kind, crowd in objects:
                 category = categories.setdefault(kind, len(categories) + 1)
-                annotations.append(_annotation(mask, crowd)
-                                   | {"id": len(annotations) + 1, "image_id": number, "category_id": category})
+                annotations.append(
+                    _annotation(mask, crowd)
+                    | {"id": len(annotations) + 1, "image_id": number, "category_id": category}
+                )
         kinds = [{"id": k, "name": name} for name, k in categories.items()]
         content = {"images": images, "annotations": annotations, "categories": kinds}
         write_bytes(folder / "annotations" / "instances.json", json.dumps(content).encode())
@@ -119,8 +121,11 @@ def _chosen(folder: Path, split: str | None) -> Path:
     if not files:
         raise DataError(f"no JSON file {f'of split {split!r} ' if split else ''}in {folder}", "annotations/*.json")
     if len(files) > 1:
-        raise DataError(f"{len(files)} JSON files: {', '.join(p.name for p in files)}", "one",
-                        "choose one with the split, a part of its name")
+        raise DataError(
+            f"{len(files)} JSON files: {', '.join(p.name for p in files)}",
+            "one",
+            "choose one with the split, a part of its name",
+        )
     return files[0]
 
 
@@ -137,8 +142,13 @@ def _content(file: Path) -> dict[str, Any]:
 
 def _locate(folder: Path, file: Path, name: str) -> Path:
     split = file.stem.removeprefix("instances_")
-    places = (folder / "images" / name, folder / name, folder / split / name, folder / "images" / split / name,
-              file.parent / name)
+    places = (
+        folder / "images" / name,
+        folder / name,
+        folder / split / name,
+        folder / "images" / split / name,
+        file.parent / name,
+    )
     found = next((p for p in places if p.exists()), None)
     if found is None:
         raise DataError(f"no image {name} for {file}", f"it in {folder / 'images'} or {folder}", "copy it there")

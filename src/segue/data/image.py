@@ -143,8 +143,11 @@ def read_mask(path: str | os.PathLike[str], size: tuple[int, int] | None = None)
     """
     labels = read_labels(path)
     if size is not None and labels.shape != tuple(size):
-        raise ImageError(f"the mask {path} of {labels.shape[1]} x {labels.shape[0]} pixels",
-                         f"the image's size {size[1]} x {size[0]}", "use the mask that belongs to this image")
+        raise ImageError(
+            f"the mask {path} of {labels.shape[1]} x {labels.shape[0]} pixels",
+            f"the image's size {size[1]} x {size[0]}",
+            "use the mask that belongs to this image",
+        )
     return labels > 0
 
 
@@ -213,8 +216,11 @@ def write_bytes(path: str | os.PathLike[str], content: bytes) -> None:
             beside.unlink(missing_ok=True)
             raise
     except OSError as error:
-        raise StorageError(f"no way to write {target}: {error.strerror or error}", "",
-                           "check free space and permissions of the folder") from error
+        raise StorageError(
+            f"no way to write {target}: {error.strerror or error}",
+            "",
+            "check free space and permissions of the folder",
+        ) from error
 
 
 def find_images(sources: Iterable[str | os.PathLike[str]]) -> list[Path]:
@@ -238,8 +244,9 @@ def find_images(sources: Iterable[str | os.PathLike[str]]) -> list[Path]:
             continue
         matches = [path] if path.exists() else [Path(p) for p in sorted(glob.glob(str(source), recursive=True))]
         if not matches:
-            raise MissingFile(f"'{source}'", "an image, a folder of images or a pattern that matches some",
-                              "check the spelling")
+            raise MissingFile(
+                f"'{source}'", "an image, a folder of images or a pattern that matches some", "check the spelling"
+            )
         found += matches
     return found
 
@@ -310,13 +317,17 @@ def _opened(path: str | os.PathLike[str], max_pixels: int) -> Iterator[PIL.Image
             _check_size(file, image.width, image.height, max_pixels)
             image.load()
     except PIL.UnidentifiedImageError as error:
-        raise ImageError(f"{file}, which is no image that can be read", "JPEG, PNG, TIFF, WebP, BMP or GIF",
-                         "check what the file really holds") from error
+        raise ImageError(
+            f"{file}, which is no image that can be read",
+            "JPEG, PNG, TIFF, WebP, BMP or GIF",
+            "check what the file really holds",
+        ) from error
     except ImageError:
         raise
     except _DAMAGED as error:
-        raise ImageError(f"{file}, which is damaged ({error})", "a complete image",
-                         "copy it again from its source") from error
+        raise ImageError(
+            f"{file}, which is damaged ({error})", "a complete image", "copy it again from its source"
+        ) from error
     with image:
         yield image
 

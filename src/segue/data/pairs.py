@@ -70,7 +70,8 @@ def paired(images: Path, masks: Path) -> list[tuple[Path, Path]]:
         if alone:
             raise DataError(
                 f"{len(alone)} of {len(have)} files without {what} (first: {have[alone[0]]})",
-                f"equal file names but for the suffix in {images} and {masks}", f"add the {what} or remove the file",
+                f"equal file names but for the suffix in {images} and {masks}",
+                f"add the {what} or remove the file",
             )
     if not by_stem:
         raise DataError(f"no image in {images}", f"files of {', '.join(sorted(READABLE))}")
@@ -86,8 +87,11 @@ def stems(folder: Path) -> dict[str, Path]:
         if path.suffix.lower() not in READABLE or path.name.startswith("."):
             continue
         if path.stem in found:
-            raise DataError(f"{found[path.stem].name} and {path.name} in {folder}", "one file of each stem",
-                            "rename or remove one of them")
+            raise DataError(
+                f"{found[path.stem].name} and {path.name} in {folder}",
+                "one file of each stem",
+                "rename or remove one of them",
+            )
         found[path.stem] = path
     return found
 

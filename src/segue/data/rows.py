@@ -27,40 +27,105 @@ class FormatRow(Row):
     lossy: bool = False
 
 
-FORMATS: Registry[FormatRow] = Registry("format", {
-    "image-text-mask": FormatRow("segue.data.image_text_mask:FORMAT", "masks with texts, in splits",
-                                 layout="images/ masks/ anns/*.json", many=True, overlap=True),
-    "grabcut": FormatRow("segue.data.grabcut:FORMAT", "GrabCut: 0, 128 void, 255", layout="data_GT/ boundary_GT/",
-                         void=True),
-    "davis": FormatRow("segue.data.davis:FORMAT", "DAVIS click benchmark: one object", layout="img/ gt/"),
-    "sbd": FormatRow("segue.data.sbd:FORMAT", "Semantic Boundaries (.mat)", layout="img/ inst/*.mat val.txt",
-                     many=True, lossy=True),
-    "voc": FormatRow("segue.data.voc:FORMAT", "Pascal VOC palette PNG, 255 void",
-                     layout="JPEGImages/ SegmentationObject/", many=True, void=True, lossy=True),
-    "perseg": FormatRow("segue.data.perseg:FORMAT", "PerSeg, one-shot", layout="Images/*/ Annotations/*/"),
-    "sstem": FormatRow("segue.data.sstem:FORMAT", "ssTEM: components of a mask",
-                       layout="raw/*.tif mitochondria/*.png", many=True),
-    "oaizib": FormatRow("segue.data.oaizib:FORMAT", "OAI-ZIB slices", layout="test/image/ test/annotations/",
-                        many=True),
-    "brats": FormatRow("segue.data.brats:FORMAT", "BraTS: largest tumour slice of a NIfTI volume", "medical",
-                       layout="*/*_flair.nii.gz */*_seg.nii.gz", lossy=True),
-    "yolo": FormatRow("segue.data.exchange.yolo:FORMAT", "YOLO segmentation", layout="images/ labels/ data.yaml",
-                      many=True, overlap=True),
-    "labelme": FormatRow("segue.data.exchange.labelme:FORMAT", "Labelme", layout="*.json beside the images",
-                         many=True, overlap=True),
-    "cvat": FormatRow("segue.data.exchange.cvat:FORMAT", "CVAT for images 1.1", layout="annotations.xml images/",
-                      many=True, overlap=True),
-    "label-studio": FormatRow("segue.data.exchange.labelstudio:FORMAT", "Label Studio JSON, brush or polygon",
-                              layout="*.json images/", many=True, overlap=True),
-    "numpy": FormatRow("segue.data.exchange.arrays:FORMAT", "NumPy masks, .npz or .npy",
-                       layout="images/ masks/*.npz", many=True, void=True, overlap=True),
-    "coco": FormatRow("segue.data.coco:FORMAT", "COCO instances, crowds void",
-                      layout="images/ annotations/*.json", many=True, void=True, overlap=True),
-    "berkeley": FormatRow("segue.data.berkeley:FORMAT", "Berkeley: a mask file for each object",
-                          layout="images/ masks/ (several masks an image)", many=True, overlap=True),
-    "folder": FormatRow("segue.data.folder:FORMAT", "binary masks or label maps", layout="images/ masks/", many=True,
-                        void=True),
-})
+FORMATS: Registry[FormatRow] = Registry(
+    "format",
+    {
+        "image-text-mask": FormatRow(
+            "segue.data.image_text_mask:FORMAT",
+            "masks with texts, in splits",
+            layout="images/ masks/ anns/*.json",
+            many=True,
+            overlap=True,
+        ),
+        "grabcut": FormatRow(
+            "segue.data.grabcut:FORMAT", "GrabCut: 0, 128 void, 255", layout="data_GT/ boundary_GT/", void=True
+        ),
+        "davis": FormatRow("segue.data.davis:FORMAT", "DAVIS click benchmark: one object", layout="img/ gt/"),
+        "sbd": FormatRow(
+            "segue.data.sbd:FORMAT",
+            "Semantic Boundaries (.mat)",
+            layout="img/ inst/*.mat val.txt",
+            many=True,
+            lossy=True,
+        ),
+        "voc": FormatRow(
+            "segue.data.voc:FORMAT",
+            "Pascal VOC palette PNG, 255 void",
+            layout="JPEGImages/ SegmentationObject/",
+            many=True,
+            void=True,
+            lossy=True,
+        ),
+        "perseg": FormatRow("segue.data.perseg:FORMAT", "PerSeg, one-shot", layout="Images/*/ Annotations/*/"),
+        "sstem": FormatRow(
+            "segue.data.sstem:FORMAT", "ssTEM: components of a mask", layout="raw/*.tif mitochondria/*.png", many=True
+        ),
+        "oaizib": FormatRow(
+            "segue.data.oaizib:FORMAT", "OAI-ZIB slices", layout="test/image/ test/annotations/", many=True
+        ),
+        "brats": FormatRow(
+            "segue.data.brats:FORMAT",
+            "BraTS: largest tumour slice of a NIfTI volume",
+            "medical",
+            layout="*/*_flair.nii.gz */*_seg.nii.gz",
+            lossy=True,
+        ),
+        "yolo": FormatRow(
+            "segue.data.exchange.yolo:FORMAT",
+            "YOLO segmentation",
+            layout="images/ labels/ data.yaml",
+            many=True,
+            overlap=True,
+        ),
+        "labelme": FormatRow(
+            "segue.data.exchange.labelme:FORMAT",
+            "Labelme",
+            layout="*.json beside the images",
+            many=True,
+            overlap=True,
+        ),
+        "cvat": FormatRow(
+            "segue.data.exchange.cvat:FORMAT",
+            "CVAT for images 1.1",
+            layout="annotations.xml images/",
+            many=True,
+            overlap=True,
+        ),
+        "label-studio": FormatRow(
+            "segue.data.exchange.labelstudio:FORMAT",
+            "Label Studio JSON, brush or polygon",
+            layout="*.json images/",
+            many=True,
+            overlap=True,
+        ),
+        "numpy": FormatRow(
+            "segue.data.exchange.arrays:FORMAT",
+            "NumPy masks, .npz or .npy",
+            layout="images/ masks/*.npz",
+            many=True,
+            void=True,
+            overlap=True,
+        ),
+        "coco": FormatRow(
+            "segue.data.coco:FORMAT",
+            "COCO instances, crowds void",
+            layout="images/ annotations/*.json",
+            many=True,
+            void=True,
+            overlap=True,
+        ),
+        "berkeley": FormatRow(
+            "segue.data.berkeley:FORMAT",
+            "Berkeley: a mask file for each object",
+            layout="images/ masks/ (several masks an image)",
+            many=True,
+            overlap=True,
+        ),
+        "folder": FormatRow(
+            "segue.data.folder:FORMAT", "binary masks or label maps", layout="images/ masks/", many=True, void=True
+        ),
+    },
+)
 
 
 @dataclass(frozen=True)

@@ -68,7 +68,8 @@ class Sample:
             if mask.shape != image.shape[:2]:
                 raise DataError(
                     f"a mask of {mask.shape[1]} x {mask.shape[0]} pixels for the image '{self.id}'",
-                    f"the image's size {image.shape[1]} x {image.shape[0]}", "pair every image with its own mask",
+                    f"the image's size {image.shape[1]} x {image.shape[0]}",
+                    "pair every image with its own mask",
                 )
         return image, truth
 
@@ -145,11 +146,17 @@ def labels_of_truth(
     labels = np.zeros(size, np.int32)
     for k, instance in enumerate(truth.instances, start=1):
         if (labels[instance.mask] != 0).any():
-            raise DataError(f"overlapping objects in '{sample}'", "objects apart, as a label map holds one per pixel",
-                            "write the format 'coco' or 'berkeley' instead")
+            raise DataError(
+                f"overlapping objects in '{sample}'",
+                "objects apart, as a label map holds one per pixel",
+                "write the format 'coco' or 'berkeley' instead",
+            )
         if value is None and truth.void is not None and k == void:
-            raise DataError(f"more than {void - 1} objects beside void pixels in '{sample}'", f"labels below {void}",
-                            "write the format 'coco' instead")
+            raise DataError(
+                f"more than {void - 1} objects beside void pixels in '{sample}'",
+                f"labels below {void}",
+                "write the format 'coco' instead",
+            )
         labels[instance.mask] = k if value is None else value
     if truth.void is not None:
         labels[truth.void] = void
@@ -164,8 +171,11 @@ def only_instance(truth: Truth, sample: str, form: str) -> Instance:
     segue.core.errors.DataError: got 0 objects in 'photo'; expected one, as the format 'davis' holds. Write 'folder' or 'coco' instead.
     """  # noqa: E501
     if len(truth.instances) != 1:
-        raise DataError(f"{len(truth.instances)} objects in '{sample}'", f"one, as the format '{form}' holds",
-                        "write 'folder' or 'coco' instead")
+        raise DataError(
+            f"{len(truth.instances)} objects in '{sample}'",
+            f"one, as the format '{form}' holds",
+            "write 'folder' or 'coco' instead",
+        )
     return truth.instances[0]
 
 
@@ -175,5 +185,8 @@ def no_void(truth: Truth, sample: str, form: str) -> None:
     >>> no_void(Truth((), None), "photo", "davis")
     """
     if truth.void is not None and truth.void.any():
-        raise DataError(f"void pixels in '{sample}'", f"none, as the format '{form}' has no word for them",
-                        "write 'folder', 'voc' or 'coco' instead")
+        raise DataError(
+            f"void pixels in '{sample}'",
+            f"none, as the format '{form}' has no word for them",
+            "write 'folder', 'voc' or 'coco' instead",
+        )

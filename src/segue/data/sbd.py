@@ -35,8 +35,11 @@ class Sbd(Format):
         if not names:
             raise DataError(f"no .mat file in {folder / 'inst'}", "one for each image")
         return [
-            Sample(name, partial(read_image, folder / "img" / f"{name}.jpg"),
-                   partial(_truth, folder / "inst" / f"{name}.mat"))
+            Sample(
+                name,
+                partial(read_image, folder / "img" / f"{name}.jpg"),
+                partial(_truth, folder / "inst" / f"{name}.mat"),
+            )
             for name in names
         ]
 
@@ -47,8 +50,10 @@ class Sbd(Format):
             no_void(truth, sample.id, "sbd")
             labels = labels_of_truth(truth, image.shape[:2], sample.id)
             kinds = [[CLASSES.index(i.name) if i.name in CLASSES else 0] for i in truth.instances]
-            content = {"Segmentation": labels.astype(np.uint8 if labels.max() < 256 else np.uint16),
-                       "Categories": np.array(kinds, np.uint8).reshape(-1, 1)}
+            content = {
+                "Segmentation": labels.astype(np.uint8 if labels.max() < 256 else np.uint16),
+                "Categories": np.array(kinds, np.uint8).reshape(-1, 1),
+            }
             buffer = BytesIO()
             savemat(cast(Any, buffer), {"GTinst": content}, do_compression=True)
             write_image(folder / "img" / f"{file_stem(sample)}.jpg", image)
@@ -63,8 +68,10 @@ def _truth(mat: Path) -> Truth:
         content = loadmat(mat, appendmat=False, squeeze_me=False)["GTinst"][0, 0]
         labels, kinds = content["Segmentation"].astype(np.int32), content["Categories"].ravel()
     except (KeyError, ValueError, IndexError, TypeError, OSError, NotImplementedError, MatReadError) as error:
-        raise DataError(f"{mat}, which does not read as SBD instances ({error})",
-                        "a MATLAB 5 file with GTinst.Segmentation and GTinst.Categories") from error
+        raise DataError(
+            f"{mat}, which does not read as SBD instances ({error})",
+            "a MATLAB 5 file with GTinst.Segmentation and GTinst.Categories",
+        ) from error
     names = {str(k): CLASSES[int(c)] for k, c in enumerate(kinds, start=1) if 0 < int(c) < len(CLASSES)}
     return truth_of_labels(labels, mat.stem, names=names)
 

@@ -47,9 +47,11 @@ class Sstem(Format):
             for instance in truth.instances:
                 mask |= instance.mask
             if _components(mask)[0] != len(truth.instances):
-                raise DataError(f"objects that touch or have several parts in '{sample.id}'",
-                                "each object one component, as the format 'sstem' tells them apart by that",
-                                "write 'folder' instead")
+                raise DataError(
+                    f"objects that touch or have several parts in '{sample.id}'",
+                    "each object one component, as the format 'sstem' tells them apart by that",
+                    "write 'folder' instead",
+                )
             write_image(folder / "raw" / f"{file_stem(sample)}.tif", image)
             write_labels(folder / "mitochondria" / f"{file_stem(sample)}.png", mask)
 

@@ -181,9 +181,7 @@ def _encode_group(model: Segmenter, cache: FeatureCache, group: list[_Read]) -> 
         yield Done(read.path, "encoded", read.key, cache.write(read.key, one))
 
 
-def _read_ahead(
-    read: Callable[[str], _Read | Done], paths: Iterable[str], readers: int
-) -> Iterator[_Read | Done]:
+def _read_ahead(read: Callable[[str], _Read | Done], paths: Iterable[str], readers: int) -> Iterator[_Read | Done]:
     """``read`` of every path in order, a few paths ahead of whoever asks."""
     with ThreadPoolExecutor(readers) as pool:
         coming = iter(paths)

@@ -19,9 +19,7 @@ RETRIES = 5  # of one chunk whose worker died; images it had finished are found 
 AHEAD = 2  # chunks in flight per worker
 
 
-def encode_over_ray(
-    model: Segmenter, cache: FeatureCache, paths: list[str], config: EncodeConfig
-) -> Iterator[Done]:
+def encode_over_ray(model: Segmenter, cache: FeatureCache, paths: list[str], config: EncodeConfig) -> Iterator[Done]:
     """``encode_paths`` over a Ray cluster: paths and cache must be reachable from every node.
 
     The model travels once to each node's object store and is unpacked once per worker process. Raises

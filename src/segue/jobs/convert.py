@@ -99,5 +99,5 @@ def _card(name: str, source: Path, digest: str) -> str:
         f"---\nlibrary_name: segue\nlicense: {card.licence.lower()}\ntags: [image-segmentation, interactive]\n---\n\n"
         f"# {name}\n\nConverted from `{source.name}` (sha256 `{digest}`), published at {card.source} under "
         f"{card.licence}. Pixels are normalised with mean {card.mean} and standard deviation {card.std} of values "
-        f"in 0..1. Load it with `segue.load(\"FOLDER\")` or `--model FOLDER`.\n"
+        f'in 0..1. Load it with `segue.load("FOLDER")` or `--model FOLDER`.\n'
     )

@@ -22,9 +22,7 @@ def region_similarity(prediction: Mask, truth: Mask, void: Mask | None = None) -
     return iou(prediction, truth, void, empty=1.0)
 
 
-def contour_accuracy(
-    prediction: Mask, truth: Mask, void: Mask | None = None, tolerance: float = 0.008
-) -> float:
+def contour_accuracy(prediction: Mask, truth: Mask, void: Mask | None = None, tolerance: float = 0.008) -> float:
     """DAVIS F in [0, 1]: the F-measure of contour pixels matched within ``tolerance`` times the diagonal.
 
     The tolerance is rounded up to whole pixels; a value of 1 or more is taken as pixels. ``void`` pixels are

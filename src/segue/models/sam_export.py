@@ -133,9 +133,7 @@ def sam_parts(sam: Sam) -> Mapping[str, ExportPart]:
     # tracing fixes the batch of SAM 2's window attention
     free = {} if sam.squashed else {"pixels": {0: "batch"}}
     return {
-        "encoder": ExportPart(
-            EncoderGraph(sam).train(sam.training), {"pixels": pixels}, names, free
-        ),
+        "encoder": ExportPart(EncoderGraph(sam).train(sam.training), {"pixels": pixels}, names, free),
         "decoder": ExportPart(
             DecoderGraph(sam).train(sam.training),
             {k: v.to(sam.device) for k, v in inputs.items()},

@@ -167,9 +167,7 @@ class ZoomIn(Wrapper):
     def fingerprint(self) -> str:
         return f"zoom-in({self.inner.fingerprint()})"
 
-    def _region(
-        self, size: Size, clicks: Sequence[Click], before: Tensor | None, memory: Memory
-    ) -> Region | None:
+    def _region(self, size: Size, clicks: Sequence[Click], before: Tensor | None, memory: Memory) -> Region | None:
         """The region to look at for these clicks, or None for the whole image as the inner model sees it."""
         if len(clicks) <= self.rule.skip_clicks:
             return None
@@ -234,9 +232,7 @@ class ZoomIn(Wrapper):
         return whole.zoomed(crop, (round(height * scale), round(width * scale)))
 
 
-def object_region(
-    mask: Tensor, clicks: Sequence[Click], expansion: float, min_crop: int | None
-) -> Region:
+def object_region(mask: Tensor, clicks: Sequence[Click], expansion: float, min_crop: int | None) -> Region:
     """The box of a mask (H, W) bool and the positive clicks, grown about its centre, clamped to the image.
 
     Rounding is half to even, as in the published code.

@@ -304,7 +304,10 @@ class Imsa(nn.Module):
         return [stage.context(source) for stage, source in zip(stages, maps, strict=True)]
 
     def decode(
-        self, finest: Tensor, contexts: Sequence[tuple[Tensor, Tensor]], labels: Tensor,
+        self,
+        finest: Tensor,
+        contexts: Sequence[tuple[Tensor, Tensor]],
+        labels: Tensor,
         regions: Sequence[Region] | None = None,
     ) -> list[Tensor]:
         """Maps of strides 4, 8, 16, 32 for one state of the clicks.

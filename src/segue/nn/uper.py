@@ -52,8 +52,7 @@ class UperHead(nn.Module):
         self.conv_seg = nn.Conv2d(channels, classes, 1)
         self.dropout = nn.Dropout2d(dropout)
         self.psp_modules = nn.ModuleList(
-            nn.Sequential(PooledTo(scale), ConvUnit(in_channels[-1], channels, 1, norm=True))
-            for scale in pool_scales
+            nn.Sequential(PooledTo(scale), ConvUnit(in_channels[-1], channels, 1, norm=True)) for scale in pool_scales
         )
         self.bottleneck = ConvUnit(in_channels[-1] + len(pool_scales) * channels, channels, 3, norm=True)
         self.lateral_convs = nn.ModuleList(ConvUnit(c, channels, 1, norm=True) for c in in_channels[:-1])
