@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from segue.nn.pooling import may_overwrite
+
 UPSAMPLE = {"x1": 1, "x2": 2, "x4": 4}  # how much finer than stride 4 the head answers
 
 
@@ -29,7 +31,7 @@ class ConvUnit(nn.Module):
         if self.training or not isinstance(self.bn, nn.BatchNorm2d):
             return F.relu(self.bn(self.conv(x)))
         weight, bias = self.folded()
-        return F.relu(F.conv2d(x, weight, bias, padding=self.conv.padding))
+        return F.relu(F.conv2d(x, weight, bias, padding=self.conv.padding), inplace=may_overwrite())
 
     def folded(self) -> tuple[Tensor, Tensor | None]:
         """Kernel and bias of convolution and fixed norm together, one pass over the map instead of two."""

@@ -25,6 +25,15 @@ def tracing() -> bool:
     return bool(torch.jit.is_tracing())  # type: ignore[no-untyped-call,attr-defined]
 
 
+def may_overwrite() -> bool:
+    """Whether a fresh intermediate result may be written over: no gradient wants it, no graph is being traced.
+
+    >>> may_overwrite()
+    False
+    """
+    return not torch.is_grad_enabled() and not tracing()
+
+
 def adaptive_max_pool(x: Tensor, size: Sequence[Length]) -> Tensor:
     """(b, c, h, w) -> (b, c, *size): the maximum over equal parts, as PyTorch's adaptive pooling cuts them.
 

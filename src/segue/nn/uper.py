@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from segue.nn.heads import ConvUnit
-from segue.nn.pooling import adaptive_avg_pool
+from segue.nn.pooling import adaptive_avg_pool, may_overwrite
 
 
 class PooledTo(nn.Module):
@@ -88,9 +88,12 @@ class UperHead(nn.Module):
                 part = conv_of_upsampled(level, kernel, size, self.align_corners)
             else:
                 part = F.conv2d(self._resize(level, levels[0]), kernel, bias if total is None else None, padding=1)
-            total = part if total is None else total + part
+            if total is None:
+                total = part
+            else:
+                total = total.add_(part) if may_overwrite() else total + part
         assert total is not None
-        return F.relu(total)
+        return F.relu(total, inplace=may_overwrite())
 
     def _resize(self, x: Tensor, like: Tensor) -> Tensor:
         if x is like:
