@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from segue.core.errors import CheckpointError, MissingFile
-from segue.data.augment import CutOuts, jitter_colours
+from segue.data.augment import CutOuts, jitter_colours, transplant
 from segue.data.sampling import Pack, ViewSampler, build_pack, pick_objects
 from segue.data.simulate import (
     boxes_around,
@@ -95,10 +95,23 @@ class Trainer:
         size = data.sizes[int(torch.randint(len(data.sizes), (), generator=self.generator))]
         count = max(1, round(self.config.batch * (data.sizes[0] / size) ** 2))
         views = self.sampler.draw(count, size, self.device)
-        pixels, labels = self.cutouts.paste(views.pixels, views.labels, data.paste, data.most_pasted, self.generator)
+        pixels, labels = self._transplanted(views.pixels, views.labels)
+        pixels, labels = self.cutouts.paste(pixels, labels, data.paste, data.most_pasted, self.generator)
         pixels = jitter_colours(pixels, self.generator, data.colour)
         rows, targets, void = pick_objects(labels, self.config.objects, data.merge, self.generator)
         return pixels, rows, shrunk(targets, self.core.stride), shrunk(void, self.core.stride)
+
+    def _transplanted(self, pixels: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """The views, some of them with an object of another photo."""
+        share = self.config.data.transplant
+        if not share:
+            return pixels, labels
+        rows = torch.nonzero(torch.rand(len(pixels), generator=self.generator) < share)[:, 0]
+        if not len(rows):
+            return pixels, labels
+        others = self.sampler.draw(len(rows), pixels.shape[-1], self.device)
+        found, targets, _ = pick_objects(others.labels, 1, 0.0, self.generator)
+        return transplant(pixels, labels, rows.to(self.device)[found], others.pixels[found], targets)
 
     def opening(self, targets: Tensor, void: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """clicks (n, k, 3), box (n, 4), previous (n, 1, s, s) of the first round."""
