@@ -26,6 +26,13 @@ def test_points_come_back_where_they_were(frame: Frame, x: float, y: float) -> N
     assert torch.allclose(frame.to_image(frame.to_grid(point)), point, atol=1e-9)
 
 
+@given(frames(), st.integers(0, 89), st.integers(0, 89), st.sampled_from([torch.uint8, torch.int32, torch.int64]))
+def test_whole_number_points_are_not_cut_off(frame: Frame, x: int, y: int, kind: torch.dtype) -> None:
+    whole = torch.tensor([[x, y]], dtype=kind)
+    assert torch.equal(frame.to_grid(whole), frame.to_grid(whole.float()))
+    assert torch.equal(frame.to_image(whole), frame.to_image(whole.float()))
+
+
 @given(frames())
 def test_a_frame_survives_the_memory_of_a_model(frame: Frame) -> None:
     assert Frame.from_tensor(frame.to_tensor()) == frame

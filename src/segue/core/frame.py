@@ -98,13 +98,17 @@ class Frame:
         return self.crop == (0, 0, self.size[1], self.size[0])
 
     def to_grid(self, points: Tensor) -> Tensor:
-        """(..., 2) image points (x, y) -> grid points; points outside the crop land outside the view."""
-        scale = points.new_tensor(self.scale)
-        moved = (points - points.new_tensor(self.crop[:2])) * scale
+        """(..., 2) image points (x, y) -> grid points; points outside the crop land outside the view.
+
+        Whole-number points are answered in float32: scales are seldom whole.
+        """
+        points = _floating(points)
+        moved = (points - points.new_tensor(self.crop[:2])) * points.new_tensor(self.scale)
         return self._mirror(moved)
 
     def to_image(self, points: Tensor) -> Tensor:
         """(..., 2) grid points (x, y) -> image points; the inverse of ``to_grid``."""
+        points = _floating(points)
         return self._mirror(points) / points.new_tensor(self.scale) + points.new_tensor(self.crop[:2])
 
     def resample(self, pixels: Tensor) -> Tensor:
@@ -183,11 +187,14 @@ class Frame:
         if tuple(maps.shape[-2:]) == tuple(size):
             return maps
         if self.align_corners:
-            whole = maps if maps.is_floating_point() else maps.float()
-            return F.interpolate(whole, tuple(size), mode="bilinear", align_corners=True)
+            return F.interpolate(_floating(maps), tuple(size), mode="bilinear", align_corners=True)
         smaller = size[0] < maps.shape[-2] or size[1] < maps.shape[-1]
         antialias = shrink and smaller and self.antialias
         return F.interpolate(maps, tuple(size), mode="bilinear", align_corners=False, antialias=antialias)
+
+
+def _floating(tensor: Tensor) -> Tensor:
+    return tensor if tensor.is_floating_point() else tensor.float()
 
 
 def _round_up(size: Size, multiple: int) -> Size:
