@@ -22,6 +22,7 @@ from PIL import ImageOps
 
 from segue.core.errors import ImageError, MissingFile, StorageError
 from segue.core.types import Image, Mask, check_image, describe
+from segue.data.icc import to_srgb
 
 Labels: TypeAlias = NDArray[np.int32]  # (H, W), 0 is background
 
@@ -46,7 +47,8 @@ def read_image(path: str | os.PathLike[str], max_pixels: int = MAX_PIXELS) -> Im
     """Read an image file as (H, W, 3) uint8 RGB, upright.
 
     EXIF orientation is applied. Grey is repeated in three channels, palettes are looked up, CMYK is converted,
-    transparency is laid over white. Images of more than 8 bits are stretched linearly from their 0.5th to their
+    transparency is laid over white. Colours with an embedded profile become sRGB; a damaged profile is ignored
+    with a warning. Images of more than 8 bits are stretched linearly from their 0.5th to their
     99.5th percentile. Of several pages or frames the first is read. DICOM is windowed as the file says (extra
     ``medical``, see ``segue.data.dicom``).
 
@@ -70,7 +72,7 @@ def read_image(path: str | os.PathLike[str], max_pixels: int = MAX_PIXELS) -> Im
             layer = upright.convert("RGBA")
             white = PIL.Image.new("RGBA", layer.size, "white")
             upright = PIL.Image.alpha_composite(white, layer)
-        return np.array(upright.convert("RGB"))
+        return np.array(to_srgb(upright, image.info.get("icc_profile")))
 
 
 def as_image(array: NDArray[Any]) -> Image:

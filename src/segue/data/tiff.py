@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from segue.core.errors import ImageError, InputError, MissingExtra, MissingFile
 from segue.core.types import Image, Mask
+from segue.data.icc import to_srgb
 from segue.data.image import STRETCH, as_image
 from segue.data.rle import Rle
 
@@ -24,7 +25,7 @@ Window: TypeAlias = tuple[int, int, int, int]  # x0, y0, x1, y1, right and botto
 
 _SAMPLED = 64  # tiles that tell the brightness of a deep image
 _TILE = 512
-_ORIENTATION = 274
+_ORIENTATION, _PROFILE = 274, 34675
 _MIN_IS_WHITE, _PALETTE, _SEPARATED = 0, 3, 5
 
 
@@ -175,11 +176,14 @@ class Tiff:
             values = np.rint(np.clip((values.astype(np.float32) - low) / (high - low), 0, 1) * 255).astype(np.uint8)
         elif values.dtype == np.bool_:
             values = values.astype(np.uint8) * 255
+        tag = found.tags.get(_PROFILE)
+        profile = bytes(tag.value) if tag is not None and found.dtype == np.uint8 else None
         if kind == _SEPARATED and values.ndim == 3 and values.shape[2] >= 4:
-            return np.array(PIL.Image.fromarray(np.ascontiguousarray(values[..., :4]), "CMYK").convert("RGB"))
+            return np.array(to_srgb(PIL.Image.fromarray(np.ascontiguousarray(values[..., :4]), "CMYK"), profile))
         if values.ndim == 3 and values.shape[2] not in (3, 4):
             values = values[..., 0]  # grey with further channels, or alpha: the first is shown
-        return as_image(255 - values if kind == _MIN_IS_WHITE else values)
+        image = as_image(255 - values if kind == _MIN_IS_WHITE else values)
+        return image if profile is None else np.array(to_srgb(PIL.Image.fromarray(image), profile))
 
     def _scale(self, page: int) -> tuple[float, float]:
         """The numbers that become black and white, from tiles spread over the page."""
