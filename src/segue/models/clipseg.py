@@ -103,7 +103,7 @@ class CLIPSeg(Segmenter):
                 "a CLIP without CLIPSeg's decoder", "the decoder's weights as well", "pass --weights rd64-uni.pth"
             )
         conditions = torch.cat([self.condition(prompt) for prompt in prompts])
-        taps = [features.maps[f"tap{i}"].expand(len(conditions), -1, -1) for i in range(len(self.core.extract))]
+        taps = [features.maps[f"tap{i}"].expand(len(conditions), -1, -1) for i in range(len(features.maps))]
         logits = self.core.decode(taps, conditions, self._grid(features.frame)).transpose(0, 1)
         return Prediction(logits, confidence(logits), NO_MEMORY, features.frame)
 
@@ -141,7 +141,7 @@ class CLIPSeg(Segmenter):
 
     def sites(self) -> Mapping[str, str]:
         """Attention and perceptron outputs of the layers in use (before the residual addition), the taps of both
-        towers, the condition, the decoder, and the towers' embeddings."""
+        towers, the condition, the decoder, the towers' embeddings, and a place beside the vision tower."""
         deepest = max(self.core.extract)
         sites = {"vision.embedding": "core.clip.vision_model.pre_layrnorm"}
         for tower, used in (("vision", deepest + 1), ("text", None)):
@@ -154,7 +154,7 @@ class CLIPSeg(Segmenter):
                 }
             for i in range(len(self.core.extract)):
                 sites[f"{tower}.tap.{i}"] = f"core.{tower}_taps.{i}"
-        return sites | {"condition": "core.condition", "head": "core.decoder"}
+        return sites | {"vision.side": "core.beside", "condition": "core.condition", "head": "core.decoder"}
 
     def parts(self) -> Mapping[str, ExportPart]:
         """``encode`` (pixels -> taps), ``text`` (ids, mask -> condition), ``decode`` (taps, condition -> logits)."""

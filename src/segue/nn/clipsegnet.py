@@ -41,6 +41,24 @@ class Silent(nn.Module):
         return state.new_zeros((*state.shape[:-1], self.outputs))
 
 
+class Beside(nn.Module):
+    """Where a side network may stand: the taps (list of (b, 1 + h*w, width)) pass unchanged, beside the image
+    (b, 3, H, W) and the tower's stem, its state before the first layer.
+
+    ``patch`` and ``cells`` are the tower's patch size and its grid's side. A network there may append a state.
+
+    >>> len(Beside(8, 16, 2)([torch.zeros(1, 5, 8)], torch.zeros(1, 3, 32, 32), torch.zeros(1, 5, 8)))
+    1
+    """
+
+    def __init__(self, width: int, patch: int, cells: int) -> None:
+        super().__init__()
+        self.width, self.patch, self.cells = width, patch, cells
+
+    def forward(self, taps: list[Tensor], pixels: Tensor, stem: Tensor) -> list[Tensor]:
+        return taps
+
+
 class ClipSegDecoder(nn.Module):
     """CLIPSeg's decoder (its figure 2): reduced taps, deepest first, conditioned by FiLM, then upsampled.
 
@@ -99,6 +117,8 @@ class ClipSegNet(nn.Module):
         self.vision_taps = nn.ModuleList(Tap(config.vision_config.hidden_size) for _ in self.extract)
         self.text_taps = nn.ModuleList(Silent(text, shared) for _ in self.extract)
         self.condition = Tap(shared)
+        side = int(config.vision_config.image_size)
+        self.beside = Beside(config.vision_config.hidden_size, self.patch, side // self.patch)
 
     def vision(self, pixels: Tensor) -> list[Tensor]:
         """Normalised image (b, 3, H, W) -> one state (b, 1 + H/p * W/p, c) per tapped layer, class token first.
@@ -106,7 +126,9 @@ class ClipSegNet(nn.Module):
         Layers beyond the deepest tap do not run: the decoder never sees them.
         """
         states = self._vision_states(pixels, max(self.extract) + 1)
-        return [tap(states[i + 1]) for tap, i in zip(self.vision_taps, self.extract, strict=True)]
+        taps = [tap(states[i + 1]) for tap, i in zip(self.vision_taps, self.extract, strict=True)]
+        seen: list[Tensor] = self.beside(taps, pixels, states[0])
+        return seen
 
     def example(self, pixels: Tensor) -> Tensor:
         """Normalised image of an example (b, 3, H, W) -> condition (b, d): CLIPSeg's visual prompt."""
