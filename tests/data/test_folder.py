@@ -53,6 +53,9 @@ def test_class_names_come_along(folder):
     (folder / "classes.json").write_text(json.dumps({"scene": {"2": "cup"}}))
     _, truth = open_data(folder).samples[0].read()
     assert [i.name for i in truth.instances] == ["", "cup", ""]
+    (folder / "classes.json").write_text(json.dumps({"scene": ["hand", "cup"]}))
+    _, truth = open_data(folder).samples[0].read()
+    assert [i.name for i in truth.instances] == ["hand", "cup", ""]
     (folder / "classes.json").write_text("[1]")
     with pytest.raises(DataError, match=r"classes\.json"):
         open_data(folder)

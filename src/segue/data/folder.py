@@ -78,7 +78,8 @@ def void_in_readme(folder: Path) -> tuple[int, ...]:
 
 
 def class_names(folder: Path) -> dict[str, dict[str, str]]:
-    """{stem: {label: name}} of ``classes.json``, empty without one. Raises ``DataError`` for another shape.
+    """{stem: {label: name}} of ``classes.json``, empty without one. A list names the labels 1, 2, ... in turn.
+    Raises ``DataError`` for another shape.
 
     >>> class_names(Path("/no/such/folder"))
     {}
@@ -88,7 +89,8 @@ def class_names(folder: Path) -> dict[str, dict[str, str]]:
         return {}
     try:
         names = json.loads(file.read_text())
-        return {str(s): {str(k): str(v) for k, v in labels.items()} for s, labels in names.items()}
+        rows = {s: dict(enumerate(v, 1)) if isinstance(v, list) else v for s, v in names.items()}
+        return {str(s): {str(k): str(v) for k, v in labels.items()} for s, labels in rows.items()}
     except (ValueError, AttributeError) as error:
         raise DataError(f"{file}, which does not fit ({error})", '{"stem": {"1": "name"}}') from error
 
