@@ -176,3 +176,28 @@ def test_ray_survives_a_killed_worker(model, tmp_path):
     assert len(entries(cache)) == 40
     finished = entries(cache)
     assert {name: finished[name] for name in survived} == survived, "nothing done twice"
+
+
+@pytest.mark.slow
+def test_a_ray_that_dies_as_a_whole_is_one_clear_line(model, tmp_path):
+    pytest.importorskip("ray")
+    psutil = pytest.importorskip("psutil")
+    folder, cache = photos(tmp_path / "photos", 40, (300, 400)), tmp_path / "cache"
+    save_pretrained(model, tmp_path / "model")
+    arguments = ["encode", str(folder), "--cache", str(cache), "--model", str(tmp_path / "model"), "--device", "cpu"]
+    run = [sys.executable, "-c", COMMAND, *arguments]
+    ray_run = [*run, "--engine", "ray", "--chunk", "10"]
+    with subprocess.Popen(ray_run, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
+        deadline = time.monotonic() + 200
+        while len(entries(cache)) < 3 and process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.005)
+        (node,) = [p for p in psutil.Process(process.pid).children(recursive=True) if p.name() == "raylet"]
+        node.kill()
+        _, said = process.communicate(timeout=200)
+    assert process.returncode == 1
+    assert "got Ray's" in said
+    assert "Traceback" not in said
+    survived = entries(cache)
+    again = subprocess.run([*run, "--json", "-"], capture_output=True, text=True, timeout=200)
+    assert json.loads(again.stdout)["there"] == len(survived)
+    assert len(entries(cache)) == 40

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from segue.core.errors import MissingExtra
+from segue.core.errors import MissingExtra, SegueError
 from segue.core.segmenter import Segmenter
 from segue.session.cache import FeatureCache
 
@@ -23,18 +23,26 @@ def encode_over_ray(model: Segmenter, cache: FeatureCache, paths: list[str], con
     """``encode_paths`` over a Ray cluster: paths and cache must be reachable from every node.
 
     The model travels once to each node's object store and is unpacked once per worker process. Raises
-    ``MissingExtra`` without Ray.
+    ``MissingExtra`` without Ray, ``SegueError`` when the cluster cannot be reached or dies as a whole.
     """
     try:
         import ray
     except ModuleNotFoundError as error:
         raise MissingExtra.of("ray", "ray") from error
     mine = not ray.is_initialized()
-    if mine:
-        local = {} if config.address else {"num_cpus": config.workers, "include_dashboard": False}
-        ray.init(address=config.address, log_to_driver=False, **local)
     try:
+        if mine:
+            local = {} if config.address else {"num_cpus": config.workers, "include_dashboard": False}
+            ray.init(address=config.address, log_to_driver=False, **local)
         yield from _run(ray, model, cache, paths, config)
+    except (ray.exceptions.RayError, ConnectionError) as error:
+        if isinstance(error, SegueError):
+            raise  # a task's own error
+        raise SegueError(
+            f"Ray's {type(error).__name__} ({str(error).strip().splitlines()[0]})",
+            "a cluster that answers until the last image",
+            "repeat the command once it runs: what is in the cache is not done again",
+        ) from error
     finally:
         if mine:
             ray.shutdown()
