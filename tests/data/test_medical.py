@@ -121,6 +121,20 @@ def test_another_layout_is_refused_with_the_layout_expected(name: str, tmp_path:
         read_medical(name, tmp_path)
 
 
+def test_camus_is_read_as_nifti_too(tmp_path: Path) -> None:
+    """Its second release: volumes (width, height) with gzip, below database_nifti/."""
+    nibabel = pytest.importorskip("nibabel")
+    folder = tmp_path / "database_nifti" / "patient0001"
+    folder.mkdir(parents=True)
+    for suffix, pixels in (("", GREY[..., 0]), ("_gt", BLOB.astype(np.uint8) * 3)):
+        nibabel.save(nibabel.Nifti1Image(pixels.T, np.eye(4)), folder / f"patient0001_4CH_ES{suffix}.nii.gz")
+    (sample,) = read_medical("camus", tmp_path)
+    image, truth = sample.read()
+    assert image.shape == (*SIZE, 3)
+    assert np.array_equal(truth.instances[0].mask, BLOB)
+    assert truth.instances[0].texts[0] == "left atrium cavity"
+
+
 def test_several_masks_of_a_breast_image_are_one_object_of_two_parts(tmp_path: Path) -> None:
     busi(tmp_path)
     texts = read_medical("busi", tmp_path)[0].read()[1].instances[0].texts

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from segue.cli import main
 from segue.core.errors import CheckpointError, ConfigError, DataError, UnknownName
 from segue.core.segmenter import Segmenter, weights_digest
 from segue.core.types import Click, Text
-from segue.data.image import write_image, write_labels
+from segue.data.image import read_labels, write_image, write_labels
 from segue.data.image_text_mask import FORMAT
 from segue.data.rows import open_data
 from segue.jobs.adapt import AdaptConfig, adapt, click_gain, split, validation
@@ -188,18 +189,33 @@ def clipseg_folder(folder: Path) -> Path:
     return folder
 
 
-def test_the_documented_command_adapts_words(disks: Path, tmp_path: Path) -> None:
-    """The line of docs/text.md with a local folder in the place of the published checkpoint."""
+def documented(page: str, command: str) -> list[str]:
+    """The first line of the page that types ``segue COMMAND``, as words after ``segue``."""
+    text = (Path(__file__).resolve().parents[2] / "docs" / page).read_text()
+    line = next(line for line in text.splitlines() if line.startswith(f"segue {command} "))
+    return shlex.split(line)[1:]
+
+
+def test_the_documented_commands_adapt_words_and_answer_them(disks: Path, tmp_path: Path) -> None:
+    """The lines of docs/text.md with a local folder in the place of the published checkpoint, and two epochs."""
     model, output = clipseg_folder(tmp_path / "clipseg"), tmp_path / "polyp-words"
-    line = ["adapt", "--data", str(disks), "--model", str(model), "--adapter", "dense", "--name", "disk"]
-    line += ["--seeds", "2", "--epochs", "2", "-o", str(output), "--device", "cpu", "--set", "width=8"]
-    assert main([*line, "--json", str(tmp_path / "out.json")]) == 0
+    here = {
+        "CIDAS/clipseg-rd64-refined": str(model), "polyps": str(disks), "polyp-words": str(output),
+        "photo.jpg": str(disks / "images" / "disk0.png"), "mask.png": str(tmp_path / "mask.png"),
+    }  # fmt: skip
+    adapting, saying = ([here.get(w, w) for w in documented("text.md", command)] for command in ("adapt", "mask"))
+    adapting += ["--epochs", "2", "--batch", "4", "--device", "cpu", "--json", str(tmp_path / "out.json")]
+    assert main(adapting) == 0
     result = json.loads((tmp_path / "out.json").read_text())
-    assert [r["seed"] for r in result["runs"]] == [0, 1]
+    assert [r["seed"] for r in result["runs"]] == [0, 1, 2]
+    assert all(len(r["curve"]) == 2 for r in result["runs"])
     assert {"mean", "spread"} == set(result["after"]["dice"])
     assert "| DSC (%) |" in (output / "report.md").read_text()
     again = load(model, adapter=output, device="cpu")
-    assert attached(again)[0].settings == {"variant": "vl", "width": 8}
+    assert attached(again)[0].settings == {"variant": "vl", "width": 64}
+    assert attached(again)[0].trainable == result["parameters"]
+    assert main([*saying, "--device", "cpu"]) == 0
+    assert read_labels(tmp_path / "mask.png").shape == (96, 128)
 
 
 def said(model: CLIPSeg, count: int = 3) -> list[Said]:
@@ -234,6 +250,41 @@ def test_training_lowers_the_loss_and_leaves_the_base(tmp_path: Path) -> None:
     assert course.rows[-1]["val_loss"] < course.rows[0]["val_loss"]
     with off(model):
         assert weights_digest(model) == frozen
+
+
+def test_the_rate_falls_and_the_run_ends_as_published(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Loss and Dice stand still from the first epoch: a cut to 0.3 once more than five went by, an end after twenty."""
+    from segue.adapters.base import attach
+
+    model = small("clipseg-rd64")
+    adapter = attach(model, ADAPTERS.load("dense")(model, width=8))
+    trainer = TextTrainer(model, adapter, TextSettings())  # type: ignore[arg-type]
+    assert type(trainer.optimiser) is torch.optim.AdamW
+    assert trainer.optimiser.defaults["weight_decay"] == 1e-3
+    monkeypatch.setattr(trainer, "epoch", lambda train: 0.0)
+    monkeypatch.setattr(trainer, "validate", lambda val: (1.0, 0.5))
+    course = trainer.run([], [])
+    assert len(course.rows) == 21
+    rates = [row["rate"] for row in course.rows]
+    assert [round(r, 12) for r in (rates[0], rates[5], rates[6], rates[12], rates[18])] == [
+        1e-3, 1e-3, 3e-4, 9e-5, 2.7e-5,
+    ]  # fmt: skip
+    assert course.best_epoch == 0
+
+
+def test_every_text_of_a_mask_is_drawn_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    from segue.adapters.base import attach
+
+    model = small("clipseg-rd64")
+    assert isinstance(model, CLIPSeg)
+    trainer = TextTrainer(model, attach(model, ADAPTERS.load("dense")(model, width=8)), TextSettings(batch=3))
+    drawn: list[list[str]] = []
+    real = model.tokens
+    monkeypatch.setitem(model.__dict__, "tokens", lambda texts: drawn.append(list(texts)) or real(texts))
+    for _ in range(8):
+        trainer.epoch(said(model))
+    assert all(len(texts) == 3 for texts in drawn)
+    assert {t for texts in drawn for t in texts} == {"a disk", "one disk"}
 
 
 def test_masks_of_one_image_stay_together_and_are_all_seen() -> None:
