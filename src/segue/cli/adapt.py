@@ -29,6 +29,9 @@ def adapt(
     seed: Annotated[int, typer.Option("--seed", help="Of the split and of training.")] = 0,
     seeds: Annotated[int, typer.Option("--seeds", help="Runs, for models prompted by text; the paper has 3.")] = 1,
     max_clicks: Annotated[int, typer.Option("--max-clicks", help="Clicks an object at most, in the report.")] = 20,
+    boundary: Annotated[
+        bool, typer.Option("--boundary/--no-boundary", help="Boundary measures in the report; they take long.")
+    ] = True,
     rate: Annotated[float | None, typer.Option("--rate", help="Learning rate; default: the adapter's own.")] = None,
     batch: Annotated[int | None, typer.Option("--batch", help="Views or images a step.")] = None,
     epochs: Annotated[int, typer.Option("--epochs", help="Epochs at most, for models prompted by text.")] = 1000,
@@ -50,7 +53,7 @@ def adapt(
     config = AdaptConfig.of(
         data=data, output=output, model=model, adapter_kind=adapter, minutes=minutes, clock=clock, holdout=holdout,
         format=format, name=name, train_images=train_images, test_images=test_images, seed=seed, seeds=seeds,
-        max_clicks=max_clicks, rate=rate, batch=batch, epochs=epochs, loss=loss, settings=_settings(set_ or []),
+        max_clicks=max_clicks, boundary=boundary, rate=rate, batch=batch, epochs=epochs, loss=loss, settings=_settings(set_ or []),
         resume=resume, weights=weights, device=device,
     )  # fmt: skip
     quiet = json_to is not None and str(json_to) == "-"

@@ -9,9 +9,23 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from segue.cli.options import Adapter, Device, Json, Model, Output, Weights, console, numbers, report, write_json
+from segue.cli.options import (
+    Adapter,
+    Choice,
+    Device,
+    Json,
+    Model,
+    Output,
+    Weights,
+    choosing_model,
+    console,
+    numbers,
+    report,
+    write_json,
+)
 
 
+@choosing_model
 def encode(
     images: Annotated[list[str], typer.Argument(help="Folders, image files or globs.")],
     cache: Annotated[str, typer.Option("--cache", help="Folder or any fsspec URL.")],
@@ -30,10 +44,8 @@ def encode(
     address: Annotated[str | None, typer.Option("--address", help="Ray cluster; default: a local one.")] = None,
     workers: Annotated[int, typer.Option("--workers", help="Workers of a local Ray.")] = 2,
     chunk: Annotated[int, typer.Option("--chunk", help="Images in one Ray task.")] = 16,
-    model: Model = "nano",
-    weights: Weights = None,
-    adapter: Adapter = None,
-    device: Device = None,
+    *,
+    choice: Choice,
     json_to: Json = None,
 ) -> None:
     """Compute features ahead of time, so that every click is answered from the cache."""
@@ -52,10 +64,7 @@ def encode(
         address=address,
         workers=workers,
         chunk=chunk,
-        model=model,
-        weights=weights,
-        adapter=adapter,
-        device=device,
+        **choice,
     )
     report(run(config), json_to, "encode")
 

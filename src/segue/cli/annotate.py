@@ -7,10 +7,11 @@ from typing import Annotated
 
 import typer
 
-from segue.cli.options import Adapter, Device, Json, Model, Weights, report
+from segue.cli.options import Choice, Json, choosing_model, report
 from segue.core.errors import MissingExtra
 
 
+@choosing_model
 def annotate(
     folder: Annotated[Path | None, typer.Argument(help="Folder of images; the bundled samples without one.")] = None,
     port: Annotated[int, typer.Option("--port", help="Port of the page; 0 for any free one.")] = 8788,
@@ -31,10 +32,8 @@ def annotate(
     ] = None,
     output: Annotated[Path | None, typer.Option("-o", "--output", help="Folder of --export.")] = None,
     everything: Annotated[bool, typer.Option("--all", help="Export images that are not accepted too.")] = False,
-    model: Model = "nano",
-    weights: Weights = None,
-    adapter: Adapter = None,
-    device: Device = None,
+    *,
+    choice: Choice,
     json_to: Json = None,
 ) -> None:
     """Open a folder of images in the browser annotator; or import and export its masks."""
@@ -47,10 +46,7 @@ def annotate(
         db=db,
         token=token,
         open_browser=browser,
-        model=model,
-        weights=weights,
-        adapter=adapter,
-        device=device,
+        **choice,
     )
     try:
         from segue.annotator.app import serve

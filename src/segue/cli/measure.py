@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from segue.cli.options import Adapter, Device, Json, Model, Weights, console, report
+from segue.cli.options import Choice, Json, choosing_model, console, report
 
 
 def models(json_to: Json = None) -> None:
@@ -35,6 +35,7 @@ def doctor(json_to: Json = None) -> None:
         raise typer.Exit(1)
 
 
+@choosing_model
 def evaluate(
     data: Annotated[Path, typer.Option("--data", help="Folder of the data set.")],
     more_targets: Annotated[list[float] | None, typer.Argument(hidden=True, metavar="")] = None,
@@ -69,10 +70,8 @@ def evaluate(
     journal: Annotated[
         Path | None, typer.Option("--journal", help="Where finished objects are kept until the end.")
     ] = None,
-    model: Model = "nano",
-    weights: Weights = None,
-    adapter: Adapter = None,
-    device: Device = None,
+    *,
+    choice: Choice,
     json_to: Json = None,
 ) -> None:
     """Count the clicks that a model needs on a data set, by the published robot-click protocol."""
@@ -98,10 +97,7 @@ def evaluate(
         report=report_to,
         compare=tuple(compare or ()),
         journal=journal,
-        model=model,
-        weights=weights,
-        adapter=adapter,
-        device=device,
+        **choice,
         **chosen,
     )
     report(run(config), json_to, "evaluate")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 import json
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeAlias
 
 import typer
 from rich.console import Console
@@ -22,6 +24,39 @@ Device = Annotated[
 ]
 Json = Annotated[Path | None, typer.Option("--json", help="Write the result as JSON; '-' is standard output.")]
 Output = Annotated[Path, typer.Option("-o", "--output", help="The folder to write.")]
+
+Choice: TypeAlias = Mapping[str, Any]  # the values of the four options that say which model does the job
+_CHOICE: Mapping[str, tuple[Any, Any]] = {
+    "model": (Model, "nano"),
+    "weights": (Weights, None),
+    "adapter": (Adapter, None),
+    "device": (Device, None),
+}
+
+
+def choosing_model(command: Callable[..., None]) -> Callable[..., None]:
+    """Offer ``--model``, ``--weights``, ``--adapter`` and ``--device`` in the place of a parameter ``choice``.
+
+    >>> @choosing_model
+    ... def look(photo: str, choice: Choice) -> None:
+    ...     print(photo, choice["model"])
+    >>> list(inspect.signature(look).parameters)
+    ['photo', 'model', 'weights', 'adapter', 'device']
+    >>> look(photo="cat.jpg", model="nano", weights=None, adapter=None, device=None)
+    cat.jpg nano
+    """
+
+    @functools.wraps(command)
+    def run(**given: Any) -> None:
+        command(choice={name: given.pop(name) for name in _CHOICE}, **given)
+
+    kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
+    offered = [inspect.Parameter(n, kind, default=d, annotation=a) for n, (a, d) in _CHOICE.items()]
+    own = inspect.signature(command, eval_str=True)
+    options = [o for p in own.parameters.values() for o in (offered if p.name == "choice" else [p])]
+    run.__signature__ = own.replace(parameters=options)  # type: ignore[attr-defined]
+    run.__annotations__ = {o.name: o.annotation for o in options}
+    return run
 
 
 def numbers(text: str, count: int) -> tuple[float, ...]:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from segue.cli.options import Adapter, Device, Json, Model, Output, Weights, numbers, report
+from segue.cli.options import Choice, Json, Output, choosing_model, numbers, report
 
 ReferenceImage = Annotated[Path, typer.Option("--reference", help="The example: an image that shows the object.")]
 Mask = Annotated[Path | None, typer.Option("--mask", help="The object's mask; several labels are several objects.")]
@@ -20,6 +20,7 @@ OffClick = Annotated[
 ]
 
 
+@choosing_model
 def find(
     images: Annotated[list[str], typer.Argument(help="Images, folders or patterns to look in.")],
     reference: ReferenceImage,
@@ -38,10 +39,8 @@ def find(
         float | None, typer.Option("--threshold", help="Least score of a find, 0 to 1; default: the finder's own.")
     ] = None,
     instances: Annotated[int, typer.Option("--instances", min=1, help="How many of it an image may show.")] = 1,
-    model: Model = "nano",
-    weights: Weights = None,
-    adapter: Adapter = None,
-    device: Device = None,
+    *,
+    choice: Choice,
     json_to: Json = None,
 ) -> None:
     """Find an object, shown once, in other images; say where it is not."""
@@ -56,15 +55,13 @@ def find(
         instances=instances,
         fit_scale=fit_scale,
         **_shown(reference, mask, box, click, background_click),
-        model=model,
-        weights=weights,
-        adapter=adapter,
-        device=device,
+        **choice,
     )
     result = run(config)
     report(result if json_to is not None else _in_short(result), json_to, "find")
 
 
+@choosing_model
 def track(
     frames: Annotated[Path, typer.Argument(help="A folder of frames or a video file.")],
     reference: ReferenceImage,
@@ -83,10 +80,8 @@ def track(
         ),
     ] = "outline",
     overlays: Annotated[bool, typer.Option("--overlays", help="Also write every frame with its mask.")] = False,
-    model: Model = "nano",
-    weights: Weights = None,
-    adapter: Adapter = None,
-    device: Device = None,
+    *,
+    choice: Choice,
     json_to: Json = None,
 ) -> None:
     """Follow an object, shown in one frame, through a video."""
@@ -100,16 +95,14 @@ def track(
         method=method,
         overlays=overlays,
         **_shown(reference, mask, box, click, background_click),
-        model=model,
-        weights=weights,
-        adapter=adapter,
-        device=device,
+        **choice,
     )
     result = run(config)
     shown = result if json_to is not None else {k: v for k, v in result.items() if k != "rows"}
     report(shown, json_to, "track")
 
 
+@choosing_model
 def one_shot(
     data: Annotated[Path, typer.Option("--data", help="Folder of the data set.")],
     layout: Annotated[
@@ -133,10 +126,8 @@ def one_shot(
     threshold: Annotated[float | None, typer.Option("--threshold", help="Least score of a find.")] = None,
     masks: Annotated[Path | None, typer.Option("--masks", help="Keep the predicted masks in this folder.")] = None,
     output: Annotated[Path | None, typer.Option("-o", "--output", help="Folder for results and episodes.")] = None,
-    model: Model = "nano",
-    weights: Weights = None,
-    adapter: Adapter = None,
-    device: Device = None,
+    *,
+    choice: Choice,
     json_to: Json = None,
 ) -> None:
     """Measure one-shot segmentation: show a class once, find it in the queries."""
@@ -158,10 +149,7 @@ def one_shot(
         threshold=threshold,
         masks=masks,
         output=output,
-        model=model,
-        weights=weights,
-        adapter=adapter,
-        device=device,
+        **choice,
     )
     result = run(config)
     shown = result if json_to is not None else {k: v for k, v in result.items() if k != "per_query"}

@@ -7,9 +7,10 @@ from typing import Annotated
 
 import typer
 
-from segue.cli.options import Adapter, Device, Json, Model, Weights, numbers, report
+from segue.cli.options import Choice, Json, choosing_model, numbers, report
 
 
+@choosing_model
 def mask(
     image: Annotated[Path, typer.Argument(help="The photograph.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="The mask, a PNG of 0 and 255.")],
@@ -25,10 +26,8 @@ def mask(
     cache: Annotated[
         str | None, typer.Option("--cache", help="Features that segue encode made, folder or URL.")
     ] = None,
-    model: Model = "nano",
-    weights: Weights = None,
-    adapter: Adapter = None,
-    device: Device = None,
+    *,
+    choice: Choice,
     json_to: Json = None,
 ) -> None:
     """Segment one image with clicks, a box or words."""
@@ -44,9 +43,6 @@ def mask(
         box=numbers(box, 4) if box else None,
         text=text,
         cache=cache,
-        model=model,
-        weights=weights,
-        adapter=adapter,
-        device=device,
+        **choice,
     )
     report(run(config), json_to, "mask")

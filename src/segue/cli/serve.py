@@ -7,9 +7,10 @@ from typing import Annotated
 
 import typer
 
-from segue.cli.options import Adapter, Device, Model, Weights
+from segue.cli.options import Choice, choosing_model
 
 
+@choosing_model
 def serve(
     tool: Annotated[str, typer.Argument(help="label-studio.")],
     host: Annotated[str, typer.Option("--host", help="Address to listen on.")] = "127.0.0.1",
@@ -21,10 +22,8 @@ def serve(
     collect: Annotated[
         Path | None, typer.Option("--collect", help="Keep reported annotations here, for segue adapt.")
     ] = None,
-    model: Model = "nano",
-    weights: Weights = None,
-    adapter: Adapter = None,
-    device: Device = None,
+    *,
+    choice: Choice,
 ) -> None:
     """Answer another tool's requests: a Label Studio ML backend."""
     from segue.integrations.serve import ServeConfig
@@ -37,9 +36,6 @@ def serve(
         root=root,
         label_studio=label_studio,
         collect=collect,
-        model=model,
-        weights=weights,
-        adapter=adapter,
-        device=device,
+        **choice,
     )
     run(config)
