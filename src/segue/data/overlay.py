@@ -29,7 +29,9 @@ def overlay(
     check_image(image)
     check_mask(mask, image.shape[:2])
     drawn = image.copy()
-    drawn[mask] = (image[mask] * (1 - opacity) + np.array(color) * opacity).astype(np.uint8)
+    for channel, tint in enumerate(color):  # by table, so that a large photograph needs no copy in floats
+        table = (np.arange(256) * (1 - opacity) + tint * opacity).astype(np.uint8)
+        np.copyto(drawn[..., channel], table[image[..., channel]], where=mask)
     width = max(1, round(max(image.shape[:2]) / 500))
     contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
     cv2.drawContours(drawn, contours, -1, (255, 255, 255), width + 1, cv2.LINE_AA)
