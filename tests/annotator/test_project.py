@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from pathlib import Path
 from typing import Any
@@ -9,10 +10,11 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
-from segue.annotator import journal
+from segue.annotator import journal, schemas
 from segue.annotator.app import build
 from segue.annotator.config import AnnotateConfig
 from segue.annotator.project import Project
+from segue.core.errors import StorageError
 from tests.annotator.fake_model import ColourModel
 from tests.annotator.person import BLUE, RED, Person, mask_of, runs, square
 
@@ -236,3 +238,52 @@ def test_the_model_can_be_switched_off_and_on(client: TestClient, person: Person
     person.act(kind="stroke", object="o1", pixels=runs(square(50, 50)))
     client.post("/api/model", json={"on": True})
     person.click("o1", *BLUE)
+
+
+def test_the_mask_is_handed_over_before_it_is_saved_and_not_sent_twice(project: Project, person: Person) -> None:
+    prompt = {"type": "click", "x": RED[0], "y": RED[1]}
+    request = schemas.Act(key="k", seen=0, action={"kind": "prompt", "object": "a", "prompts": [prompt]})
+    heard: list[tuple[schemas.Early, int]] = []
+    outcome = project.act(1, "w1", "", request, lambda early: heard.append((early, len(project.journal(1, 0, 10)))))
+    ((early, entries),) = heard
+    assert (early.object, entries) == ("a", 0)
+    assert outcome.changed[0].mask is None
+    saved = person.look()["objects"][0]["mask"]
+    assert {key: saved[key] for key in ("box", "area", "data")} == {
+        "box": list(early.box),
+        "area": early.area,
+        "data": early.data,
+    }
+    again = project.act(1, "w1", "", request, lambda early: heard.append((early, 0)))
+    assert len(heard) == 1, "an action that is saved is not asked of the model again"
+    assert again.changed[0].mask is not None
+
+
+def test_an_answer_in_lines_ends_with_the_outcome_or_the_problem(
+    project: Project, person: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lines(key: str) -> list[dict[str, object]]:
+        prompt = {"type": "click", "x": RED[0], "y": RED[1]}
+        action = {"kind": "prompt", "object": "a", "prompts": [prompt]}
+        answer = person.client.post(
+            "/api/images/1/actions",
+            json={"key": key, "seen": person.head, "action": action},
+            headers={**person.headers, "accept": "application/x-ndjson, application/json"},
+        )
+        assert answer.status_code == 200
+        assert answer.headers["content-type"].startswith("application/x-ndjson")
+        return [json.loads(line) for line in answer.text.splitlines()]
+
+    early, last = lines("k1")
+    assert set(early) == {"early"}
+    assert last["outcome"]["head"] == 2  # type: ignore[index]
+    person.head = 2
+
+    def full(*_: object) -> None:
+        raise StorageError("a full disk", "free space")
+
+    monkeypatch.setattr(project, "_save", full)
+    early, last = lines("k2")
+    assert set(early) == {"early"}
+    assert last["status"] == 507
+    assert "a full disk" in last["problem"]["message"]  # type: ignore[index]

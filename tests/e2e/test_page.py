@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 from pycocotools import mask as rle
 
+from segue.annotator.measure import ENTRIES, PAYLOAD
 from tests.annotator.running import Running
 from tests.e2e.conftest import HEIGHT, WIDTH, Window, until
 
@@ -291,10 +293,52 @@ def test_page_and_server_mean_the_same_mask(window: Window, seed: int) -> None:
 
 
 def test_an_answer_is_small_and_its_latency_is_on_record(window: Window) -> None:
-    sizes: list[int] = []
-    window.page.on("response", lambda a: sizes.append(len(a.body())) if a.url.endswith("/actions") else None)
     window.click(*RED)
-    durations = "performance.getEntriesByName('segue:click-to-painted').map(e => e.duration)"
-    entries = until(lambda: window.page.evaluate(durations))
-    assert 0 < entries[0] < 60_000
-    assert 0 < max(sizes) < 30_000
+    (painted,) = until(lambda: window.page.evaluate(ENTRIES, "segue:click-to-painted"))
+    (saved,) = until(lambda: window.page.evaluate(ENTRIES, "segue:click-to-saved"))
+    assert painted["start"] < painted["sent"] < painted["answered"] < painted["drawn"] < painted["end"]
+    assert painted["total"] < 60_000
+    assert saved["model"] > 0
+    assert 0 < window.page.evaluate(PAYLOAD) < 30_000
+
+
+def test_a_mask_is_seen_before_it_is_saved_and_survives_a_kill(chromium: Any, folder: Path, tmp_path: Path) -> None:
+    file = tmp_path / "p.db"
+    server = Running(folder, f"sqlite:///{file}")
+    window = Window(chromium, server.url)
+    window.click(*RED)
+    disk = sqlite3.connect(file, isolation_level=None)
+    disk.execute("BEGIN IMMEDIATE")  # a slow disk: nothing can be saved now
+    window.page.mouse.click(*window.at(*BLUE))
+    until(lambda: window.painted(*BLUE) > 80)
+    assert window.mask()[BLUE[1]][BLUE[0]]
+    assert window.page.locator("#saved").inner_text() == "Saving …"
+    assert not window.state("pending")
+    server.kill()
+    disk.close()
+    again = Running(folder, f"sqlite:///{file}", server.port)
+    window.settled()
+    (item,) = window.objects()
+    assert (item["clicks"], len(item["prompts"])) == (2, 2)
+    assert window.mask()[BLUE[1]][BLUE[0]]
+    before = window.mask()
+    window.page.reload()
+    window.shown(1)
+    assert window.mask() == before
+    window.close()
+    again.stop()
+
+
+def test_a_mask_that_is_refused_after_it_was_shown_is_taken_back(window: Window, tmp_path: Path) -> None:
+    window.click(*RED)
+    before = window.mask()
+    with sqlite3.connect(tmp_path / "project.db") as disk:
+        disk.execute("CREATE TRIGGER refuse BEFORE INSERT ON mask BEGIN SELECT RAISE(ABORT, 'no'); END")
+    window.page.mouse.click(*window.at(*BLUE))
+    until(lambda: "another server saved" in window.page.locator("#notice").inner_text())
+    until(lambda: window.mask() == before)
+    assert window.painted(*BLUE) == 0
+    with sqlite3.connect(tmp_path / "project.db") as disk:
+        disk.execute("DROP TRIGGER refuse")
+    window.click(*BLUE)
+    assert window.objects()[0]["clicks"] == 2

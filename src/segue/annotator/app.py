@@ -10,7 +10,6 @@ import threading
 import webbrowser
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
-from typing import Any
 
 import uvicorn
 from fastapi import FastAPI, Request
@@ -25,19 +24,10 @@ from segue.annotator.config import AnnotateConfig
 from segue.annotator.loop import Loop
 from segue.annotator.project import Project
 from segue.annotator.security import Guard
-from segue.annotator.store import Conflict
-from segue.core.errors import ConfigError, MissingExtra, MissingFile, SegueError, StorageError, UnknownName
+from segue.core.errors import ConfigError, SegueError
 from segue.core.segmenter import Segmenter
 
 STATIC = Path(__file__).parent / "static"
-STATUS: tuple[tuple[type[SegueError], int], ...] = (
-    (Conflict, 409),
-    (MissingFile, 404),
-    (UnknownName, 422),
-    (StorageError, 507),
-    (MissingExtra, 422),
-    (SegueError, 422),
-)
 
 
 def build(config: AnnotateConfig, load: Callable[[], Segmenter] | None = None) -> FastAPI:
@@ -150,24 +140,16 @@ def _speak_plainly(app: FastAPI) -> None:
 
     @app.exception_handler(SegueError)
     async def ours(_request: Request, error: SegueError) -> JSONResponse:
-        status = next(status for kind, status in STATUS if isinstance(error, kind))
-        return _problem(status, str(error), error)
+        status, problem = routes.problem_of(error)
+        return JSONResponse(problem.model_dump(), status)
 
     @app.exception_handler(RequestValidationError)
     async def invalid(_request: Request, error: RequestValidationError) -> JSONResponse:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
-        return _problem(422, f"{where}: {first['msg']}")
+        return JSONResponse(schemas.Problem(message=f"{where}: {first['msg']}").model_dump(), 422)
 
     @app.exception_handler(HTTPException)
     async def plain(_request: Request, error: HTTPException) -> JSONResponse:
-        return _problem(error.status_code, str(error.detail), headers=dict(error.headers or {}))
-
-
-def _problem(
-    status: int, message: str, error: SegueError | None = None, headers: dict[str, str] | None = None
-) -> JSONResponse:
-    parts: dict[str, Any] = {}
-    if error is not None:
-        parts = {"arrived": error.arrived, "expected": error.expected, "fix": error.fix}
-    return JSONResponse(schemas.Problem(message=message, **parts).model_dump(), status, headers)
+        problem = schemas.Problem(message=str(error.detail))
+        return JSONResponse(problem.model_dump(), error.status_code, dict(error.headers or {}))

@@ -9,12 +9,13 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import os
 import shutil
-import socket
+import signal
 import statistics
+import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -23,12 +24,10 @@ from typing import Any
 import numpy as np
 import PIL.Image
 import torch
-import uvicorn
 
 from segue.annotator.app import build
 from segue.annotator.config import SAMPLES, AnnotateConfig
 from segue.core.errors import MissingExtra, MissingFile
-from segue.core.segmenter import Segmenter
 
 ARGUMENTS = (
     "--no-sandbox",
@@ -49,13 +48,8 @@ def measure(
     Each of ``clicks`` clicks goes to a new place; every third is negative, every fifth begins a new object.
     """
     with tempfile.TemporaryDirectory(prefix="segue-measure-") as home:
-        folder = Path(home, "photos")
-        folder.mkdir()
-        with PIL.Image.open(SAMPLES / "coffee.jpg") as sample:
-            for name in ("one.jpg", "many.jpg"):
-                sample.resize((size[1], size[0]), PIL.Image.Resampling.LANCZOS).save(folder / name, quality=92)
-        config = AnnotateConfig(folder=folder, model=model, port=0, open_browser=False)
-        with serving(config) as address, browser() as chromium:
+        folder = _photos(Path(home), size, 2)
+        with command(folder, model) as (address, _), browser() as chromium:
             matmul = matmul_ms()
             one = _click_through(chromium, address, 1, clicks)
             _fill(chromium, address, objects)
@@ -65,29 +59,112 @@ def measure(
         "photo": f"{size[1]} x {size[0]}",
         "clicks": clicks,
         "matmul_1024_ms": round(matmul, 1),
-        "click_to_painted_ms": one["total"],
+        "click_to_painted_ms": one["painted"],
+        "click_to_saved_ms": one["saved"],
         "parts_p50_ms": one["parts"],
+        "server_p50_ms": one["server"],
         "payload_bytes_max": one["payload"],
         "objects": many["objects"],
-        "with_many_objects_ms": many["total"],
-        "ratio_p50": round(many["total"]["p50"] / one["total"]["p50"], 3),
+        "with_many_objects_ms": many["painted"],
+        "with_many_objects_parts_p50_ms": many["parts"],
+        "ratio_p50": round(many["painted"]["p50"] / one["painted"]["p50"], 3),
     }
 
 
+def measure_folder(images: int = 5000, size: tuple[int, int] = (1080, 1920)) -> dict[str, Any]:
+    """Seconds until a folder of ``images`` photos of ``size`` (H, W) is open, for the first time and again, and the
+    memory that server and page hold before and after the whole list was scrolled through.
+
+    ``server`` is scanning and noting every image in the database, ``page`` from the address to the photo and the
+    filled list. The program's own start (importing PyTorch) is reported apart; no model is asked.
+    """
+    with tempfile.TemporaryDirectory(prefix="segue-measure-") as home:
+        folder = _photos(Path(home), size, images)
+        first, again = _build(folder), _build(folder)
+        with command(folder, "nano") as (address, server), browser() as chromium:
+            started = server.seconds
+            page = chromium.new_page(viewport={"width": 1440, "height": 860})
+            devtools = page.context.new_cdp_session(page)
+            devtools.send("Performance.enable")
+            began, processor = time.perf_counter(), server.processor_seconds()
+            page.goto(f"{address}#1")
+            page.wait_for_selector("#stage[data-photo='1']")
+            page.wait_for_selector("#image-list .line .there")
+            opened = time.perf_counter() - began
+            processor = server.processor_seconds() - processor
+            until(lambda: "ready" in page.locator("#model-text").inner_text())
+            before = {"server": server.memory(), **_page_memory(devtools)}
+            for at in range(0, images, max(1, images // 50)):
+                page.evaluate("(top) => { document.getElementById('image-list').scrollTop = top }", 60 * at)
+                time.sleep(0.2)
+            after = {"server": server.memory(), **_page_memory(devtools)}
+            page.close()
+    return {
+        "images": images,
+        "program_start_s": round(started, 2),
+        "first_open_server_s": first,
+        "open_server_s": again,
+        "open_page_s": {"wall": round(opened, 2), "server_processor": round(processor, 2)},
+        "memory_mb": before,
+        "memory_mb_after_scrolling": after,
+    }
+
+
+def _photos(home: Path, size: tuple[int, int], count: int) -> Path:
+    """A folder of ``count`` names of one photo."""
+    folder = home / "photos"
+    folder.mkdir()
+    with PIL.Image.open(SAMPLES / "coffee.jpg") as sample:
+        sample.resize((size[1], size[0]), PIL.Image.Resampling.LANCZOS).save(home / "photo.jpg", quality=92)
+    for number in range(count):
+        os.link(home / "photo.jpg", folder / f"{number:05}.jpg")
+    return folder
+
+
+def _build(folder: Path) -> dict[str, float]:
+    wall, processor = time.perf_counter(), time.process_time()
+    app = build(AnnotateConfig(folder=folder, open_browser=False))
+    spent = {"wall": time.perf_counter() - wall, "processor": time.process_time() - processor}
+    app.state.loop.close()
+    app.state.project.close()
+    return {name: round(seconds, 2) for name, seconds in spent.items()}
+
+
+class Server:
+    """``segue annotate`` in a process of its own; ``seconds`` until it answered."""
+
+    def __init__(self, process: subprocess.Popen[str], seconds: float) -> None:
+        self._process, self.seconds = process, seconds
+
+    def memory(self) -> float:
+        """Resident megabytes."""
+        status = Path(f"/proc/{self._process.pid}/status").read_text()
+        return round(int(status.split("VmRSS:")[1].split()[0]) / 1024, 1)
+
+    def processor_seconds(self) -> float:
+        """User and system time so far."""
+        fields = Path(f"/proc/{self._process.pid}/stat").read_text().rsplit(")", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 @contextlib.contextmanager
-def serving(config: AnnotateConfig, load: Callable[[], Segmenter] | None = None) -> Iterator[str]:
-    """A server in this process on a free port; its address."""
-    with socket.socket() as listener:
-        listener.bind((config.host, 0))
-        listener.listen(64)
-        server = uvicorn.Server(uvicorn.Config(build(config, load), log_level="warning", access_log=False))
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
-        thread.start()
-        while not server.started:
-            time.sleep(0.01)
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}/"
-        server.should_exit = True
-        thread.join(10)
+def command(folder: Path, model: str) -> Iterator[tuple[str, Server]]:
+    """``segue annotate`` on a free port: its address, and the process, as a person runs them beside the browser."""
+    began = time.perf_counter()
+    words = [sys.executable, "-m", "segue", "annotate", str(folder), "--port", "0", "--no-browser", "--model", model]
+    process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None
+        said = [process.stdout.readline() for _ in range(3)]
+        yield said[1].strip(), Server(process, time.perf_counter() - began)
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.wait(30)
+
+
+def _page_memory(devtools: Any) -> dict[str, float]:
+    metrics = {m["name"]: m["value"] for m in devtools.send("Performance.getMetrics")["metrics"]}
+    return {"page_heap": round(metrics["JSHeapUsedSize"] / 1024**2, 1), "page_nodes": int(metrics["Nodes"])}
 
 
 @contextlib.contextmanager
@@ -134,38 +211,45 @@ def until(done: Callable[[], bool], seconds: float = 120.0) -> None:
         time.sleep(0.02)
 
 
+PAINTED = """(count) => new Promise((done) => {
+  const see = () => performance.getEntriesByName('segue:click-to-painted').length >= count && done();
+  new PerformanceObserver(see).observe({ type: 'measure' });
+  see();
+})"""
+ENTRIES = """(name) => performance.getEntriesByName(name)
+  .map((m) => ({ start: m.startTime, total: m.duration, ...m.detail }))"""
+PAYLOAD = """() => Math.max(...performance.getEntriesByType('resource').filter((r) => r.name.endsWith('/actions'))
+  .map((r) => r.encodedBodySize))"""
+
+
 def _click_through(chromium: Any, address: str, image: int, clicks: int) -> dict[str, Any]:
     page = _open(chromium, address, image)
-    sizes: list[int] = []
-    page.on("response", lambda answer: sizes.append(len(answer.body())) if answer.url.endswith("/actions") else None)
+    page.evaluate("performance.setResourceTimingBufferSize(10000)")
     box = page.locator("#stage").bounding_box()
     dice = np.random.default_rng(0)
-    count = "performance.getEntriesByName('segue:click-to-painted').length"
     for number in range(clicks + 3):
         if number % 5 == 0:
             page.keyboard.press("n")
         x, y = dice.uniform(0.15, 0.85), dice.uniform(0.2, 0.75)
         button = "right" if number % 5 and number % 3 == 2 else "left"
         page.mouse.click(box["x"] + x * box["width"], box["y"] + y * box["height"], button=button)
-        wanted = number + 1
-        until(lambda: page.evaluate(count) >= wanted)  # noqa: B023
-        time.sleep(0.15)
-    entries = page.evaluate(
-        "performance.getEntriesByName('segue:click-to-painted')"
-        ".map(m => ({start: m.startTime, total: m.duration, ...m.detail}))"
-    )[3:]
-    objects = page.locator("#object-list .object").count()
+        page.evaluate(PAINTED, number + 1)
+        time.sleep(0.2)
+    painted = page.evaluate(ENTRIES, "segue:click-to-painted")[3:]
+    saved = page.evaluate(ENTRIES, "segue:click-to-saved")[3:]
+    payload, objects = page.evaluate(PAYLOAD), page.locator("#object-list .object").count()
     page.close()
+    steps = {"request": "sent", "server": "answered", "decode": "decoded", "draw": "drawn", "paint": "end"}
+    ends = ["start", *steps.values()]
     return {
-        "total": _spread([entry["total"] for entry in entries]),
+        "painted": _spread([entry["total"] for entry in painted]),
+        "saved": _spread([entry["total"] for entry in saved]),
         "parts": {
-            "request": _spread([e["sent"] - e["start"] for e in entries])["p50"],
-            "server": _spread([e["answered"] - e["sent"] for e in entries])["p50"],
-            "decode": _spread([e["decoded"] - e["answered"] for e in entries])["p50"],
-            "draw": _spread([e["drawn"] - e["decoded"] for e in entries])["p50"],
-            "paint": _spread([e["end"] - e["drawn"] for e in entries])["p50"],
+            part: _spread([entry[end] - entry[begin] for entry in painted])["p50"]
+            for part, begin, end in zip(steps, ends[:-1], ends[1:], strict=True)
         },
-        "payload": max(sizes, default=0),
+        "server": {part: _spread([entry[part] for entry in saved])["p50"] for part in ("wait", "model", "save")},
+        "payload": payload,
         "objects": objects,
     }
 
@@ -201,8 +285,13 @@ def main() -> None:
     parser.add_argument("--model", default="nano")
     parser.add_argument("--clicks", type=int, default=40)
     parser.add_argument("--objects", type=int, default=200)
+    parser.add_argument("--images", type=int, help="measure opening a folder of so many images instead")
     given = parser.parse_args()
-    sys.stdout.write(json.dumps(measure(given.model, given.clicks, given.objects), indent=1) + "\n")
+    if given.images:
+        result = measure_folder(given.images)
+    else:
+        result = measure(given.model, given.clicks, given.objects)
+    sys.stdout.write(json.dumps(result, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy.exc import IntegrityError
@@ -14,7 +15,7 @@ from sqlmodel import Session, col, func, select
 import segue
 from segue.annotator import actions, journal, schemas, views
 from segue.annotator.actions import Scene
-from segue.annotator.codec import pack, unpack
+from segue.annotator.codec import Packed, pack, unpack
 from segue.annotator.config import AnnotateConfig
 from segue.annotator.journal import Draft, Stamp
 from segue.annotator.library import Library
@@ -177,34 +178,45 @@ class Project:
                 row.holder, row.held_until = None, 0.0
                 db.add(row)
 
-    def act(self, image_id: int, who: str, name: str, request: schemas.Act) -> schemas.Outcome:
+    def act(
+        self,
+        image_id: int,
+        who: str,
+        name: str,
+        request: schemas.Act,
+        early: Callable[[schemas.Early], None] | None = None,
+    ) -> schemas.Outcome:
         """Carry out one action: its effect and its journal entry are saved together, or neither is.
 
+        The model's mask is handed to ``early`` before it is saved, and then left out of the outcome.
         Raises ``Conflict`` when the page has not seen the newest entry or somebody else holds the image.
         A request whose key is in the journal already is answered with the present state.
         """
         with self._image_lock(image_id):
-            answer: Answer | None = None
-            stored: list[dict[str, Any]] = []
+            reply: _Reply | None = None
             if isinstance(request.action, schemas.Prompted):
-                asked = self._asked(image_id, who, request, request.action)
-                if asked is not None:
-                    path, ask, stored = asked
-                    answer = self.worker.answer(image_id, path, ask)
+                reply = self._reply(image_id, who, request, request.action)
+                if reply is not None and early is not None:
+                    early(schemas.Early.of(request.action.object, reply.packed))
             began = time.perf_counter()
             try:
-                outcome = self._save(image_id, who, name, request, answer, stored)
+                outcome = self._save(image_id, who, name, request, reply)
             except IntegrityError as error:
                 raise Conflict("an action that another server saved at the same time", "", "try again") from error
             outcome.took.save = 1000 * (time.perf_counter() - began)
+            if reply is not None:
+                outcome.took.wait, outcome.took.model = reply.answer.wait, reply.answer.model
+                if early is not None:
+                    for item in outcome.changed:
+                        item.mask = None
             return outcome
 
-    def _asked(
-        self, image_id: int, who: str, request: schemas.Act, action: schemas.Prompted
-    ) -> tuple[str, Ask, list[dict[str, Any]]] | None:
-        """What to ask the model, read before the answer; None when this request was carried out before."""
-        with self.store.write() as db:
-            row = self.sized(db, image_row(db, image_id))
+    def _reply(self, image_id: int, who: str, request: schemas.Act, action: schemas.Prompted) -> _Reply | None:
+        """What the model says; None when this request was carried out before."""
+        with self.store.read() as db:
+            row = image_row(db, image_id)
+            if row.width is None:
+                row.height, row.width = self.library.size(row.path)
             if entry_of(db, request.key, image_id) is not None:
                 return None
             _check_current(row, who, request.seen)
@@ -218,18 +230,12 @@ class Project:
             size = scene.size
             packed = None if base_id is None else get_mask(db, base_id)
         base = None if packed is None else (lambda: unpack(packed, size))
-        return row.path, Ask(action.object, base_id, base, groups[:-1], groups[-1]), stored
+        answer = self.worker.answer(image_id, row.path, Ask(action.object, base_id, base, groups[:-1], groups[-1]))
+        return _Reply(answer, pack(answer.mask), stored)
 
     def _save(
-        self,
-        image_id: int,
-        who: str,
-        name: str,
-        request: schemas.Act,
-        answer: Answer | None,
-        stored: list[dict[str, Any]],
+        self, image_id: int, who: str, name: str, request: schemas.Act, reply: _Reply | None
     ) -> schemas.Outcome:
-        packed = None if answer is None else pack(answer.mask)
         with self.store.write() as db:
             row = self.sized(db, image_row(db, image_id, lock=True))
             entry = entry_of(db, request.key, image_id)
@@ -237,13 +243,11 @@ class Project:
                 _check_current(row, who, request.seen)
                 hold(row, who, name)
                 scene = Scene.of(db, row)
-                entry = _carry_out(scene, request, who, stored, packed, 0.0 if answer is None else answer.score)
+                entry = _carry_out(scene, request, who, reply)
                 db.flush()
             outcome = views.outcome(db, row, entry)
             row.objects = len(outcome.order)
             db.add(row)
-        if answer is not None:
-            outcome.took.wait, outcome.took.model = answer.wait, answer.model
         return outcome
 
     def set_label(self, who: str, request: schemas.LabelIn) -> list[schemas.LabelOut]:
@@ -321,9 +325,16 @@ class Project:
             yield
 
 
-def _carry_out(
-    scene: Scene, request: schemas.Act, who: str, stored: Sequence[dict[str, Any]], packed: Any, score: float
-) -> Entry:
+@dataclass(frozen=True)
+class _Reply:
+    """The model's answer, its mask as it is stored and sent, and the prompts as the journal keeps them."""
+
+    answer: Answer
+    packed: Packed
+    stored: list[dict[str, Any]]
+
+
+def _carry_out(scene: Scene, request: schemas.Act, who: str, reply: _Reply | None) -> Entry:
     action, spent = request.action, request.seconds
     stamp = Stamp(request.key, who, action.kind, action.model_dump(exclude={"kind", "pixels"}, exclude_none=True))
     if isinstance(action, schemas.Undo):
@@ -331,7 +342,8 @@ def _carry_out(
     if isinstance(action, schemas.Redo):
         return journal.redo(scene.draft, scene.image, stamp)
     if isinstance(action, schemas.Prompted):
-        actions.prompted(scene, action, list(stored), packed, score, spent)
+        assert reply is not None, "only a request that is in the journal already is not answered"
+        actions.prompted(scene, action, reply.stored, reply.packed, reply.answer.score, spent)
     elif isinstance(action, schemas.Stroke):
         actions.stroke(scene, action, spent)
     elif isinstance(action, schemas.Edit):

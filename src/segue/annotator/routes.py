@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import unquote
 
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from fastapi import Path as PathParameter
-from fastapi.responses import FileResponse
+from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import FileResponse, StreamingResponse
 
 from segue.annotator import polygons, schemas
 from segue.annotator.project import Project
+from segue.annotator.store import Conflict
+from segue.core.errors import MissingFile, SegueError, StorageError
 
 PROBLEMS: dict[int | str, dict[str, Any]] = {
     status: {"model": schemas.Problem, "description": text}
@@ -24,10 +29,23 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
         507: "The work could not be saved; what was saved before is intact",
     }.items()
 }
+STATUS: tuple[tuple[type[SegueError], int], ...] = (
+    (Conflict, 409),
+    (MissingFile, 404),
+    (StorageError, 507),
+    (SegueError, 422),
+)
+LINES = "application/x-ndjson"
 router = APIRouter(prefix="/api", responses=PROBLEMS)
 
 ImageId = Annotated[int, PathParameter(ge=1, le=2**31 - 1, description="An image of the folder")]
 Big = Annotated[int, Query(ge=0, le=2**31 - 1)]
+
+
+def problem_of(error: SegueError) -> tuple[int, schemas.Problem]:
+    """The HTTP status of an error, and the error as a message."""
+    status = next(status for kind, status in STATUS if isinstance(error, kind))
+    return status, schemas.Problem(message=str(error), arrived=error.arrived, expected=error.expected, fix=error.fix)
 
 
 def project_of(request: Request) -> Project:
@@ -51,6 +69,7 @@ class Person:
 
 Open = Annotated[Project, Depends(project_of)]
 Who = Annotated[Person, Depends(Person)]
+Accept = Annotated[str, Header(include_in_schema=False)]
 
 
 @router.get("/project")
@@ -95,10 +114,38 @@ def let_go(project: Open, who: Who, image_id: ImageId) -> None:
     project.release(image_id, who.id)
 
 
-@router.post("/images/{image_id}/actions")
-def act(project: Open, who: Who, image_id: ImageId, request: schemas.Act) -> schemas.Outcome:
-    """Carry out one action; the answer is sent after the action and its journal entry are saved."""
-    return project.act(image_id, who.id, who.name, request)
+@router.post(
+    "/images/{image_id}/actions",
+    response_model=schemas.Outcome,
+    responses={200: {"content": {LINES: {"schema": {"type": "string"}}}}},
+)
+async def act(project: Open, who: Who, image_id: ImageId, request: schemas.Act, accept: Accept = "") -> Any:
+    """Carry out one action; the answer is sent after the action and its journal entry are saved.
+
+    A page that accepts lines of JSON gets the model's mask in the first line, ``{"early": ...}``, while it is being
+    saved, and ``{"outcome": ...}`` or ``{"problem": ...}`` in the last.
+    """
+    if LINES not in accept:
+        return await run_in_threadpool(project.act, image_id, who.id, who.name, request)
+    loop = asyncio.get_running_loop()
+    early: asyncio.Future[schemas.Early] = loop.create_future()
+
+    def tell(answer: schemas.Early) -> None:
+        loop.call_soon_threadsafe(early.set_result, answer)
+
+    saving = asyncio.ensure_future(run_in_threadpool(project.act, image_id, who.id, who.name, request, tell))
+    await asyncio.wait((early, saving), return_when=asyncio.FIRST_COMPLETED)
+    return StreamingResponse(_lines(early, saving), media_type=LINES) if early.done() else await saving
+
+
+async def _lines(early: asyncio.Future[schemas.Early], saving: asyncio.Future[schemas.Outcome]) -> AsyncIterator[str]:
+    yield f'{{"early":{early.result().model_dump_json()}}}\n'
+    try:
+        outcome = await asyncio.shield(saving)  # a page that goes away does not stop it
+        yield f'{{"outcome":{outcome.model_dump_json()}}}\n'
+    except SegueError as error:
+        status, problem = problem_of(error)
+        yield f'{{"problem":{problem.model_dump_json()},"status":{status}}}\n'
 
 
 @router.get(

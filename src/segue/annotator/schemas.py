@@ -183,7 +183,7 @@ class Act(Strict):
 
 
 class ObjectOut(BaseModel):
-    """An object; ``mask`` is left out when the page already has ``mask_id``."""
+    """An object; ``mask`` is left out when the page already has it."""
 
     id: str
     label: int | None
@@ -197,6 +197,21 @@ class ObjectOut(BaseModel):
     clicks: int
     strokes: int
     seconds: float
+
+
+class Early(BaseModel):
+    """The model's mask for ``object`` before it is saved; the outcome follows in the same answer without it."""
+
+    object: str
+    box: tuple[int, int, int, int]
+    area: int
+    data: str
+
+    @classmethod
+    def of(cls, object_id: str, packed: Packed) -> Early:
+        """The message of a mask that has no id yet."""
+        data = base64.b64encode(packed.data).decode()
+        return cls(object=object_id, box=packed.box, area=packed.area, data=data)
 
 
 class Milliseconds(BaseModel):

@@ -84,8 +84,8 @@ class Store:
 
     @contextlib.contextmanager
     def read(self) -> Iterator[Session]:
-        """A session that sees one consistent state."""
-        with Session(self.engine) as db:
+        """A session that sees one consistent state and writes nothing."""
+        with Session(self.engine, autoflush=False) as db:
             yield db
 
     @contextlib.contextmanager

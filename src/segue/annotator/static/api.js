@@ -1,6 +1,8 @@
 // Requests to the server; errors carry the server's own words.
 // @ts-check
 
+const LINES = "application/x-ndjson";
+
 /** An answer that is not 2xx. */
 export class Problem extends Error {
   /** @param {number} status @param {string} message */
@@ -21,10 +23,11 @@ const stored = sessionStorage.getItem("segue.window");
 export const WINDOW = stored && performance.getEntriesByType("navigation").some((n) => /** @type {any} */ (n).type === "reload") ? stored : newId();
 sessionStorage.setItem("segue.window", WINDOW);
 
-/** @param {string} method @param {string} path @param {unknown} [body] @returns {Promise<any>} */
-export async function request(method, path, body) {
+/** @param {string} method @param {string} path @param {unknown} [body] @param {string} [accept] */
+async function ask(method, path, body, accept) {
   /** @type {Record<string, string>} */
   const headers = { "segue-window": WINDOW, "segue-name": encodeURIComponent(localStorage.getItem("segue.name") ?? "").slice(0, 60) };
+  if (accept) headers.accept = accept;
   /** @type {RequestInit} */
   const options = { method, headers };
   if (body instanceof FormData) {
@@ -34,12 +37,43 @@ export async function request(method, path, body) {
     options.body = JSON.stringify(body);
   }
   const answer = await fetch(`api/${path}`, options);
-  if (answer.ok) return answer.status === 204 ? null : answer.json();
+  if (answer.ok) return answer;
   const said = await answer.json().catch(() => ({}));
   throw new Problem(answer.status, said.message ?? `the server answered ${answer.status}`);
+}
+
+/** @param {string} method @param {string} path @param {unknown} [body] @returns {Promise<any>} */
+export async function request(method, path, body) {
+  const answer = await ask(method, path, body);
+  return answer.status === 204 ? null : answer.json();
 }
 
 /** @param {string} path */
 export const get = (path) => request("GET", path);
 /** @param {string} path @param {unknown} [body] */
 export const post = (path, body = {}) => request("POST", path, body);
+
+/**
+ * Post an action. The model's mask is handed to `early` while the server still saves it; resolves once it is saved.
+ * @param {string} path @param {unknown} body @param {(early: import("./types").Early) => void} early
+ * @returns {Promise<import("./types").Outcome>}
+ */
+export async function postAction(path, body, early) {
+  const answer = await ask("POST", path, body, `${LINES}, application/json`);
+  if (!answer.headers.get("content-type")?.startsWith(LINES) || !answer.body) return answer.json();
+  const reader = answer.body.getReader();
+  const decoder = new TextDecoder();
+  let text = "";
+  for (;;) {
+    const { value, done } = await reader.read();
+    if (done) throw new TypeError("the answer was cut off");
+    text += decoder.decode(value, { stream: true });
+    for (let end = text.indexOf("\n"); end >= 0; end = text.indexOf("\n")) {
+      const line = JSON.parse(text.slice(0, end));
+      text = text.slice(end + 1);
+      if (line.outcome) return line.outcome;
+      if (line.problem) throw new Problem(line.status, line.problem.message);
+      early(line.early);
+    }
+  }
+}

@@ -67,8 +67,8 @@ export class Stroke {
 
   /** The stroke's outline, to draw. */
   path() {
-    const [x0, y0, x1, y1] = this.box;
-    return this.empty ? new Path2D() : new Path2D(toPath(this.framed(), x1 - x0, y1 - y0, x0, y0));
+    const [x0, y0, x1] = this.box;
+    return this.empty ? new Path2D() : new Path2D(toPath(this.framed(), x1 - x0, x0, y0));
   }
 
   /** The stroke as the server reads it. @returns {Promise<import("./types").Runs>} */
@@ -90,8 +90,8 @@ export function footprint(point, radius) {
   const stroke = new Stroke(size, size, radius);
   stroke.to({ x: point.x - x0, y: point.y - y0 });
   if (stroke.empty) return new Path2D();
-  const [a, b, c, d] = stroke.box;
-  return new Path2D(toPath(stroke.framed(), c - a, d - b, x0 + a, y0 + b));
+  const [a, b, c] = stroke.box;
+  return new Path2D(toPath(stroke.framed(), c - a, x0 + a, y0 + b));
 }
 
 /** @param {number} x @param {number} y @param {Point} a @param {Point} b @param {number} radius */

@@ -1,39 +1,46 @@
 // The boundary of a mask along its pixel edges, as SVG path text: sharp at every zoom, holes included.
 // @ts-check
+import { fromBase64, inflate, toFramedPixels } from "./runs.js";
+
+/** @param {import("./types").MaskMessage} mask */
+export async function outlineOf(mask) {
+  const [x0, y0, x1, y1] = mask.box;
+  if (!mask.data) return "";
+  const bytes = await inflate(fromBase64(mask.data));
+  return toPath(toFramedPixels(bytes, x1 - x0, y1 - y0), x1 - x0, x0, y0);
+}
 
 /**
  * Follow every boundary of framed pixels (see runs.js) and write it as "M x y h… v… z" in image pixels.
- * Foreground is kept on the right; pixels that touch only at a corner are separate.
- * @param {Uint8Array} pixels @param {number} width @param {number} height @param {number} x0 @param {number} y0
+ * Foreground is kept on the right; pixels that touch only at a corner are separate. Every ring has an edge to the
+ * left of some run, so only the beginnings of runs are looked at.
+ * @param {Uint8Array} pixels @param {number} width @param {number} x0 @param {number} y0
  */
-export function toPath(pixels, width, height, x0, y0) {
+export function toPath(pixels, width, x0, y0) {
   const stride = width + 2;
-  const seen = new Uint8Array(pixels.length); // pixels whose upper edge belongs to a ring already
+  const seen = new Uint8Array(pixels.length); // pixels whose left edge belongs to a ring already
   const parts = [];
-  for (let y = 1; y <= height; y++) {
-    const row = y * stride;
-    for (let x = 1; x <= width; x++) {
-      const at = row + x;
-      if (pixels[at] && !pixels[at - stride] && !seen[at]) parts.push(ring(pixels, seen, stride, at, x0 - 1, y0 - 1));
-    }
+  for (let at = pixels.indexOf(1); at >= 0; at = pixels.indexOf(1, pixels.indexOf(0, at))) {
+    if (!seen[at]) parts.push(ring(pixels, seen, stride, at, x0 - 1, y0 - 1));
   }
   return parts.join("");
 }
 
 /**
- * One ring from the upper edge of pixel `start`, walking east first.
+ * One ring from the upper left corner of pixel `start`, whose left edge is the uppermost of a straight line.
  * @param {Uint8Array} pixels @param {Uint8Array} seen @param {number} stride @param {number} start
  * @param {number} dx @param {number} dy
  */
 function ring(pixels, seen, stride, start, dx, dy) {
   const steps = [1, stride, -1, -stride]; // east, south, west, north along vertices
+  const first = pixels[start - stride] ? 2 : 0;
   let text = `M${(start % stride) + dx} ${Math.floor(start / stride) + dy}`;
   let vertex = start; // upper left corner of the pixel of the same index
-  let way = 0;
+  let way = first;
   let length = 0;
   do {
-    if (way === 0) seen[vertex] = 1;
     vertex += steps[way];
+    if (way === 3) seen[vertex] = 1;
     length++;
     // The four pixels around a vertex v are v (south-east), v-1, v-stride, v-stride-1.
     const se = pixels[vertex];
@@ -48,6 +55,6 @@ function ring(pixels, seen, stride, start, dx, dy) {
       way = (way + turn) & 3;
       length = 0;
     }
-  } while (vertex !== start || way !== 0 || length !== 0);
+  } while (vertex !== start || way !== first || length !== 0);
   return text + "z";
 }

@@ -27,6 +27,17 @@ export function h(tag, properties = {}, ...children) {
   return element;
 }
 
+/** Make `nodes` the children of `parent`; those that are there already are not touched. @param {Element} parent @param {Element[]} nodes */
+export function arrange(parent, nodes) {
+  const wanted = new Set(nodes);
+  for (const child of [...parent.children]) if (!wanted.has(child)) child.remove();
+  let at = parent.firstElementChild;
+  for (const node of nodes) {
+    if (node === at) at = at.nextElementSibling;
+    else parent.insertBefore(node, at);
+  }
+}
+
 /** Line icons on a 24-unit grid. */
 const ICONS = {
   click: "M9 3v2M3 9h2M4.800 4.800l1.400 1.400M13.200 4.800l-1.400 1.400M4.800 13.200l1.400-1.400M9.500 9.500l11 4.200-4.900 1.900-1.900 4.900z",

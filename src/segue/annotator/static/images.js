@@ -1,6 +1,6 @@
 // The list of images: drawn only where it is seen, fetched in pages, so that 5,000 images cost what 50 do.
 // @ts-check
-import { byId, h, icon } from "./dom.js";
+import { arrange, byId, h, icon } from "./dom.js";
 import { get } from "./api.js";
 import { on, state, tell } from "./state.js";
 import { act, notify, openImage } from "./work.js";
@@ -58,6 +58,7 @@ function draw() {
   const last = Math.min(total, Math.ceil((list.scrollTop + list.clientHeight) / ROW) + 3);
   for (let page = Math.floor(first / PAGE); page * PAGE < last; page++) void fetchPage(page);
   const there = new Map([...space.children].map((child) => [/** @type {HTMLElement} */ (child).dataset.key, child]));
+  /** @type {Element[]} */
   const rows = [];
   for (let at = first; at < last; at++) {
     const line = lineAt(at);
@@ -65,8 +66,8 @@ function draw() {
     const key = `${at}:${line.id}:${line.state}:${line.objects}:${line.holder}:${line.id === state.image?.id}`;
     rows.push(there.get(key) ?? row(line, at, key));
   }
-  space.replaceChildren(...rows);
-  if (!total) space.append(h("p", { class: "empty" }, search || filter ? "No image matches." : "This folder holds no image."));
+  if (!total) rows.push(h("p", { class: "empty" }, search || filter ? "No image matches." : "This folder holds no image."));
+  arrange(space, rows);
 }
 
 /** @param {ImageLine} line @param {number} at @param {string} key */

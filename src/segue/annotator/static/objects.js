@@ -1,6 +1,6 @@
 // The list of objects in the image, the uppermost first.
 // @ts-check
-import { byId, h, icon, openMenu } from "./dom.js";
+import { arrange, byId, h, icon, openMenu } from "./dom.js";
 import { newId } from "./api.js";
 import { keysOf } from "./keys.js";
 import { colourOf, labelOf, objectOf, on, state } from "./state.js";
@@ -44,8 +44,10 @@ export async function copyToNext(id) {
   }
 }
 
-/** @param {HTMLElement} anchor @param {Drawn} object */
-function menu(anchor, object) {
+/** @param {HTMLElement} anchor @param {string} id */
+function menu(anchor, id) {
+  const object = objectOf(id);
+  if (!object) return;
   const at = state.objects.indexOf(object);
   const example = state.project?.model.accepts.includes("reference");
   openMenu(anchor, [
@@ -66,48 +68,55 @@ function useAsExample(object) {
   void prompt([{ type: "example", object: object.id }]);
 }
 
-/** @param {Drawn} object @param {number} number */
-function row(object, number) {
-  const label = labelOf(object.label);
-  const name = `${label?.name ?? "object"} ${number}`;
+/** Everything that a row shows, so that a row which shows the same is kept. @param {Drawn} object @param {number} number */
+function facts(object, number) {
+  const { id, hidden, locked, clicks, strokes, origin } = object;
+  const name = `${labelOf(object.label)?.name ?? "object"} ${number}`;
+  return { id, hidden, locked, clicks, strokes, origin, name, seconds: Math.round(object.seconds), area: object.shape?.area ?? 0, colour: colourOf(object), current: id === state.active };
+}
+
+/** @param {ReturnType<typeof facts>} shown @param {string} key */
+function row(shown, key) {
+  const { id, name, hidden, locked, clicks, strokes, seconds, origin } = shown;
   const button = (/** @type {import("./dom.js").IconName} */ glyph, /** @type {string} */ title, /** @type {boolean} */ set, /** @type {(e: MouseEvent) => void} */ act) =>
     h("button", { class: `small-icon on-demand${set ? " set" : ""}`, title, "aria-label": `${title} ${name}`, onclick: (/** @type {MouseEvent} */ e) => (e.stopPropagation(), act(e)) }, icon(glyph));
-  const effort = object.clicks + object.strokes;
+  const effort = clicks + strokes;
   const element = h(
     "li",
     {
-      class: `object${object.hidden ? " off" : ""}`, tabIndex: 0, draggable: true, "aria-current": String(object.id === state.active), "data-id": object.id,
-      "aria-label": `${name}, ${object.clicks} clicks${object.locked ? ", locked" : ""}${object.hidden ? ", hidden" : ""}`,
-      title: `${object.shape?.area.toLocaleString("en") ?? 0} px · ${object.clicks} clicks · ${object.strokes} strokes · ${object.seconds.toFixed(0)} s`,
-      onclick: () => select(object.id === state.active ? null : object.id),
+      class: `object${hidden ? " off" : ""}`, tabIndex: 0, draggable: true, "aria-current": String(shown.current), "data-id": id, "data-key": key,
+      "aria-label": `${name}, ${clicks} clicks${locked ? ", locked" : ""}${hidden ? ", hidden" : ""}`,
+      title: `${shown.area.toLocaleString("en")} px · ${clicks} clicks · ${strokes} strokes · ${seconds} s`,
+      onclick: () => select(id === state.active ? null : id),
     },
-    h("i", { class: "swatch", style: { background: colourOf(object) } }),
+    h("i", { class: "swatch", style: { background: shown.colour } }),
     h("span", { class: "name grow ellipsis" }, name),
-    h("span", { class: "about" }, effort ? `${effort} ${effort === 1 ? "click" : "clicks"} · ${Math.round(object.seconds)} s` : object.origin === "found" ? "found" : object.origin === "import" ? "imported" : ""),
-    button(object.hidden ? "hidden" : "eye", object.hidden ? "Show" : "Hide", object.hidden, () => toggle(object.id, "hidden")),
-    button(object.locked ? "lock" : "unlock", object.locked ? "Unlock" : "Lock", object.locked, () => toggle(object.id, "locked")),
-    button("more", "More for", false, (e) => menu(/** @type {HTMLElement} */ (e.currentTarget), object)),
+    h("span", { class: "about" }, effort ? `${effort} ${effort === 1 ? "click" : "clicks"} · ${seconds} s` : origin === "found" ? "found" : origin === "import" ? "imported" : ""),
+    button(hidden ? "hidden" : "eye", hidden ? "Show" : "Hide", hidden, () => toggle(id, "hidden")),
+    button(locked ? "lock" : "unlock", locked ? "Unlock" : "Lock", locked, () => toggle(id, "locked")),
+    button("more", "More for", false, (e) => menu(/** @type {HTMLElement} */ (e.currentTarget), id)),
   );
   element.addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => {
     if (event.target !== element) return;
-    if (event.key === "Enter" || event.key === " ") select(object.id);
-    else if (event.altKey && event.key === "ArrowUp") shift(object.id, 1);
-    else if (event.altKey && event.key === "ArrowDown") shift(object.id, -1);
+    if (event.key === "Enter" || event.key === " ") select(id);
+    else if (event.altKey && event.key === "ArrowUp") shift(id, 1);
+    else if (event.altKey && event.key === "ArrowDown") shift(id, -1);
     else if (event.key === "ArrowDown") element.nextElementSibling?.focus();
     else if (event.key === "ArrowUp") element.previousElementSibling?.focus();
     else return;
     event.preventDefault();
     event.stopPropagation();
   });
-  element.addEventListener("dragstart", () => (dragged = object.id));
+  element.addEventListener("dragstart", () => (dragged = id));
   element.addEventListener("dragover", (/** @type {DragEvent} */ e) => (e.preventDefault(), element.classList.add("drop-before")));
   element.addEventListener("dragleave", () => element.classList.remove("drop-before"));
   element.addEventListener("drop", (/** @type {DragEvent} */ event) => {
     event.preventDefault();
+    element.classList.remove("drop-before");
     const from = state.objects.findIndex((o) => o.id === dragged);
-    const to = state.objects.indexOf(object);
+    const to = state.objects.findIndex((o) => o.id === id);
     // Shown top first: dropping before a row means lying just above it.
-    if (dragged && dragged !== object.id) void act({ kind: "edit", object: dragged, place: from < to ? to : to + 1 });
+    if (dragged && dragged !== id) void act({ kind: "edit", object: dragged, place: from < to ? to : to + 1 });
   });
   return element;
 }
@@ -116,19 +125,24 @@ function draw() {
   const list = byId("object-list");
   const focused = document.activeElement instanceof HTMLElement ? document.activeElement.dataset.id : undefined;
   byId("object-count").textContent = state.objects.length ? String(state.objects.length) : "";
+  const there = new Map([...list.children].map((child) => [/** @type {HTMLElement} */ (child).dataset.key, child]));
   /** Numbers count within a class, oldest first. @type {Map<number | null, number>} */
   const counts = new Map();
+  /** @type {Element[]} */
   const rows = state.objects.map((object) => {
     counts.set(object.label, (counts.get(object.label) ?? 0) + 1);
-    return row(object, counts.get(object.label) ?? 1);
+    const shown = facts(object, counts.get(object.label) ?? 1);
+    const key = JSON.stringify(shown);
+    return there.get(key) ?? row(shown, key);
   });
-  list.replaceChildren(...rows.reverse());
+  const fresh = rows.find((element) => element.getAttribute("aria-current") === "true" && !element.isConnected);
   if (!rows.length) {
     const busy = state.pending.length > 0;
-    list.append(h("li", { class: "empty" }, busy ? "Working …" : h("span", {}, h("b", {}, "Click the object"), " in the photo, or drag a box around it. Right-click takes away.")));
+    rows.push(h("li", { class: "empty" }, busy ? "Working …" : h("span", {}, h("b", {}, "Click the object"), " in the photo, or drag a box around it. Right-click takes away.")));
   }
-  list.querySelector(`[aria-current="true"]`)?.scrollIntoView({ block: "nearest" });
-  if (focused) /** @type {HTMLElement | null} */ (list.querySelector(`[data-id="${focused}"]`))?.focus();
+  arrange(list, rows.reverse());
+  fresh?.scrollIntoView({ block: "nearest" });
+  if (focused && !list.contains(document.activeElement)) /** @type {HTMLElement | null} */ (list.querySelector(`[data-id="${focused}"]`))?.focus();
 }
 
 export function startObjects() {

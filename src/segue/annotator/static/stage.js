@@ -5,22 +5,27 @@ import { active, colourOf, on, state, tell } from "./state.js";
 import { Viewport } from "./viewport.js";
 import { footprint } from "./brush.js";
 /** @typedef {import("./state.js").Drawn} Drawn */
+/** @typedef {{shape: Drawn["shape"], colour: string}} Seen */
 
 export const view = new Viewport();
 const stage = byId("stage");
 const photo = context("photo");
 const overlay = context("overlay");
 const marks = context("marks");
-/** Objects that are not active, as they were last drawn. */
-const below = /** @type {CanvasRenderingContext2D} */ (document.createElement("canvas").getContext("2d"));
+/** Objects under the active one, and over it where the overlap policy hides what lies under them. */
+const below = hiddenContext();
+const above = hiddenContext();
+/** The pixels that the objects above hide. */
+const cover = hiddenContext();
 /** A layer in which an eraser can take away from the active object alone. */
-const layer = /** @type {CanvasRenderingContext2D} */ (document.createElement("canvas").getContext("2d"));
+const layer = hiddenContext();
 const dirty = { photo: true, below: true, overlay: true, marks: true };
 /** The photo and smaller copies of it. @type {ImageBitmap[]} */
 let levels = [];
 let shown = 0;
 let scheduled = false;
-let drawnOthers = "";
+/** What the layers of the other objects show, so that a click costs one object in an image of two hundred. */
+const drawn = { below: /** @type {Seen[]} */ ([]), above: /** @type {Seen[]} */ ([]) };
 /** Where the pointer is, in image pixels. @type {import("./types").Point | null} */
 let pointer = null;
 /** A box being drawn, in image pixels. @type {import("./types").BoxPrompt | null} */
@@ -30,6 +35,10 @@ let rubber = null;
 function context(id) {
   const canvas = /** @type {HTMLCanvasElement} */ (byId(id));
   return /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d"));
+}
+
+function hiddenContext() {
+  return /** @type {CanvasRenderingContext2D} */ (document.createElement("canvas").getContext("2d"));
 }
 
 /** @param {(keyof typeof dirty)[]} what */
@@ -48,7 +57,7 @@ export function redrawAll() {
 function draw() {
   scheduled = false;
   if (dirty.photo) drawPhoto();
-  if (dirty.below) drawBelow();
+  if (dirty.below) forgetLayers();
   if (dirty.overlay || dirty.below) drawOverlay();
   if (dirty.marks) drawMarks();
   Object.assign(dirty, { photo: false, below: false, overlay: false, marks: false });
@@ -66,37 +75,55 @@ function drawPhoto() {
   photo.drawImage(level, 0, 0, width, height);
 }
 
-/** What the layer of the other objects shows. */
-function signature() {
-  const others = state.objects.filter((object) => object.id !== state.active && !object.hidden);
-  return `${state.active};${others.map((object) => `${object.id}:${object.mask_id}:${object.label}`)}`;
+/** The other objects, under and over the active one. */
+function others() {
+  const order = inOrder();
+  const at = order.findIndex((object) => object.id === state.active);
+  if (at < 0) return { under: order, over: [] };
+  const over = order.slice(at + 1);
+  return state.project?.overlap === "allow" ? { under: [...order.slice(0, at), ...over], over: [] } : { under: order.slice(0, at), over };
 }
 
-function drawBelow() {
-  drawnOthers = signature();
-  clear(below);
-  if (!state.overlays) return;
-  for (const object of inOrder()) if (object.id !== state.active) paint(below, object, false);
+/** Bring a layer up to date; true where it had to begin anew. @param {CanvasRenderingContext2D} context @param {"below" | "above"} which @param {Drawn[]} objects */
+function drawLayer(context, which, objects) {
+  const now = objects.map((object) => ({ shape: object.shape, colour: colourOf(object) }));
+  const before = drawn[which];
+  const anew = before.length > now.length || before.some(({ shape, colour }, i) => shape !== now[i].shape || colour !== now[i].colour);
+  if (anew) clear(context);
+  for (const object of objects.slice(anew ? 0 : before.length)) paint(context, object, false);
+  drawn[which] = now;
+  return anew || now.length > before.length;
+}
+
+function forgetLayers() {
+  drawn.below = drawn.above = [];
+  for (const context of [below, above, cover]) clear(context);
 }
 
 function drawOverlay() {
   clear(overlay);
   if (!state.overlays) return;
+  const { under, over } = others();
+  drawLayer(below, "below", under);
   overlay.setTransform(1, 0, 0, 1, 0, 0);
+  overlay.drawImage(below.canvas, 0, 0);
   const object = active();
-  const policy = state.project?.overlap ?? "allow";
-  const order = inOrder();
-  const at = object ? order.indexOf(object) : -1;
-  if (!object || policy === "allow" || at === order.length - 1) {
-    overlay.drawImage(below.canvas, 0, 0);
-    if (object) paintActive(object);
-    else if (state.stroke) paintStroke(null);
-    return;
-  }
-  for (const each of order) {
-    if (each === object) paintActive(object);
-    else paint(overlay, each, false);
-  }
+  if (object) paintActive(object);
+  else if (state.stroke) paintStroke(null);
+  if (drawLayer(above, "above", over)) drawCover(over);
+  if (!over.length) return;
+  overlay.setTransform(1, 0, 0, 1, 0, 0);
+  overlay.globalCompositeOperation = "destination-out";
+  overlay.drawImage(cover.canvas, 0, 0);
+  overlay.globalCompositeOperation = "source-over";
+  overlay.drawImage(above.canvas, 0, 0);
+}
+
+/** @param {Drawn[]} objects */
+function drawCover(objects) {
+  clear(cover);
+  view.apply(cover);
+  for (const { shape } of objects) if (shape) cover.fill(shape.path, "evenodd");
 }
 
 /** Objects in the order in which they are drawn; a later one hides an earlier one where the policy says so. */
@@ -228,10 +255,10 @@ function drawPrompt(p, waiting) {
   marks.arc(x, y, 5.5, 0, 7);
   marks.fillStyle = p.positive ? "#18a866" : "#e5484d";
   marks.globalAlpha = waiting ? 0.6 : 1;
-  marks.shadowColor = "#0008";
-  marks.shadowBlur = 4 * view.ratio;
   marks.fill();
-  marks.shadowBlur = 0;
+  marks.lineWidth = 4.5;
+  marks.strokeStyle = "#0005";
+  marks.stroke();
   marks.lineWidth = 2;
   marks.strokeStyle = "#fff";
   marks.stroke();
@@ -343,7 +370,7 @@ async function loadPhoto() {
 function measure() {
   const ratio = devicePixelRatio || 1;
   const { width, height } = stage.getBoundingClientRect();
-  for (const { canvas } of [photo, overlay, marks, below, layer]) {
+  for (const { canvas } of [photo, overlay, marks, below, above, cover, layer]) {
     canvas.width = Math.round(width * ratio);
     canvas.height = Math.round(height * ratio);
   }
@@ -355,11 +382,12 @@ export function startStage() {
   new ResizeObserver(measure).observe(stage);
   matchMedia("(resolution: 1dppx)").addEventListener("change", measure);
   on(["image"], () => void loadPhoto());
-  on(["objects"], () => {
-    const others = signature();
-    redraw(...(others === drawnOthers ? [] : [/** @type {const} */ ("below")]), "overlay", "marks");
+  on(["objects", "active", "polygon"], () => redraw("overlay", "marks"));
+  on(["mask"], () => {
+    redraw("overlay", "marks");
+    draw(); // at once: the next frame shows it
   });
-  on(["active", "project", "polygon"], () => redraw("below", "marks"));
+  on(["project"], () => redraw("below", "marks"));
   on(["stroke"], () => redraw("overlay", "marks"));
   on(["pending", "tool"], () => redraw("marks"));
   measure();

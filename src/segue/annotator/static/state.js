@@ -3,9 +3,9 @@
 /** @typedef {import("./types").ObjectMessage & {shape: import("./types").Shape | null}} Drawn */
 
 /**
- * Topics: "project" (classes, settings, model), "image" (another image), "objects" (any object changed),
- * "active" (selection), "tool", "status", "pending", "view" (zoom, pan), "polygon".
- * @typedef {"project" | "image" | "objects" | "active" | "tool" | "status" | "pending" | "view" | "polygon" | "stroke"} Topic
+ * Topics: "project" (classes, settings, model), "image" (another image), "objects" (any object changed), "mask" (an
+ * answer that is still being saved), "active" (selection), "tool", "status", "pending", "view" (zoom, pan), "polygon".
+ * @typedef {"project" | "image" | "objects" | "mask" | "active" | "tool" | "status" | "pending" | "view" | "polygon" | "stroke"} Topic
  */
 
 export const state = {

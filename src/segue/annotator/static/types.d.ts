@@ -21,6 +21,8 @@ export interface Outcome {
   head: number; state: ImageState; can_undo: boolean; can_redo: boolean; order: string[]; changed: ObjectMessage[];
   removed: string[]; took: { wait: number; model: number; save: number };
 }
+/** The model's mask before it is saved. */
+export interface Early { object: string; box: Box; area: number; data: string }
 export interface ImageLine { id: number; path: string; state: ImageState; objects: number; holder: string | null }
 export interface ImagePage { total: number; offset: number; images: ImageLine[] }
 export interface Label { id: number; name: string; colour: string }
@@ -34,6 +36,6 @@ export interface Project {
 export interface Polygon { rings: number[][]; points: number; iou: number }
 export interface Runs { box: Box; data: string }
 /** A mask ready to draw: `path` in image pixels along pixel edges. */
-export interface Shape { id: number; box: Box; area: number; path: Path2D }
+export interface Shape { box: Box; area: number; path: Path2D }
 export type Action = { kind: string; [field: string]: unknown };
 export interface Point { x: number; y: number }

@@ -1,9 +1,9 @@
 // The open image: every action goes to the server in order, and the page shows what came back as saved.
 // @ts-check
-import { Problem, get, newId, post, request } from "./api.js";
-import { shapeOf } from "./masks.js";
+import { Problem, get, newId, post, postAction, request } from "./api.js";
+import { earlyShape, keep, kept, shapeOf } from "./masks.js";
 import { active, objectOf, resetColours, state, tell } from "./state.js";
-import { began, painted } from "./timing.js";
+import { began, painted, saved } from "./timing.js";
 /** @typedef {import("./types").Action} Action */
 /** @typedef {import("./types").Outcome} Outcome */
 /** @typedef {import("./types").ObjectMessage} ObjectMessage */
@@ -99,19 +99,20 @@ export const headOf = (id) => heads.get(id) ?? 0;
 async function send(id, action, seconds, at) {
   if (!heads.has(id)) heads.set(id, (await get(`images/${id}`)).head);
   const key = newId();
+  const early = action.kind === "prompt" ? new Unsaved(id, action) : null;
   for (;;) {
     const trace = at === undefined ? null : began(at);
     try {
-      /** @type {Outcome} */
-      const outcome = await post(`images/${id}/actions`, { key, seen: heads.get(id), seconds, action });
-      trace?.mark("answered");
+      const body = { key, seen: heads.get(id), seconds, action };
+      const outcome = await postAction(`images/${id}/actions`, body, (answer) => early?.show(answer, trace));
       heads.set(id, outcome.head);
       state.problem = "";
-      if (state.image?.id === id) await apply(outcome, action, trace);
+      if (trace) saved(trace, outcome.took);
+      if (state.image?.id === id) await apply(outcome, action, early);
       return true;
     } catch (error) {
       if (error instanceof Problem) {
-        await refused(id, action, error);
+        await refused(id, error, early);
         return false;
       }
       state.problem = "Not saved: the server does not answer. Trying again";
@@ -121,11 +122,52 @@ async function send(id, action, seconds, at) {
   }
 }
 
-/** @param {number} id @param {Action} action @param {Problem} error */
-async function refused(id, action, error) {
+/** A prompt's answer that is on the screen while the server saves it. */
+class Unsaved {
+  /** @param {number} image @param {Action} action */
+  constructor(image, action) {
+    this.image = image;
+    this.id = String(action.object);
+    this.prompts = /** @type {import("./types").Prompt[]} */ (action.prompts);
+    this.label = /** @type {number | null} */ (action.label);
+    /** The object before this prompt. @type {Drawn | null | undefined} */
+    this.before = undefined;
+    /** @type {Promise<import("./types").Shape> | null} */
+    this.shape = null;
+  }
+
+  /** @param {import("./types").Early} answer @param {ReturnType<typeof began> | null} trace */
+  show(answer, trace) {
+    trace?.mark("answered");
+    this.shape = earlyShape(answer);
+    void this.shape.then((shape) => {
+      if (state.image?.id !== this.image) return;
+      trace?.mark("decoded");
+      this.put(shape);
+      if (trace) painted(trace);
+    });
+  }
+
+  /** @param {import("./types").Shape} shape */
+  put(shape) {
+    if (this.before === undefined) {
+      this.before = objectOf(this.id);
+      state.pending = state.pending.slice(this.prompts.length);
+    }
+    /** @type {Drawn} */
+    const blank = { id: this.id, label: this.label, locked: false, hidden: false, mask_id: null, mask: null, prompts: [], origin: "prompt", score: 0, clicks: 0, strokes: 0, seconds: 0, shape };
+    const object = { ...(this.before ?? blank), shape, prompts: [...(this.before ?? blank).prompts, this.prompts] };
+    const at = state.objects.findIndex((other) => other.id === this.id);
+    state.objects = at < 0 ? [...state.objects, object] : state.objects.with(at, object);
+    tell("mask");
+  }
+}
+
+/** @param {number} id @param {Problem} error @param {Unsaved | null} early */
+async function refused(id, error, early) {
   notify(error.message, { bad: true });
   if (state.image?.id !== id) return;
-  if (error.status === 409) {
+  if (error.status === 409 || early?.shape) {
     await reloadImage();
   } else {
     state.pending = [];
@@ -135,28 +177,27 @@ async function refused(id, action, error) {
   }
 }
 
-/** @param {Outcome} outcome @param {Action} action @param {ReturnType<typeof began> | null} trace */
-async function apply(outcome, action, trace) {
+/** @param {Outcome} outcome @param {Action} action @param {Unsaved | null} early */
+async function apply(outcome, action, early) {
+  const shown = (await early?.shape) ?? null;
+  for (const { id, mask, mask_id } of outcome.changed) {
+    if (shown && !mask && mask_id && id === early?.id) void keep(mask_id, shown);
+  }
   const changed = await withShapes(outcome.changed);
-  trace?.mark("decoded");
   const image = state.image;
   if (!image) return;
   const byId = new Map(state.objects.map((object) => [object.id, object]));
   for (const object of changed) byId.set(object.id, object);
   state.objects = outcome.order.flatMap((id) => byId.get(id) ?? []);
   Object.assign(image, { head: outcome.head, state: outcome.state, can_undo: outcome.can_undo, can_redo: outcome.can_redo });
-  if (action.kind === "prompt") {
-    state.pending = state.pending.slice(/** @type {unknown[]} */ (action.prompts).length);
+  if (early) {
+    if (early.before === undefined) state.pending = state.pending.slice(early.prompts.length);
     state.lastClick = outcome.took.model;
   }
   if (action.kind === "stroke") state.stroke = null;
-  if (action.kind === "undo" || action.kind === "redo") {
-    const touched = changed.at(-1);
-    if (touched && action.kind === "redo") state.active = touched.id;
-  }
-  if (!objectOf(state.active)) state.active = null;
+  if (action.kind === "redo") state.active = changed.at(-1)?.id ?? state.active;
+  if (!objectOf(state.active) && !state.pending.length && !state.stroke) state.active = null;
   tell("objects", "active", "pending", "status");
-  if (trace) painted(trace);
 }
 
 /** @param {ObjectMessage[]} objects @returns {Promise<Drawn[]>} */
@@ -164,7 +205,7 @@ async function withShapes(objects) {
   return Promise.all(
     objects.map(async (object) => {
       const known = objectOf(object.id);
-      const shape = object.mask ? await shapeOf(object.mask) : known && known.mask_id === object.mask_id ? known.shape : null;
+      const shape = object.mask ? await shapeOf(object.mask) : known?.mask_id === object.mask_id ? known.shape : await kept(object.mask_id);
       return { ...object, mask: null, shape };
     }),
   );
