@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,9 @@ from segue.core.types import Click, Text
 from segue.data.image import read_labels, write_image, write_labels
 from segue.data.image_text_mask import FORMAT
 from segue.data.rows import open_data
+from segue.data.sample import Instance, Truth
 from segue.jobs.adapt import AdaptConfig, adapt, click_gain, split, validation
-from segue.jobs.adapt_clicks import Played
+from segue.jobs.adapt_measure import Played, annotate, kept_rows
 from segue.jobs.adapt_report import verdict
 from segue.jobs.adapt_text import Said, TextSettings, TextTrainer, prepare, shuffled_by_image
 from segue.models.clipseg import CLIPSeg
@@ -59,7 +61,7 @@ def small(name: str = "nano") -> Segmenter:
 def config(data: Path, output: Path, **changes: Any) -> AdaptConfig:
     return AdaptConfig.of(**{
         "data": data, "output": output, "minutes": 0.02, "clock": "cpu", "holdout": 0.25, "max_clicks": 3, "batch": 2,
-        **changes,
+        "kept": data.parent / "kept", **changes,
     })  # fmt: skip
 
 
@@ -119,8 +121,6 @@ def test_no_image_is_on_both_sides(disks: Path, tmp_path: Path) -> None:
 def test_published_splits_are_kept(tmp_path: Path) -> None:
     source = write_disks(tmp_path / "source", 5)
     groups = ("train", "train", "train", "val", "test")
-    from dataclasses import replace
-
     FORMAT.write(
         tmp_path / "split",
         [replace(s, group=g) for s, g in zip(open_data(source).samples, groups, strict=True)],
@@ -132,6 +132,39 @@ def test_published_splits_are_kept(tmp_path: Path) -> None:
         ["val"],
         ["test"],
     )
+
+
+def test_the_base_is_measured_once(disks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, samples = small(), open_data(disks).samples[:2]
+    with kept_rows(model, tmp_path, most=3) as rows:
+        first = [p.course for p in annotate(model, samples, 3, rows=rows)]
+    monkeypatch.setattr(model, "encode", lambda *_: pytest.fail("the model was asked again"))
+    with kept_rows(model, tmp_path, most=3) as rows:
+        again = [p.course for p in annotate(model, samples, 3, rows=rows)]
+    assert [(c.clicks, c.ious, c.boundary_ious) for c in again] == [
+        (c.clicks, c.ious, c.boundary_ious) for c in first
+    ]
+
+
+def test_another_base_or_mask_is_measured_anew(disks: Path, tmp_path: Path) -> None:
+    model, sample = small(), open_data(disks).samples[0]
+    other = Truth((Instance("other", ~sample.load_truth().instances[0].mask),))
+    with kept_rows(model, tmp_path, most=3) as rows:
+        annotate(model, [sample], 3, rows=rows)
+        annotate(model, [replace(sample, load_truth=lambda: other)], 3, rows=rows)
+        assert len(rows) == 2
+    torch.manual_seed(1)
+    with kept_rows(build("nano", MODELS["nano"].tiny).eval(), tmp_path, most=3) as rows:
+        assert len(rows) == 0
+
+
+def test_without_boundaries_the_report_leaves_them_out(disks: Path, tmp_path: Path) -> None:
+    result = adapt(config(disks, tmp_path, minutes=0.005, boundary=False), small())
+    page = (tmp_path / "report.md").read_text()
+    assert "NoC85" in page
+    assert "oundary" not in page
+    assert "bnoc85" not in result["after"]
+    assert "mbiou_random" not in result
 
 
 def played(*ious: float) -> Played:

@@ -14,13 +14,12 @@ from segue.adapters.base import Adapter, describe_model, site_path
 from segue.adapters.links import After, Around, width_of
 from segue.core.errors import ConfigError
 from segue.core.segmenter import Segmenter
-from segue.nn.deform import DeformConv2d
 
 Maps = Mapping[str, Tensor] | Sequence[Tensor]
 
 
 class PixelPrior(nn.Module):
-    """Image (b, 3, H, W) -> local detail at strides 4, 8 and 16, by convolutions of which one is deformable.
+    """Image (b, 3, H, W) -> local detail at strides 4, 8 and 16, by 3 x 3 convolutions.
 
     >>> [tuple(m.shape[1:]) for m in PixelPrior(8)(torch.zeros(1, 3, 64, 96)).values()]
     [(8, 16, 24), (16, 8, 12), (32, 4, 6)]
@@ -30,7 +29,7 @@ class PixelPrior(nn.Module):
         super().__init__()
         self.stem = nn.Sequential(
             nn.Conv2d(3, width, 3, 2, 1), nn.ReLU(), nn.Conv2d(width, width, 3, 2, 1), nn.ReLU(),
-            DeformConv2d(width, width, 3, padding=1), nn.ReLU(),
+            nn.Conv2d(width, width, 3, padding=1), nn.ReLU(),
         )  # fmt: skip
         self.at8 = nn.Sequential(nn.Conv2d(width, 2 * width, 3, 2, 1), nn.ReLU())
         self.at16 = nn.Sequential(nn.Conv2d(2 * width, 4 * width, 3, 2, 1), nn.ReLU())

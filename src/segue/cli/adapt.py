@@ -53,8 +53,8 @@ def adapt(
     config = AdaptConfig.of(
         data=data, output=output, model=model, adapter_kind=adapter, minutes=minutes, clock=clock, holdout=holdout,
         format=format, name=name, train_images=train_images, test_images=test_images, seed=seed, seeds=seeds,
-        max_clicks=max_clicks, boundary=boundary, rate=rate, batch=batch, epochs=epochs, loss=loss, settings=_settings(set_ or []),
-        resume=resume, weights=weights, device=device,
+        max_clicks=max_clicks, boundary=boundary, rate=rate, batch=batch, epochs=epochs, loss=loss,
+        settings=_settings(set_ or []), resume=resume, weights=weights, device=device,
     )  # fmt: skip
     quiet = json_to is not None and str(json_to) == "-"
     result = run(config, watch=lambda row: None if quiet else _show(row))

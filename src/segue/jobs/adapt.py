@@ -24,20 +24,22 @@ from segue.data.medical import MEDICAL, read_medical, with_texts
 from segue.data.rows import open_data
 from segue.data.sample import Options, Sample
 from segue.jobs import adapt_text as words
-from segue.jobs.adapt_clicks import (
-    ClickAdapting,
-    ClickSettings,
+from segue.jobs.adapt_clicks import ClickAdapting, ClickSettings
+from segue.jobs.adapt_measure import (
     Played,
     annotate,
     click_figures,
+    kept_rows,
+    object_figures,
     random_clicks_quality,
 )
 from segue.jobs.adapt_report import write_click_report, write_text_report
 from segue.jobs.base import ModelChoice
+from segue.jobs.rowfile import RowFile
 from segue.metrics.bootstrap import bootstrap_interval
-from segue.metrics.interaction import clicks_needed
 
 CHECKPOINT = "checkpoint.pt"
+STOP = 0.9  # the quality at which the robot stops
 RANDOM_CLICKS = (1, 2, 3, 5)  # positive, and as many negative
 PUBLISHED_SPLITS = ("train", "val", "test")
 
@@ -45,11 +47,15 @@ PUBLISHED_SPLITS = ("train", "val", "test")
 class AdaptConfig(ModelChoice):
     """What ``segue adapt`` takes.
 
-    ``data`` is any data set that ``segue evaluate`` reads, an annotator project's export, or a medical set under
-    its publisher's layout (``format`` kvasir, isic16, ...). Images are split, not objects: a share ``holdout`` is
-    never trained on and gives the report, a sixth of the others ends training early. Published splits are kept.
+    ``data`` is any data set that ``segue evaluate`` reads, a COCO file among its images, an annotator project's
+    export, or a medical set under its publisher's layout (``format`` kvasir, isic16, ...). Images are split, not
+    objects: a share ``holdout`` is never trained on and gives the report, a sixth of the others ends training early.
+    Published splits are kept.
     ``train_images`` and ``test_images`` limit both sides. ``minutes`` bounds training, by the clock or, with
     ``clock`` "cpu", by processor time. ``settings`` go to the adapter.
+
+    Without ``boundary`` the report says nothing of boundaries, and is there much sooner. What the robot did on the
+    base is kept in the folder ``kept`` (default: the user's cache) and not done again for the next adapter.
 
     For models prompted by text, ``name`` says what masks without texts show, and ``seeds`` how many runs are made.
 
@@ -71,6 +77,8 @@ class AdaptConfig(ModelChoice):
     seed: int = 0
     seeds: int = Field(1, ge=1)
     max_clicks: int = Field(20, ge=1)
+    boundary: bool = True
+    kept: Path | None = None
     rate: float | None = Field(None, gt=0)
     batch: int | None = Field(None, ge=1)
     epochs: int = Field(1000, ge=1)
@@ -107,6 +115,9 @@ def read_samples(config: AdaptConfig) -> list[Sample]:
     """The samples that ``config`` names; with ``name``, texts for masks that have none."""
     if config.format in MEDICAL:
         samples = list(read_medical(config.format, config.data))
+    elif config.data.suffix == ".json" and config.data.is_file():
+        folder = config.data.parent.parent if config.data.parent.name == "annotations" else config.data.parent
+        samples = list(open_data(folder, "coco", Options(split=config.data.stem)).samples)
     else:
         samples = list(open_data(config.data, config.format, Options()).samples)
     return [with_texts(s, config.name) for s in samples] if config.name else samples
@@ -153,11 +164,12 @@ def _with_clicks(
     test: Sequence[Sample],
     watch: Callable[[Mapping[str, float]], None],
 ) -> dict[str, Any]:
-    before, random_before = _judged(config, model, test)
+    with kept_rows(model, config.kept, most=config.max_clicks, stop=STOP, boundary=config.boundary) as rows:
+        before, random_before = _judged(config, model, test, rows)
     adapter = _built(config, model, config.seed)
     learn, val = validation(train)
     settings = ClickSettings(
-        minutes=config.minutes, clock=config.clock, look_every=config.minutes / 8, rate=config.rate,
+        minutes=config.minutes, clock=config.clock, look_every=config.minutes / 5, rate=config.rate,
         batch=config.batch or ClickSettings.batch,
     )  # fmt: skip
     run = ClickAdapting(model, adapter, learn, val, settings, config.output / CHECKPOINT, config.seed)
@@ -170,7 +182,7 @@ def _with_clicks(
         "before": click_figures(before, config.max_clicks),
         "after": click_figures(after, config.max_clicks),
         **click_gain(before, after, config.max_clicks),
-        "mbiou_random": {"clicks": list(RANDOM_CLICKS), "before": random_before, "after": random_after},
+        **_random(random_before, random_after),
         "steps": course.steps,
         "minutes": course.minutes,
         "processor_minutes": course.processor_minutes,
@@ -183,26 +195,30 @@ def _with_clicks(
     return result
 
 
-def _judged(config: AdaptConfig, model: Segmenter, test: Sequence[Sample]) -> tuple[list[Played], list[float]]:
-    """The robot's courses, and mbIoU for clicks at random places."""
-    return annotate(model, test, config.max_clicks), random_clicks_quality(model, test, RANDOM_CLICKS, config.seed)
+def _judged(
+    config: AdaptConfig, model: Segmenter, test: Sequence[Sample], rows: RowFile | None = None
+) -> tuple[list[Played], list[float]]:
+    """The robot's courses, and with ``boundary`` the mbIoU for clicks at random places."""
+    played = annotate(model, test, config.max_clicks, STOP, config.boundary, rows)
+    return played, random_clicks_quality(model, test, RANDOM_CLICKS, config.seed, rows) if config.boundary else []
+
+
+def _random(before: Sequence[float], after: Sequence[float]) -> dict[str, Any]:
+    return {"mbiou_random": {"clicks": list(RANDOM_CLICKS), "before": before, "after": after}} if before else {}
 
 
 def click_gain(before: Sequence[Played], after: Sequence[Played], max_clicks: int) -> dict[str, Any]:
-    """Clicks saved per object at an IoU of 0.85 and the gain of the first click, with 95 % intervals over objects;
-    ``helps`` when the clicks' interval lies above zero."""
-    pairs = list(zip(before, after, strict=True))
-    saved = [
-        float(clicks_needed(b.course.ious, 0.85, max_clicks) - clicks_needed(a.course.ious, 0.85, max_clicks))
-        for b, a in pairs
-    ]
-    first = [a.course.ious[0] - b.course.ious[0] for b, a in pairs]
+    """Clicks saved per object at an IoU of 0.85, the change of every measure, and their 95 % intervals over objects;
+    ``helps`` when the interval of the clicks lies above zero."""
+    old, new = ([object_figures(p.course, max_clicks) for p in played] for played in (before, after))
+    changes = {k: [b[k] - a[k] for a, b in zip(old, new, strict=True)] for k in old[0]}
+    saved = [-change for change in changes["noc85"]]
     low, high = bootstrap_interval(saved)
     return {
         "clicks_saved": float(np.mean(saved)),
-        "clicks_saved_each": {b.id: s for (b, _), s in zip(pairs, saved, strict=True)},
+        "clicks_saved_each": {p.id: s for p, s in zip(before, saved, strict=True)},
         "clicks_saved_interval": [low, high],
-        "miou1_gain_interval": list(bootstrap_interval(first)),
+        "change_intervals": {k: list(bootstrap_interval(v)) for k, v in changes.items()},
         "helps": low > 0,
     }
 

@@ -14,21 +14,20 @@ from typing import Any, Literal
 import cv2
 import numpy as np
 import torch
+from torch import Tensor
 
 from segue.adapters.base import Adapter, training
 from segue.core.errors import CheckpointError, DataError, MissingFile
 from segue.core.segmenter import Segmenter
-from segue.core.types import Click, Mask
 from segue.data.augment import CutOuts
 from segue.data.sample import Sample, Truth
 from segue.data.sampling import VOID, Pack, Scene, ViewSampler
+from segue.jobs.adapt_measure import annotate
 from segue.jobs.config import ClickConfig, DataConfig, OptimiserConfig, TrainConfig
 from segue.jobs.cores import training_core
 from segue.jobs.trainer import Trainer
-from segue.metrics.interaction import clicks_needed, noc
-from segue.metrics.overlap import iou
-from segue.session.robot import MASK_THRESHOLD, Course, next_click, play
-from segue.session.session import Session
+from segue.metrics.interaction import noc
+from segue.nn.nanonet import PADDING
 
 RATES: Mapping[str, float] = {"detail": 2e-3, "lora": 1e-3, "head": 3e-4, "full": 2e-4, "prompt": 5e-3}
 Clock = Literal["wall", "cpu"]
@@ -38,9 +37,12 @@ Clock = Literal["wall", "cpu"]
 class ClickSettings:
     """How long and how to train; sizes suit a CPU.
 
-    ``view`` is the side of the training views in pixels. Every ``look_every`` minutes the robot annotates the
-    validation objects; training ends after ``patience`` looks without fewer clicks, or when ``minutes`` are over
-    ("cpu" counts processor time, so that a busy machine changes nothing).
+    ``views`` are the sides of the training views in pixels; every step draws one. The rate falls to zero, as half a
+    cosine, over the ``minutes``. A share ``seconds`` of the simulated users looks on instead of clicking again: the
+    model then sees the same clicks and its own last answer, as where it looks closer at what a first click meant.
+    Every ``look_every`` minutes the robot annotates the validation objects; training ends after ``patience`` looks
+    without fewer clicks, or when ``minutes`` are over ("cpu" counts processor time, so that a busy machine changes
+    nothing).
     """
 
     minutes: float = 15.0
@@ -48,21 +50,15 @@ class ClickSettings:
     rate: float | None = None
     batch: int = 6
     objects: int = 2
-    view: int = 256
+    views: tuple[int, ...] = (256, 320)
     colour: float = 0.5
+    iou_weight: float = 1.5
+    seconds: float = 0.3
+    average: float = 0.98
     look_every: float = 2.5
     patience: int = 4
     target: float = 0.85
     max_clicks: int = 20
-
-
-@dataclass(frozen=True)
-class Played:
-    """One object of the robot's: its id, sample and what happened."""
-
-    id: str
-    sample: Sample
-    course: Course
 
 
 @dataclass
@@ -122,14 +118,13 @@ class AdaptTrainer(Trainer):
     ) -> None:
         rate = settings.rate or RATES.get(adapter.kind, 1e-3)
         self.config = TrainConfig.of(
-            steps=10**6, batch=settings.batch, objects=settings.objects, seed=seed, output=".", bf16=False,
-            data=DataConfig.of(
-                root=".", folders={"adapt": 1}, sizes=(settings.view,), paste=0, colour=settings.colour
-            ),
+            steps=10**6, batch=settings.batch, objects=settings.objects, seed=seed, output=".",
+            iou_weight=settings.iou_weight,
+            data=DataConfig.of(root=".", folders={"adapt": 1}, sizes=settings.views, paste=0, colour=settings.colour),
             clicks=ClickConfig.of(rounds=(1, 3), centred=0.7, greedy=0.7, boxes=0.0, resumed=0.15),
-            optimiser=OptimiserConfig.of(rate=rate, warmup=30, decay=0.0, weight_decay=1e-3, ema=0.98),
+            optimiser=OptimiserConfig.of(rate=rate, warmup=30, weight_decay=1e-3, ema=settings.average),
         )  # fmt: skip
-        self.device, self.step = model.device, 0
+        self.device, self.step, self.progress, self.seconds = model.device, 0, 0.0, settings.seconds
         self.generator = torch.Generator().manual_seed(seed)
         self.pack = pack_samples(samples)
         self.sampler = ViewSampler(self.pack, range(len(samples)), {"adapt": 1.0}, self.generator)
@@ -149,9 +144,26 @@ class AdaptTrainer(Trainer):
         self.optimiser = torch.optim.AdamW([r for r in rows if r["params"]], foreach=True)
 
     def update(self) -> dict[str, float]:
-        """One step, with the adapter alone in training mode."""
+        """One step, with the adapter alone in training mode; ``progress`` is the share of the run that is over."""
         with training(self.whole, self.adapter):
             return super().update()
+
+    def batch(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """As the training loop's, turned by quarters: few images have to say much."""
+        pixels, rows, targets, void = super().batch()
+        turns = int(torch.randint(4, (), generator=self.generator))
+        pixels, targets, void = (x.rot90(turns, (-2, -1)).contiguous() for x in (pixels, targets, void))
+        return pixels, rows, targets, void
+
+    def _schedule(self) -> float:
+        warm = (self.step + 1) / self.config.optimiser.warmup
+        return min(1.0, warm) * (1 + math.cos(math.pi * min(1.0, self.progress))) / 2
+
+    def _next(self, previous: Tensor, targets: Tensor, void: Tensor) -> Tensor:
+        clicks = super()._next(previous, targets, void)
+        if float(torch.rand((), generator=self.generator)) < self.seconds:
+            clicks[:, 2] = PADDING
+        return clicks
 
 
 @dataclass
@@ -224,6 +236,7 @@ class ClickAdapting:
         until = self.clock.minutes + self.settings.look_every
         self.losses = []
         while self.clock.minutes < min(until, self.settings.minutes):
+            self.trainer.progress = self.clock.minutes / self.settings.minutes
             row = self.trainer.update()
             if row:
                 self.losses.append(row["loss"])
@@ -231,7 +244,7 @@ class ClickAdapting:
     def _look(self, watch: Callable[[Mapping[str, float]], None]) -> None:
         c, now = self.settings, copy.deepcopy(self.adapter.state_dict())
         self.adapter.load_state_dict(self.trainer.average)
-        ious = [p.course.ious for p in annotate(self.model, self.val, c.max_clicks, c.target, by_iou=True)]
+        ious = [p.course.ious for p in annotate(self.model, self.val, c.max_clicks, c.target, boundary=False)]
         clicks = noc(ious, c.target, c.max_clicks)
         first = float(np.mean([x[0] for x in ious]))
         row = {"step": self.trainer.step, "minutes": self.clock.minutes, "noc": clicks, "miou1": first}
@@ -284,114 +297,3 @@ class ClickAdapting:
         self.course.rows, self.course.best = state["rows"], state["best_score"]
         self.course.best_step = state["best_step"]
         self.clock.spent, self.clock.spent_processor = state["wall"], state["processor"]
-
-
-def annotate(
-    model: Segmenter,
-    samples: Sequence[Sample],
-    max_clicks: int = 20,
-    stop_at: float | None = 0.9,
-    by_iou: bool = False,
-) -> list[Played]:
-    """The robot annotates every object of ``samples``: centre clicks, as published. It stops at a quality of
-    ``stop_at``, of IoU and boundary IoU both, or of the IoU alone with ``by_iou`` (then no boundary is measured).
-    """
-    found: list[Played] = []
-    for sample in samples:
-        image, truth = sample.read()
-        session = Session(model, image)
-        _ = session.features
-        for instance in truth.instances:
-            seen = instance.mask if truth.void is None else instance.mask & ~truth.void
-            if not seen.any():
-                continue
-            fresh = Session(model, image, _Kept(session))
-            if by_iou:
-                course = quick_course(fresh, instance.mask, truth.void, max_clicks, stop_at or 1.0)
-            else:
-                course = play(fresh, instance.mask, truth.void, max_clicks=max_clicks, stop_at=stop_at)
-            found.append(Played(instance.id, sample, course))
-    if not found:
-        raise DataError("images without any object", "at least one mask that is not empty")
-    return found
-
-
-def quick_course(session: Session, truth: Mask, void: Mask | None, max_clicks: int, target: float) -> Course:
-    """As ``play``, but it stops at an IoU of ``target`` and measures nothing else."""
-    course, said = Course(), np.zeros_like(truth)
-    for _ in range(max_clicks):
-        click = next_click(said, truth, void, course.clicks)
-        session.add(click)
-        assert session.probability is not None
-        said = session.probability > MASK_THRESHOLD
-        course.clicks.append(click)
-        course.ious.append(iou(said, truth, void))
-        if course.ious[-1] >= target:
-            break
-    return course
-
-
-class _Kept:
-    """Features that all objects of an image share."""
-
-    def __init__(self, session: Session) -> None:
-        self.features = session.features
-
-    def get(self, model: Segmenter, image: Any) -> Any:
-        return self.features
-
-    def put(self, model: Segmenter, image: Any, features: Any) -> None:
-        self.features = features
-
-
-def click_figures(played: Sequence[Played], max_clicks: int) -> dict[str, float]:
-    """NoC85, NoC90, boundary NoC85, mIoU@1, mbIoU@1, mIoU@5 and the share of failures at 85."""
-    ious, boundary = [p.course.ious for p in played], [p.course.boundary_ious for p in played]
-    return {
-        "noc85": noc(ious, 0.85, max_clicks),
-        "noc90": noc(ious, 0.90, max_clicks),
-        "bnoc85": noc(boundary, 0.85, max_clicks),
-        "miou1": mean_at(ious, 1),
-        "mbiou1": mean_at(boundary, 1),
-        "miou5": mean_at(ious, 5),
-        "failed85": float(np.mean([clicks_needed(c, 0.85, max_clicks) >= max_clicks for c in ious])),
-    }
-
-
-def mean_at(courses: Sequence[Sequence[float]], clicks: int) -> float:
-    """Mean quality after so many clicks; an object that needed no further click keeps its last.
-
-    >>> mean_at([[0.5, 0.75], [1.0]], 2)
-    0.875
-    """
-    return float(np.nanmean([c[min(clicks, len(c)) - 1] for c in courses]))
-
-
-def random_clicks_quality(
-    model: Segmenter, samples: Sequence[Sample], counts: Sequence[int], seed: int = 0
-) -> list[float]:
-    """mbIoU when k positive and k negative clicks are given at once, at random places, for each k of ``counts``.
-
-    Source: ClickAdapter, figure 5 (after DIOS: positive clicks inside the object, negative ones outside).
-    """
-    from segue.metrics.boundary import boundary_iou
-
-    rng = np.random.default_rng(seed)
-    found: list[list[float]] = [[] for _ in counts]
-    for sample in samples:
-        image, truth = sample.read()
-        kept = _Kept(Session(model, image))
-        for instance in truth.instances:
-            clicks: list[Click] = []
-            outside = ~instance.mask if truth.void is None else ~instance.mask & ~truth.void
-            if not instance.mask.any() or not outside.any():
-                continue
-            for row, k in enumerate(counts):
-                while len(clicks) < 2 * k:
-                    positive = len(clicks) % 2 == 0
-                    ys, xs = np.nonzero(instance.mask if positive else outside)
-                    pick = int(rng.integers(len(ys)))
-                    clicks.append(Click(int(xs[pick]), int(ys[pick]), positive))
-                said = Session(model, image, kept).add(*clicks)
-                found[row].append(boundary_iou(said, instance.mask, truth.void))
-    return [float(np.nanmean(v)) for v in found]

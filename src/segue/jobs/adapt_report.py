@@ -18,7 +18,7 @@ from segue.data.image import write_bytes, write_image
 from segue.data.overlay import overlay
 from segue.data.pairs import file_stem
 from segue.data.sample import Sample
-from segue.jobs.adapt_clicks import Played
+from segue.jobs.adapt_measure import Played
 from segue.jobs.adapt_text import examples_of
 from segue.metrics.interaction import clicks_needed
 from segue.session.session import Session
@@ -58,7 +58,7 @@ def write_click_report(
 
 def click_page(result: Mapping[str, Any]) -> str:
     """The Markdown of a click adapter's report."""
-    images, saved, random = result["images"], result["clicks_saved_interval"], result["mbiou_random"]
+    images, saved = result["images"], result["clicks_saved_interval"]
     lines = [
         f"# {result['adapter']} for {result['model']} on {Path(result['data']).name}",
         "",
@@ -70,16 +70,11 @@ def click_page(result: Mapping[str, Any]) -> str:
         f"({result['processor_minutes']:.1f} of processor time), at most {result['peak_memory_mb']} MB; "
         f"ended because {result['ended']}.",
         "",
-        "| measure | before | after | |",
-        "|---|---|---|---|",
-        *(f"| {n} | {result['before'][k]:.3f} | {result['after'][k]:.3f} | {w} |" for k, n, w in CLICK_ROWS),
+        "| measure | before | after | change, 95 % interval | |",
+        "|---|---|---|---|---|",
+        *(_row(result, *row) for row in CLICK_ROWS if row[0] in result["before"]),
         "",
-        "Boundary IoU when that many positive and as many negative clicks are given at once, at random places:",
-        "",
-        f"| clicks of each kind | {' | '.join(str(k) for k in random['clicks'])} |",
-        "|---" * (1 + len(random["clicks"])) + "|",
-        *(f"| {side} | {' | '.join(f'{v:.3f}' for v in random[side])} |" for side in ("before", "after")),
-        "",
+        *_random_page(result),
         "![Validation during training](curve.png)",
         "",
         "`overlays/` shows the objects that gained and lost most: the mask after the first click without the "
@@ -87,6 +82,26 @@ def click_page(result: Mapping[str, Any]) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def _row(result: Mapping[str, Any], key: str, name: str, meaning: str) -> str:
+    low, high = result["change_intervals"][key]
+    before, after = result["before"][key], result["after"][key]
+    return f"| {name} | {before:.3f} | {after:.3f} | {low:+.3f} to {high:+.3f} | {meaning} |"
+
+
+def _random_page(result: Mapping[str, Any]) -> list[str]:
+    if "mbiou_random" not in result:
+        return []
+    random = result["mbiou_random"]
+    return [
+        "Boundary IoU when that many positive and as many negative clicks are given at once, at random places:",
+        "",
+        f"| clicks of each kind | {' | '.join(str(k) for k in random['clicks'])} |",
+        "|---" * (1 + len(random["clicks"])) + "|",
+        *(f"| {side} | {' | '.join(f'{v:.3f}' for v in random[side])} |" for side in ("before", "after")),
+        "",
+    ]
 
 
 def write_text_report(folder: Path, result: Mapping[str, Any], model: Segmenter, test: Sequence[Sample]) -> None:
