@@ -3,9 +3,9 @@
     python examples/adapter_table.py --data ../shared/data/medical --out runs/adapters
     python examples/adapter_table.py --out runs/adapters --table
 
-Runs go one after the other, each in a process of its own (peak memory is a process's) and on one thread. A finished run
-leaves ``OUT/<set>-<images>-<adapter>/report.json`` and is not repeated; stop and start again as you like. The robot
-annotates the held-out images with the base once per set; ``segue adapt`` keeps that. ``--table`` only prints.
+Runs go one after the other, each in a process of its own (peak memory is a process's) and on one thread. A finished
+run leaves ``OUT/<set>-<images>-<adapter>/report.json`` and is not repeated: stop and start again as you like. The
+robot annotates the held-out images with the base once per set; ``segue adapt`` keeps that. ``--table`` only prints.
 """
 
 from __future__ import annotations

@@ -1,8 +1,12 @@
 """The examples that the documents quote run as they stand."""
 
 import importlib.util
+import json
 from pathlib import Path
 from types import ModuleType
+from typing import Any
+
+import pytest
 
 from segue.data.image import read_image, read_labels
 
@@ -28,3 +32,35 @@ def test_the_readmes_picture_shows_every_sample(tmp_path: Path) -> None:
     picture = example("readme_picture")
     assert set(picture.main(tmp_path / "seen.jpg")) == {p.stem for p in picture.SAMPLES.glob("*.jpg")}
     assert read_image(tmp_path / "seen.jpg").shape[1] > 1000
+
+
+def test_the_adapter_table_goes_on_where_it_stopped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The second run dies once; started again, the first is not repeated and the table has a row for each."""
+    table, ran = example("adapter_table"), []
+
+    def adapt(command: list[str], **_: Any) -> None:
+        folder = Path(command[command.index("-o") + 1])
+        ran.append(folder.name)
+        if len(ran) == 2:
+            raise KeyboardInterrupt
+        clicks = {"miou1": 0.5, "noc85": 4.0, "noc90": 6.0}
+        report = {
+            "adapter": command[command.index("--adapter") + 1], "parameters": 1234, "before": clicks,
+            "after": clicks | {"noc85": 2.0}, "clicks_saved_interval": [1.5, 2.5], "processor_minutes": 5.0,
+            "peak_memory_mb": 900,
+        }  # fmt: skip
+        folder.mkdir(parents=True)
+        (folder / "report.json").write_text(json.dumps(report))
+
+    monkeypatch.setattr(table.subprocess, "run", adapt)
+    line = ["--data", "medical", "--out", str(tmp_path), "--sets", "kvasir_seg", "--images", "20", "--minutes", "2"]
+    with pytest.raises(KeyboardInterrupt):
+        table.main(line)
+    table.main(line)
+    kinds = ("detail", "lora", "lora", "head", "full")
+    assert ran == [f"kvasir_seg-20-{kind}" for kind in kinds]
+    said = capsys.readouterr().out
+    assert "| kvasir_seg | 0 | none | | 4.00 |" in said
+    assert said.count("-50 %, saves 1.50 to 2.50") == 4
