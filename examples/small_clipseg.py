@@ -4,6 +4,8 @@ Random weights, a brief training on photographs with class names, then end to en
 out has transformers' layout, so ``segue adapt --model OUT/base`` adapts it as it would the published checkpoint.
 
     python examples/small_clipseg.py --data ../shared/data --out runs/small-clipseg --minutes 12 4
+
+Interrupted, the same line goes on where it stood.
 """
 
 from __future__ import annotations
@@ -11,7 +13,6 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -33,19 +34,19 @@ from segue.jobs.adapt_text import Said, TextSettings, TextTrainer, prepare, scor
 from segue.models.clipseg import CLIPSeg
 from segue.models.tokens import byte_tokenizer
 
-TOWER = {"hidden_size": 128, "intermediate_size": 512, "num_hidden_layers": 6, "num_attention_heads": 4}
+TOWER = {"hidden_size": 96, "intermediate_size": 384, "num_hidden_layers": 4, "num_attention_heads": 4}
 PHOTOS = ("coco_instances", "wild_animals", "shoes", "tools_rokey", "microcontrollers", "strawberry_plant")
 
 
-def small_clipseg(words: Path, ids: int, side: int) -> CLIPSeg:
-    """About 3 million parameters: both towers six layers of width 128, patches of 8 x 8 pixels."""
+def small_clipseg(words: Path | None, ids: int, side: int) -> CLIPSeg:
+    """About a million parameters: both towers four layers of width 96, patches of 8 x 8 pixels."""
     tower = TOWER | {"hidden_act": "quick_gelu"}
     return CLIPSeg(
-        tokenizer=str(words), projection_dim=128, extract_layers=[1, 3, 5], reduce_dim=64,
+        tokenizer=words and str(words), projection_dim=96, extract_layers=[1, 2, 3], reduce_dim=64,
         text_config=tower | {"vocab_size": ids, "bos_token_id": ids - 2, "eos_token_id": ids - 1,
                              "pad_token_id": ids - 1},
         vision_config=tower | {"image_size": side, "patch_size": 8}, use_complex_transposed_convolution=False,
-        decoder_intermediate_size=256,
+        decoder_intermediate_size=128,
     )  # fmt: skip
 
 
@@ -77,7 +78,7 @@ def learn_words(texts: list[str], folder: Path) -> int:
 
 
 def named_classes(sample: Sample) -> Sample:
-    """Every class of a photo as one object with texts, where it covers at least 1 % of it."""
+    """Every class of a photo as one object, named, where it covers at least 1 % of it."""
 
     def load() -> Truth:
         truth = sample.load_truth()
@@ -86,7 +87,7 @@ def named_classes(sample: Sample) -> Sample:
             for n in sorted({i.name for i in truth.instances} - {""})
         }
         kept = {n.lower(): m for n, m in merged.items() if m.mean() > 0.01}
-        return Truth(tuple(Instance(f"{sample.id}/{n}", m, n, texts_for(m, n)) for n, m in kept.items()))
+        return Truth(tuple(Instance(f"{sample.id}/{n}", m, n, (n,)) for n, m in kept.items()))
 
     return replace(sample, load_truth=load)
 
@@ -98,10 +99,9 @@ class Varied(TextTrainer):
     crop = 96
 
     def epoch(self, train: Sequence[Said]) -> float:
-        self.began = getattr(self, "began", time.process_time())
-        done = min(1.0, (time.process_time() - self.began) / 60 / self.settings.minutes)
+        done = min(1.0, self.course.minutes / self.settings.minutes)
         for group in self.optimiser.param_groups:
-            group["lr"] = (self.settings.rate or 1e-3) * (0.02 + 0.98 * (0.5 + 0.5 * math.cos(math.pi * done)))
+            group["lr"] = (self.settings.rate or 1e-3) * (0.51 + 0.49 * math.cos(math.pi * done))
         return super().epoch(train)
 
     def loss(self, chosen: Sequence[Said], generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
@@ -132,12 +132,16 @@ def vary(chosen: Sequence[Said], crop: int, generator: torch.Generator) -> list[
     ]
 
 
-def train(model: CLIPSeg, said: Sequence[Said], minutes: float, crop: int, rate: float, batch: int) -> None:
-    """End to end for so many processor minutes, an eighth held back to choose the best epoch."""
+def train(
+    model: CLIPSeg, said: Sequence[Said], stage: Path, minutes: float, crop: int, rate: float, batch: int
+) -> None:
+    """End to end for so many processor minutes in all, an eighth, at most 120, held back to choose the best epoch.
+    A stage that was interrupted goes on from the file ``stage``; one that is over only gives its weights."""
     adapter = attach(model, Full(model))
     trainer = Varied(model, adapter, TextSettings(rate, batch, minutes=minutes, clock="cpu", patience=1000))
     trainer.crop = crop
-    course = trainer.run(said[len(said) // 8 :], said[: len(said) // 8], lambda row: print(row, flush=True))
+    held = min(120, len(said) // 8)
+    course = trainer.run(said[held:], said[:held], lambda row: print(row, flush=True), stage)
     print(f"best validation Dice {course.best:.3f} in epoch {course.best_epoch}, {course.minutes:.1f} minutes")
     bake(model, adapter)
 
@@ -173,25 +177,21 @@ def main() -> None:
         for s in open_data(args.data / "train" / name).samples
     ]
     polyps = [with_texts(s, "polyp") for s in shuffled(open_data(args.data / "medical" / "kvasir_seg").samples)]
-    blob = np.zeros((100, 100), bool)
-    blob[5:9, 5:9] = True
-    corpus = [t for w in ("polyp", "foot ulcer") for t in texts_for(blob, w)] * 50
-    corpus += [t for s in photos for i in s.load_truth().instances for t in i.texts]
-    words = args.out / "words"
-    model = small_clipseg(words, learn_words(corpus, words), args.side)
-    calm(model, args.side)
-    report = {"parameters": sum(p.numel() for p in model.parameters()), "photos": len(photos)}
-
-    stored = args.out / "photos.pth"
-    if stored.exists():
-        model.load_state_dict(torch.load(stored, weights_only=True))
-    else:
-        train(model, prepare(model, shuffled(photos)), args.minutes[0], 3 * args.side // 4, rate=1e-3, batch=32)
-        torch.save(model.state_dict(), stored)
     learn, test = polyps[: args.images], polyps[args.images : 2 * args.images]
+    blank = small_clipseg(None, 514, args.side)
+    shown, said = prepare(blank, shuffled(photos)), prepare(blank, learn)
+    corner = np.eye(100, 100, 90, dtype=bool)
+    names = [s.texts[0] for s in shown] + ["polyp", "foot ulcer"] * 50
+    words = args.out / "words"
+    model = small_clipseg(words, learn_words([t for n in names for t in texts_for(corner, n)], words), args.side)
+    calm(model, args.side)
+    report = {"parameters": sum(p.numel() for p in model.parameters()), "photos": len(photos), "masks": len(shown)}
+
+    photos_minutes, polyps_minutes = args.minutes
+    train(model, shown, args.out / "photos.pt", photos_minutes, 3 * args.side // 4, rate=1e-3, batch=32)
     report["polyps_before"] = summary(score(model, test))
     print(report, flush=True)
-    train(model, prepare(model, learn), args.minutes[1], args.side, rate=5e-4, batch=8)
+    train(model, said, args.out / "polyps.pt", polyps_minutes, args.side, rate=5e-4, batch=8)
     report["polyps_after"] = summary(score(model, test))
     print(report, flush=True)
     save(model, words, args.out / "base")

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import copy
 import math
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -14,7 +16,7 @@ import torch
 from torch import Tensor
 
 from segue.adapters.base import Adapter, off, training
-from segue.core.errors import DataError
+from segue.core.errors import CheckpointError, DataError
 from segue.core.segmenter import Segmenter
 from segue.core.types import Image, Mask, Text
 from segue.data.sample import Sample
@@ -100,31 +102,74 @@ class TextTrainer:
         )
         self.half = model.device.type == "cuda"
         self.scaler = torch.amp.GradScaler("cuda", enabled=self.half)
+        self.course = Course()
+        self.best: dict[str, Tensor] = copy.deepcopy(adapter.state_dict())
 
     def run(
-        self, train: Sequence[Said], val: Sequence[Said], watch: Callable[[dict[str, float]], None] = lambda row: None
+        self,
+        train: Sequence[Said],
+        val: Sequence[Said],
+        watch: Callable[[dict[str, float]], None] = lambda row: None,
+        checkpoint: Path | None = None,
     ) -> Course:
-        """Train until validation Dice stands still; the adapter ends at its best epoch."""
+        """Train until validation Dice stands still; the adapter ends at its best epoch.
+
+        After every epoch the run's state goes to ``checkpoint``, where one is given; a run whose checkpoint exists
+        goes on from it, and its minutes count. Raises ``CheckpointError`` for one of another adapter.
+        """
         now = time.process_time if self.settings.clock == "cpu" else time.monotonic
-        course, began = Course(), now()
-        best: dict[str, Tensor] = copy.deepcopy(self.adapter.state_dict())
-        for epoch in range(self.settings.epochs):
+        if checkpoint is not None and checkpoint.is_file():
+            self._restore(checkpoint)
+        began = now() - 60 * self.course.minutes
+        while not self._over():
             learned = self.epoch(train)
             loss, score = self.validate(val)
             self.plateau.step(loss)
-            minutes = (now() - began) / 60
-            row = {"epoch": epoch, "loss": learned, "val_loss": loss, "val_dice": score, "minutes": minutes,
+            course, epoch = self.course, len(self.course.rows)
+            course.minutes = (now() - began) / 60
+            row = {"epoch": epoch, "loss": learned, "val_loss": loss, "val_dice": score, "minutes": course.minutes,
                    "rate": self.optimiser.param_groups[0]["lr"]}  # fmt: skip
             course.rows.append(row)
             watch(row)
             if score > course.best:
                 course.best, course.best_epoch = score, epoch
-                best = copy.deepcopy(self.adapter.state_dict())
-            if epoch - course.best_epoch >= self.settings.patience or minutes > self.settings.minutes:
-                break
-        self.adapter.load_state_dict(best)
-        course.minutes = (now() - began) / 60
-        return course
+                self.best = copy.deepcopy(self.adapter.state_dict())
+            if checkpoint is not None:
+                self._keep(checkpoint)
+        self.adapter.load_state_dict(self.best)
+        return self.course
+
+    def _over(self) -> bool:
+        """Whether patience, epochs or minutes are spent."""
+        done, still = len(self.course.rows), len(self.course.rows) - 1 - self.course.best_epoch
+        settings = self.settings
+        spent = done >= settings.epochs or self.course.minutes > settings.minutes
+        return spent or (done > 0 and still >= settings.patience)
+
+    def _keep(self, checkpoint: Path) -> None:
+        """Write the state of the run, whole or not at all."""
+        state = {
+            "course": asdict(self.course), "best": self.best, "adapter": self.adapter.state_dict(),
+            "optimiser": self.optimiser.state_dict(), "plateau": self.plateau.state_dict(),
+            "scaler": self.scaler.state_dict(), "generator": self.generator.get_state(),
+        }  # fmt: skip
+        checkpoint.parent.mkdir(parents=True, exist_ok=True)
+        partial = checkpoint.with_suffix(".partial")
+        torch.save(state, partial)
+        os.replace(partial, checkpoint)
+
+    def _restore(self, checkpoint: Path) -> None:
+        state = torch.load(checkpoint, map_location=self.model.device, weights_only=True)
+        try:
+            self.adapter.load_state_dict(state["adapter"])
+            for name in ("optimiser", "plateau", "scaler"):
+                getattr(self, name).load_state_dict(state[name])
+            self.generator.set_state(state["generator"].cpu())
+            self.course, self.best = Course(**state["course"]), state["best"]
+        except (KeyError, ValueError, RuntimeError, TypeError) as error:
+            raise CheckpointError(
+                f"{checkpoint}, which is of another adapter", "the same model and adapter"
+            ) from error
 
     def epoch(self, train: Sequence[Said]) -> float:
         """One pass over the training set in random order; the mean loss."""
