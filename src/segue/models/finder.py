@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import cv2
 import numpy as np
@@ -24,8 +24,6 @@ from segue.core.segmenter import Segmenter
 from segue.core.types import Box, Click, Features, Image, Memory, Prediction, Prompt, Reference
 from segue.models.cells import Space, raw_cells, reference_frames
 from segue.models.matching import Bank, calibrated, cover, mutual, probability, similarity
-from segue.models.persam import TABLE_4, PerSam
-from segue.models.sam import Sam
 
 CELLS = "cells"
 REMEMBERED = 16
@@ -60,6 +58,14 @@ class Evidence:
     prior: Tensor
     bank: Bank
     taken: Tensor | None = None  # (H, W) bool, pixels of instances found before
+
+
+@runtime_checkable
+class HasFinder(Protocol):
+    """A model that has a way of its own to find an object shown once."""
+
+    def finder(self, fit_scale: bool = False) -> Finder:
+        """That way; ``fit_scale`` learns which of its scales is meant."""
 
 
 class Finder(Segmenter):
@@ -306,31 +312,13 @@ def inside_image(frame: Frame, grid: Sequence[int]) -> Tensor:
     return (rows[:, None] & columns[None]).float()
 
 
-class PerSamFinder(Finder):
-    """PerSAM's own pipeline for the mask, the finder's evidence for whether the object is there at all.
-
-    Instances after the first are looked for with the pixels of those found taken out of the confidence map.
-    """
-
-    def __init__(self, model: PerSam) -> None:
-        super().__init__(model)
-
-    def _best(self, seen: Evidence) -> Found:
-        persam = self.model
-        assert isinstance(persam, PerSam)
-        stages = persam.stages(seen.features, [seen.reference], taken=seen.taken)
-        return self._weigh(seen, stages.clicks, stages.steps[-1])
-
-
 def finder(model: Segmenter, *, fit_scale: bool = False) -> Finder:
-    """The right finder for ``model``: PerSAM (PerSAM-F with ``fit_scale``) over a SAM, else ``Finder``."""
+    """The right finder for ``model``: its own where it has one (PerSAM over a SAM, PerSAM-F with ``fit_scale``),
+    else ``Finder``."""
     if isinstance(model, Finder):
         return model
-    if isinstance(model, Sam):
-        keywords = vars(TABLE_4["+ scale tuning"]) if fit_scale else {}
-        return PerSamFinder(PerSam(model, **keywords).eval()).eval()
-    if isinstance(model, PerSam):
-        return PerSamFinder(model).eval()
+    if isinstance(model, HasFinder):
+        return model.finder(fit_scale)
     if fit_scale:
         raise InputError(f"--fit-scale with {type(model).__name__}", "a model with three scales", "choose a SAM")
     return Finder(model).eval()

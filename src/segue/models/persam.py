@@ -19,6 +19,7 @@ from segue.core.errors import InputError
 from segue.core.frame import Frame, Size
 from segue.core.segmenter import Segmenter
 from segue.core.types import Box, Click, Features, Image, Mask, Memory, Prediction, Prompt, Reference
+from segue.models.finder import Evidence, Finder, Found
 from segue.models.sam import Guidance, Sam
 from segue.models.scale import fit_scale_weights
 
@@ -120,6 +121,10 @@ class PerSam(Segmenter):
     def remember(self, features: Features, probability: Tensor) -> Memory:
         """The SAM's own."""
         return self.sam.remember(features, probability)
+
+    def finder(self, fit_scale: bool = False) -> Finder:
+        """Its own pipeline; whether scales are fitted was said when it was built."""
+        return PerSamFinder(self).eval()
 
     def decode(self, features: Features, prompts: Sequence[Prompt], memory: Memory | None = None) -> Prediction:
         """References -> the object they show; clicks and boxes beside them correct that answer."""
@@ -276,3 +281,19 @@ def personal(model: Segmenter, **keywords: Any) -> PerSam:
     if not isinstance(model, Sam):
         raise InputError(f"{type(model).__name__}", "a model of the SAM family", "choose --model sam-vit-base")
     return PerSam(model, **keywords).eval()
+
+
+class PerSamFinder(Finder):
+    """PerSAM's own pipeline for the mask, the finder's evidence for whether the object is there at all.
+
+    Instances after the first are looked for with the pixels of those found taken out of the confidence map.
+    """
+
+    def __init__(self, model: PerSam) -> None:
+        super().__init__(model)
+
+    def _best(self, seen: Evidence) -> Found:
+        persam = self.model
+        assert isinstance(persam, PerSam)
+        stages = persam.stages(seen.features, [seen.reference], taken=seen.taken)
+        return self._weigh(seen, stages.clicks, stages.steps[-1])

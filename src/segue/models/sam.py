@@ -23,6 +23,7 @@ from segue.core.errors import CheckpointError, InputError, MissingExtra
 from segue.core.frame import Frame, Size
 from segue.core.segmenter import ExportPart, Segmenter, load_strict
 from segue.core.types import Box, Click, Features, Image, Memory, Prediction, Prompt
+from segue.models.finder import Finder
 from segue.models.sam_checkpoints import SHARED, TIED, is_official, to_transformers
 
 Kind: TypeAlias = Literal["sam", "sam_hq", "sam2", "edgetam"]
@@ -158,6 +159,13 @@ class Sam(Segmenter):
         """One prediction; three candidates for a single click without memory, else one."""
         alone = len(prompts) == 1 and isinstance(prompts[0], Click) and not memory
         return self.candidates(features, prompts, memory, multimask=alone)
+
+    def finder(self, fit_scale: bool = False) -> Finder:
+        """PerSAM over this SAM; with ``fit_scale`` PerSAM-F."""
+        from segue.models.persam import TABLE_4, PerSam
+
+        keywords = vars(TABLE_4["+ scale tuning"]) if fit_scale else {}
+        return PerSam(self, **keywords).eval().finder()
 
     def candidates(
         self,

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import errno
-import hashlib
 import json
 import os
 from collections.abc import Mapping
@@ -15,9 +13,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from segue.core.errors import CheckpointError, DownloadError, MissingFile, StorageError
+from segue.core.errors import CheckpointError, ConfigError, MissingFile, StorageError
 from segue.core.segmenter import Segmenter
-from segue.data.hubcard import hub_card
+from segue.data.hub import hub_card, sha256
 from segue.models.checkpoints import unpickle
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
@@ -63,25 +61,6 @@ def shipped_file(name: str) -> Path:
     return Path(str(files("segue.models").joinpath("weights", f"{name}.safetensors")))
 
 
-def sha256(path: Path) -> str:
-    """SHA-256 of a file, to compare with the card of hand-placed weights."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def check_sha256(path: Path, expected: str) -> None:
-    """Raise ``CheckpointError`` unless ``path`` is the very file that was published; '' checks nothing.
-
-    >>> check_sha256(Path("weights.pth"), "")
-    """
-    if expected and (found := sha256(path)) != expected.lower():
-        raise CheckpointError(
-            f"{path} with SHA-256 {found}",
-            f"the published file, {expected.lower()}",
-            "it is damaged or another version: download it again",
-        )
-
-
 def save_pretrained(
     model: Segmenter, folder: Path | str, card: str = "", figures: Mapping[str, float | str] | None = None
 ) -> Path:
@@ -89,9 +68,12 @@ def save_pretrained(
 
     ``config.json`` keeps the weights' SHA-256, which ``segue.load`` compares. Without ``card`` the model card is
     made from the registry's row, with ``figures`` that were measured.
-    Raises ``StorageError`` when the disk is full; a folder already there keeps its old files until the new
-    ones are whole.
+    Raises ``ConfigError`` while an adapter is on the model (it is saved alone), and ``StorageError`` when the disk
+    is full; a folder already there keeps its old files until the new ones are whole.
     """
+    if "_adapters" in model.__dict__:
+        raise ConfigError("a model with an adapter on it", "the bare model",
+                          "save the adapter with its own save_pretrained, or detach it first")  # fmt: skip
     folder = Path(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -111,9 +93,9 @@ def save_pretrained(
     return folder
 
 
-def model_card(name: str, figures: Mapping[str, float | str] | None = None) -> str:
-    """The model card of registry row ``name``, with ``figures`` that were measured; names that are not in the
-    registry get one without source and licence.
+def model_card(name: str, figures: Mapping[str, float | str] | None = None, notes: str = "") -> str:
+    """The model card of registry row ``name``, with ``figures`` that were measured and ``notes`` on this copy;
+    names that are not in the registry get one without source and licence.
 
     >>> "license: apache-2.0" in model_card("nano", {"GrabCut NoC90": 3.1})
     True
@@ -121,11 +103,13 @@ def model_card(name: str, figures: Mapping[str, float | str] | None = None) -> s
     from segue.models.rows import MODELS
 
     use = 'import segue\n\nmodel = segue.load("FOLDER or hub id")'
+    more = f"\n\n{notes}" if notes else ""
     if name not in MODELS:
-        return hub_card(name or "model", "unknown", "A promptable segmentation model.", figures=figures, use=use)
+        about = f"A promptable segmentation model.{more}"
+        return hub_card(name or "model", "unknown", about, figures=figures, use=use)
     row = MODELS[name]
     return hub_card(
-        name, row.card.licence, f"{row.summary}.", source=row.card.source, base_model=row.hub,
+        name, row.card.licence, f"{row.summary}.{more}", source=row.card.source, base_model=row.hub,
         tags=("interactive-segmentation",), figures=figures, use=use,
     )  # fmt: skip
 
@@ -144,50 +128,3 @@ def read_config(folder: Path) -> dict[str, Any]:
     if not isinstance(config, dict):
         raise CheckpointError(f"{path}, which is no JSON object", "a model's configuration")
     return config
-
-
-def fetch(repo: str, revision: str | None = None, local_files_only: bool | None = None) -> Path:
-    """The local folder of Hugging Face model ``repo``, downloaded unless it is cached or we are offline.
-
-    ``HF_HUB_OFFLINE=1`` and ``local_files_only`` keep off the network; ``revision`` is a branch, tag or commit.
-    Raises ``DownloadError`` that says what failed and which files to place where, and ``StorageError`` for a full
-    disk.
-    """
-    from huggingface_hub import constants, snapshot_download
-
-    try:
-        return Path(
-            snapshot_download(
-                repo,
-                revision=revision,
-                local_files_only=bool(local_files_only),
-                allow_patterns=["*.json", "*.safetensors", "*.txt", "merges.txt"],
-            )
-        )
-    except Exception as error:  # the hub's client raises a dozen unrelated types
-        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-            raise StorageError(f"no room for {repo} in {constants.HF_HUB_CACHE}", "", "free some space") from error
-        at = f"/tree/{revision}" if revision else ""
-        raise DownloadError(
-            f"no copy of {repo}{f' at {revision}' if revision else ''}: {_why(error, bool(local_files_only))}",
-            f"{CONFIG} and {WEIGHTS} from https://huggingface.co/{repo}{at}",
-            f"place both files in one folder and pass it as --model FOLDER (the cache is {constants.HF_HUB_CACHE})",
-        ) from error
-
-
-def _why(error: Exception, local_files_only: bool) -> str:
-    """One line on what kept the hub's client from answering."""
-    from huggingface_hub import constants
-
-    kinds = {kind.__name__ for kind in type(error).__mro__}
-    if local_files_only or constants.HF_HUB_OFFLINE or "OfflineModeIsEnabled" in kinds:
-        return "it is not in the cache, and downloads are switched off (local_files_only or HF_HUB_OFFLINE)"
-    if "GatedRepoError" in kinds:
-        return "its publisher wants terms accepted first (log in with `hf auth login`)"
-    if "RevisionNotFoundError" in kinds:
-        return "it has no such revision"
-    if "RepositoryNotFoundError" in kinds:
-        return "there is no such repository, or it is private"
-    if kinds & {"LocalEntryNotFoundError", "ConnectError", "ConnectionError", "TimeoutException", "Timeout"}:
-        return "the hub cannot be reached and it is not in the cache"
-    return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0][:160]}"
