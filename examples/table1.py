@@ -3,7 +3,7 @@
     python examples/table1.py --model runs/small-clipseg/base --data ../shared/data/medical/foot_ulcer_fuseg \
         --name "foot ulcer" --out runs/table1 --minutes 1.2
 
-Each row is a ``segue adapt``; rows that have a report already are not run again.
+Each column is a ``segue adapt``. Interrupted, the same line goes on: columns that have a report are not run again.
 """
 
 from __future__ import annotations
@@ -94,6 +94,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 settings={**way.settings, **{k: int(v) for w, k, v in changes if w == name}},
                 seeds=args.seeds if way.own else args.other_seeds, rate=rates.get(way.adapter), batch=args.batch,
                 holdout=0.5, train_images=args.images, test_images=args.images, minutes=args.minutes, clock="cpu",
+                resume=any(folder.glob("checkpoint-*.pt")),
             )  # fmt: skip
         reports[name] = json.loads((folder / "report.json").read_text())
         (args.out / "table1.md").write_text(table(reports))

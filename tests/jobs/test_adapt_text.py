@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,9 @@ import torch
 
 from segue.adapters.base import attach, detach
 from segue.adapters.rows import ADAPTERS
-from segue.core.errors import CheckpointError
+from segue.core.errors import CheckpointError, MissingFile
+from segue.data.image import write_image, write_labels
+from segue.jobs.adapt import AdaptConfig, adapt
 from segue.jobs.adapt_text import Course, Said, TextSettings, TextTrainer
 from segue.models.clipseg import CLIPSeg
 from segue.models.rows import MODELS
@@ -67,6 +70,35 @@ def test_a_run_that_is_over_only_gives_its_best_epoch(tmp_path: Path) -> None:
     assert seen == []
     for name, value in first.adapter.state_dict().items():
         assert torch.equal(again.adapter.state_dict()[name], value)
+
+
+def test_an_interrupted_command_goes_on_seed_by_seed(tmp_path: Path) -> None:
+    for i in range(6):
+        mask = np.zeros((40, 40), bool)
+        mask[5 : 20 + i, 10:30] = True
+        write_image(tmp_path / "data" / "images" / f"{i}.png", np.full((40, 40, 3), 40 * i, np.uint8))
+        write_labels(tmp_path / "data" / "masks" / f"{i}.png", mask)
+    values = {
+        "data": tmp_path / "data", "output": tmp_path / "out", "model": "clipseg-rd64", "adapter_kind": "dense",
+        "name": "disk", "seeds": 2, "epochs": 2, "settings": {"width": 8}, "holdout": 0.34,
+    }  # fmt: skip
+    with pytest.raises(MissingFile, match="--resume"):
+        adapt(AdaptConfig.of(**values, resume=True), tiny())
+    rows = 0
+
+    def stop(row: Mapping[str, float]) -> None:
+        nonlocal rows
+        rows += 1
+        if rows == 4:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        adapt(AdaptConfig.of(**values), tiny(), stop)
+    seen: list[Mapping[str, float]] = []
+    result = adapt(AdaptConfig.of(**values, resume=True), tiny(), seen.append)
+    assert [row["epoch"] for row in seen] == [1]
+    assert [run["epochs"] for run in result["runs"]] == [2, 2]
+    assert list((tmp_path / "out").glob("checkpoint*")) == []
 
 
 def test_a_checkpoint_of_another_adapter_is_refused(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from pydantic import Field
 
 from segue.adapters.base import Adapter, attach, attached, detach, off, save_adapter
 from segue.adapters.rows import ADAPTERS
-from segue.core.errors import ConfigError, DataError
+from segue.core.errors import ConfigError, DataError, MissingFile
 from segue.core.segmenter import Segmenter
 from segue.core.types import Click, Text
 from segue.data.image import write_bytes
@@ -239,9 +239,10 @@ def _with_texts(
         rate=config.rate, minutes=config.minutes, clock=config.clock, epochs=config.epochs, form=config.loss,
         batch=config.batch or words.TextSettings.batch,
     )  # fmt: skip
-    for seed in range(config.seed, config.seed + config.seeds):
+    kept = _kept_runs(config)
+    for seed, checkpoint in kept.items():
         adapter = _built(config, model, seed)
-        course = words.TextTrainer(clipseg, adapter, settings, seed).run(said_learn, said_val, watch)
+        course = words.TextTrainer(clipseg, adapter, settings, seed).run(said_learn, said_val, watch, checkpoint)
         before, after = words.before_and_after(model, test, seed)
         gains = [a.dice - b.dice for b, a in zip(before, after, strict=True)]
         runs.append({
@@ -262,7 +263,21 @@ def _with_texts(
     }
     _finish(config, model, best, result)
     write_text_report(config.output, result, model, test)
+    for checkpoint in kept.values():
+        checkpoint.unlink(missing_ok=True)
     return result
+
+
+def _kept_runs(config: AdaptConfig) -> dict[int, Path]:
+    """Where each seed's run is kept until the report is written; emptied unless ``config`` resumes."""
+    first, suffix = config.seed, Path(CHECKPOINT)
+    kept = {s: config.output / f"{suffix.stem}-{s}{suffix.suffix}" for s in range(first, first + config.seeds)}
+    if config.resume and not any(file.is_file() for file in kept.values()):
+        raise MissingFile(f"no checkpoint {kept[first]}", "one left by an earlier run", "leave --resume out")
+    if not config.resume:
+        for file in kept.values():
+            file.unlink(missing_ok=True)
+    return kept
 
 
 def _header(
