@@ -329,11 +329,12 @@ function clear(context) {
 /** @param {import("./types").Point | null} at */
 export function setPointer(at) {
   pointer = at;
-  redraw("marks");
+  if (state.tool === "brush" || state.tool === "eraser") redraw("marks");
 }
 
 /** @param {import("./types").BoxPrompt | null} box */
 export function setRubber(box) {
+  if (!box && !rubber) return;
   rubber = box;
   redraw("marks");
 }
