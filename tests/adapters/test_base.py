@@ -140,6 +140,11 @@ def test_a_folder_without_adapter_and_a_damaged_one_are_told_apart(tmp_path: Pat
     detach(model)
     weights = tmp_path / "adapter_model.safetensors"
     weights.write_bytes(weights.read_bytes()[:100])
+    with pytest.raises(CheckpointError, match=r"SHA-256 .* damaged"):
+        load_adapter(model, tmp_path)
+    config = json.loads((tmp_path / "adapter_config.json").read_text())
+    del config["sha256"]  # as folders of earlier versions are
+    (tmp_path / "adapter_config.json").write_text(json.dumps(config))
     with pytest.raises(CheckpointError, match="damaged"):
         load_adapter(model, tmp_path)
     (tmp_path / "adapter_config.json").write_text('{"peft_type": "LORA"}')

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import yaml
 
 from segue.adapters.base import Adapter, attach, attached, detach, load_adapter, off, save_adapter, training
 from segue.adapters.rows import ADAPTERS
@@ -157,11 +158,17 @@ def test_saved_and_loaded_it_answers_the_same(name: str, base: str, tmp_path: Pa
     adapter = fresh(name, model)
     stir(adapter)
     attach(model, adapter)
-    save_adapter(model, adapter, tmp_path / "adapter")
-    assert {p.name for p in (tmp_path / "adapter").iterdir()} == {"adapter_config.json", "adapter_model.safetensors"}
+    folder = adapter.save_pretrained(model, tmp_path / "adapter", licence="MIT", figures={"clicks saved": 1.25})
+    files = {p.name for p in folder.iterdir()}
+    assert files == {"adapter_config.json", "adapter_model.safetensors", "README.md"}
     other = tiny(base)
-    load_adapter(other, tmp_path / "adapter")
+    loaded = Adapter.from_pretrained(other, folder)
+    assert attached(other) == (loaded,)
     assert same(say(other), say(model))
+    head, _, words = (folder / "README.md").read_text().removeprefix("---\n").partition("---\n")
+    assert yaml.safe_load(head)["license"] == "mit"
+    assert f"# {name} adapter for {base}" in words
+    assert "| clicks saved | 1.25 |" in words
 
 
 @pytest.mark.parametrize(("name", "base"), CASES)

@@ -13,8 +13,7 @@ from segue.core.errors import MissingExtra
 from segue.core.segmenter import Segmenter
 from segue.core.types import Box, Click, Image, Memory, Prediction, Prompt, Reference, Text
 from segue.models.rows import MODELS
-from segue.models.weights import save_pretrained
-from segue.session.load import build, load
+from segue.session.load import build
 from segue.session.session import Session
 
 NAMES = list(MODELS)
@@ -142,8 +141,14 @@ def test_the_fingerprint_follows_every_weight(model: Segmenter) -> None:
 def test_saved_and_loaded_a_model_answers_the_same(name: str, picture: Image, tmp_path: Path) -> None:
     torch.manual_seed(1)
     model = tiny(name)
-    save_pretrained(model, tmp_path / "saved")
-    assert torch.equal(answer(load(tmp_path / "saved", device="cpu"), picture).logits, answer(model, picture).logits)
+    folder = model.save_pretrained(tmp_path / "saved", figures={"NoC 90": 3.5})
+    assert {p.name for p in folder.iterdir()} == {"config.json", "model.safetensors", "README.md"}
+    again = type(model).from_pretrained(folder, device="cpu")
+    assert again.name == name
+    assert torch.equal(answer(again, picture).logits, answer(model, picture).logits)
+    card = (folder / "README.md").read_text()
+    assert MODELS[name].card.licence in card
+    assert "| NoC 90 | 3.5 |" in card
 
 
 @pytest.mark.parametrize("name", NAMES)

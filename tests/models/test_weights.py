@@ -13,10 +13,11 @@ import yaml
 from huggingface_hub import errors
 
 import segue
-from segue.core.errors import CheckpointError, DownloadError, StorageError
+from segue.core.errors import CheckpointError, ConfigError, DownloadError, StorageError
+from segue.data.hub import fetch, sha256
 from segue.models import weights
 from segue.models.rows import MODELS
-from segue.models.weights import CONFIG, WEIGHTS, fetch, save_pretrained, sha256
+from segue.models.weights import CONFIG, WEIGHTS, save_pretrained
 from segue.session.load import build
 
 NAME = "simpleclick-xtiny"
@@ -28,14 +29,14 @@ def saved(tmp_path):
     return model, save_pretrained(model, tmp_path / "tiny", figures={"GrabCut NoC90": 3.125, "images": 50})
 
 
-def cached(home, repo, folder, revision="a" * 40, branch="main"):
+def cached(home, repo, folder, revision="a" * 40, branch="main", names=(CONFIG, WEIGHTS)):
     """``folder`` laid into a hub cache as a download would leave it."""
     place = home / "hub" / f"models--{repo.replace('/', '--')}"
     (place / "refs").mkdir(parents=True, exist_ok=True)
     (place / "refs" / branch).write_text(revision)
     snapshot = place / "snapshots" / revision
     snapshot.mkdir(parents=True)
-    for name in (CONFIG, WEIGHTS):
+    for name in names:
         (snapshot / name).write_bytes((folder / name).read_bytes())
 
 
@@ -45,6 +46,47 @@ def test_what_is_saved_is_loaded_bit_by_bit(saved):
     assert again.name == NAME
     for name, tensor in model.state_dict().items():
         assert torch.equal(again.state_dict()[name].cpu(), tensor)
+
+
+def test_from_pretrained_opens_what_load_opens_and_refuses_another_class(saved, tmp_path, monkeypatch):
+    from huggingface_hub import constants
+
+    from segue.core.segmenter import Segmenter
+    from segue.models.nano import Nano
+
+    model, folder = saved
+    assert type(Segmenter.from_pretrained(folder)) is type(model)
+    with pytest.raises(ConfigError, match=f"holds a {type(model).__name__}; expected a Nano"):
+        Nano.from_pretrained(folder)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    cached(tmp_path, "me/tiny", folder, "b" * 40, "v1")
+    assert Segmenter.from_pretrained("me/tiny", revision="v1", local_files_only=True).name == NAME
+
+
+def test_a_model_with_an_adapter_on_it_is_not_saved_as_if_it_were_bare(tmp_path):
+    from segue.adapters.base import attach
+    from segue.adapters.baselines import Head
+
+    model = build("nano", MODELS["nano"].tiny)
+    attach(model, Head(model))
+    with pytest.raises(ConfigError, match="detach it first"):
+        model.save_pretrained(tmp_path)
+
+
+def test_an_adapter_comes_from_the_hub_too(tmp_path, monkeypatch):
+    from huggingface_hub import constants
+
+    from segue.adapters.base import attach, attached
+    from segue.adapters.baselines import Head
+
+    model = build("nano", MODELS["nano"].tiny)
+    base = model.save_pretrained(tmp_path / "base")
+    folder = attach(model, Head(model)).save_pretrained(model, tmp_path / "head")
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    cached(tmp_path, "me/head", folder, names=("adapter_config.json", "adapter_model.safetensors"))
+    assert [a.kind for a in attached(segue.load(base, adapter="me/head", local_files_only=True))] == ["head"]
+    with pytest.raises(DownloadError, match=r"adapter_model\.safetensors from .*--adapter FOLDER"):
+        segue.load(base, adapter="me/none", local_files_only=True)
 
 
 @pytest.mark.parametrize("name", MODELS)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar
@@ -22,6 +22,7 @@ from segue.adapters.links import Link
 from segue.adapters.rows import ADAPTERS
 from segue.core.errors import CheckpointError, ConfigError, MissingFile, StorageError
 from segue.core.segmenter import Segmenter, load_strict, weights_digest
+from segue.data.hub import check_sha256, fetch, hub_card, is_hub_id, sha256
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 
@@ -50,6 +51,15 @@ class Adapter(nn.Module):
     def trainable(self) -> int:
         """How many numbers training changes."""
         return sum(p.numel() for p in self.parameters())
+
+    def save_pretrained(self, model: Segmenter, folder: Path | str, **options: Any) -> Path:
+        """``save_adapter`` by the name that the hub's libraries use."""
+        return save_adapter(model, self, folder, **options)
+
+    @staticmethod
+    def from_pretrained(model: Segmenter, name_or_path: Path | str, **options: Any) -> Adapter:
+        """``load_adapter`` by the name that the hub's libraries use: attached to ``model``, of whatever kind."""
+        return load_adapter(model, name_or_path, **options)
 
 
 def site_path(model: Segmenter, site: str) -> str:
@@ -204,8 +214,17 @@ def training(model: Segmenter, adapter: Adapter) -> Iterator[Adapter]:
         model.train(was)
 
 
-def save_adapter(model: Segmenter, adapter: Adapter, folder: Path | str, card: str = "") -> Path:
-    """Write ``adapter_config.json`` and ``adapter_model.safetensors`` (and ``README.md`` with ``card``).
+def save_adapter(
+    model: Segmenter,
+    adapter: Adapter,
+    folder: Path | str,
+    card: str = "",
+    *,
+    licence: str = "unknown",
+    figures: Mapping[str, float | str] | None = None,
+) -> Path:
+    """Write ``adapter_config.json``, ``adapter_model.safetensors`` and ``README.md``: ``card``, or one made of the
+    ``licence`` and the ``figures`` that were measured.
 
     Only the adapter's weights are stored, with a digest of the base that they were trained on: the model and
     every adapter beneath. Raises ``StorageError`` when the disk is full; older files survive that.
@@ -223,21 +242,49 @@ def save_adapter(model: Segmenter, adapter: Adapter, folder: Path | str, card: s
         state = {k.removeprefix("pieces."): v.detach().cpu().contiguous() for k, v in adapter.state_dict().items()}
         save_file(state, folder / f".{WEIGHTS}", metadata={"format": "pt"})
         os.replace(folder / f".{WEIGHTS}", folder / WEIGHTS)
+        config["sha256"] = sha256(folder / WEIGHTS)
         (folder / CONFIG).write_text(json.dumps(config, indent=1))
-        if card:
-            (folder / "README.md").write_text(card)
+        (folder / "README.md").write_text(card or adapter_card(model, adapter, licence, figures))
     except (OSError, SafetensorError) as error:
         raise StorageError(f"{folder} could not be written ({error})", "a writable folder with room") from error
     return folder
 
 
-def load_adapter(model: Segmenter, folder: Path | str) -> Adapter:
-    """Attach the adapter saved in ``folder``.
+def adapter_card(
+    model: Segmenter, adapter: Adapter, licence: str = "unknown", figures: Mapping[str, float | str] | None = None
+) -> str:
+    """The model card of ``adapter`` for ``model``, with ``figures`` that were measured.
+
+    >>> from segue.adapters.baselines import Head
+    >>> from segue.session.load import load
+    >>> model = load("nano")
+    >>> "# head adapter for nano" in adapter_card(model, attach(model, Head(model)), "MIT")
+    True
+    """
+    base, row = model.name or type(model).__name__, ADAPTERS[adapter.kind]
+    about = (
+        f"{row.summary[0].upper()}{row.summary[1:]}. {adapter.trainable:,} learned numbers for {base} with weights "
+        f"{base_digest(model, adapter)[:12]}, refused on any other. The base's licence holds beside this one."
+    )
+    use = f'import segue\n\nmodel = segue.load("{base}", adapter="FOLDER or hub id")'
+    return hub_card(f"{adapter.kind} adapter for {base}", licence, about, tags=("adapter",), figures=figures, use=use)
+
+
+def load_adapter(
+    model: Segmenter,
+    name_or_path: Path | str,
+    *,
+    revision: str | None = None,
+    local_files_only: bool | None = None,
+) -> Adapter:
+    """Attach the adapter saved in a folder, or fetched by its Hugging Face id (text, not a path).
 
     Raises ``MissingFile`` when there is none, ``CheckpointError`` when it is damaged or was trained on another
-    base: its weights mean nothing there.
+    base: its weights mean nothing there, and ``DownloadError``.
     """
-    folder = Path(folder)
+    folder = Path(name_or_path)
+    if isinstance(name_or_path, str) and not folder.exists() and is_hub_id(name_or_path):
+        folder = fetch(name_or_path, revision, local_files_only, files=(CONFIG, WEIGHTS), option="--adapter")
     for name in (CONFIG, WEIGHTS):
         if not (folder / name).is_file():
             raise MissingFile(
@@ -258,6 +305,7 @@ def load_adapter(model: Segmenter, folder: Path | str) -> Adapter:
             "the very model that it was trained on",
             f"load {base['model'] or base['class']} with those weights, or adapt again: segue adapt",
         )
+    check_sha256(folder / WEIGHTS, str(config.get("sha256", "")))
     adapter: Adapter = ADAPTERS.load(kind)(model, **settings)
     try:
         state = load_file(folder / WEIGHTS)

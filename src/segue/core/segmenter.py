@@ -6,15 +6,21 @@ import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import MappingProxyType
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor, nn
 
-from segue.core.errors import CheckpointError
+from segue.core.errors import CheckpointError, ConfigError
 from segue.core.frame import Frame, Size
+from segue.core.registry import Row
 from segue.core.types import Features, Image, Memory, Prediction, Prompt
+
+# Files and the hub belong to the floors above, which are looked up by name when they are asked for, as rows are.
+_SAVE = Row("segue.models.weights:save_pretrained", "writes a model's folder")
+_LOAD = Row("segue.session.load:load", "opens a model")
 
 
 @dataclass(frozen=True)
@@ -78,6 +84,28 @@ class Segmenter(nn.Module, ABC):
         """Take weights by the official keys of the published checkpoints; models whose own names differ
         override this to rename. Raises ``CheckpointError`` when they are another model's."""
         load_strict(self, state)
+
+    def save_pretrained(self, folder: str | Path, figures: Mapping[str, float | str] | None = None) -> Path:
+        """Write ``config.json``, ``model.safetensors`` and a model card with ``figures``, as the hub lays them out.
+
+        Raises ``StorageError`` when the disk is full and ``ConfigError`` while an adapter is on the model.
+        """
+        written: Path = _SAVE.load()(self, folder, figures=figures)
+        return written
+
+    @classmethod
+    def from_pretrained(cls, name_or_path: str | Path, **options: Any) -> Self:
+        """``segue.load`` by the name that the hub's libraries use; ``options`` are its own (``revision``,
+        ``local_files_only``, ``adapter``, ...). On a model's class it raises ``ConfigError`` for another model.
+
+        >>> Segmenter.from_pretrained("nano").name
+        'nano'
+        """
+        model = _LOAD.load()(name_or_path, **options)
+        if not isinstance(model, cls):
+            raise ConfigError(f"{name_or_path}, which holds a {type(model).__name__}", f"a {cls.__name__}",
+                              "open it with segue.load")  # fmt: skip
+        return model
 
     def fingerprint(self) -> str:
         """A digest of everything that ``encode`` depends on: class, configuration, weights, adapters.

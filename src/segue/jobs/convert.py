@@ -9,6 +9,7 @@ from torch import Tensor
 
 from segue.core.errors import CheckpointError
 from segue.core.segmenter import Segmenter
+from segue.data.hub import sha256
 from segue.jobs.base import JobConfig
 from segue.models.checkpoints import (
     SIMPLECLICK_NAMES,
@@ -18,7 +19,7 @@ from segue.models.checkpoints import (
     unpickle,
 )
 from segue.models.rows import MODELS
-from segue.models.weights import WEIGHTS, read_state, save_pretrained, sha256
+from segue.models.weights import WEIGHTS, model_card, read_state, save_pretrained
 from segue.models.wrappers import unwrapped
 from segue.session.load import build
 
@@ -54,7 +55,7 @@ def convert(config: ConvertConfig) -> dict[str, Any]:
     model = build(name, keywords)
     fresh = _start_from(model, state) if mae else _load(model, state)
     digest = sha256(config.checkpoint)
-    save_pretrained(model, config.output, _card(name, config.checkpoint, digest))
+    save_pretrained(model, config.output, model_card(name, notes=_notes(name, config.checkpoint, digest)))
     return {
         "model": name,
         "found": looks_like(state),
@@ -93,11 +94,9 @@ def _start_from(model: Segmenter, state: dict[str, Tensor]) -> list[str]:
     return list(start(state))
 
 
-def _card(name: str, source: Path, digest: str) -> str:
+def _notes(name: str, source: Path, digest: str) -> str:
     card = MODELS[name].card
     return (
-        f"---\nlibrary_name: segue\nlicense: {card.licence.lower()}\ntags: [image-segmentation, interactive]\n---\n\n"
-        f"# {name}\n\nConverted from `{source.name}` (sha256 `{digest}`), published at {card.source} under "
-        f"{card.licence}. Pixels are normalised with mean {card.mean} and standard deviation {card.std} of values "
-        f'in 0..1. Load it with `segue.load("FOLDER")` or `--model FOLDER`.\n'
+        f"Converted from `{source.name}` (SHA-256 `{digest}`). Pixels are normalised with mean {card.mean} "
+        f"and standard deviation {card.std} of values in 0..1."
     )

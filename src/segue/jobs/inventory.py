@@ -17,8 +17,9 @@ import torch
 import segue
 from segue.core.errors import SegueError
 from segue.core.types import Click
+from segue.data.hub import sha256
 from segue.models.rows import MODELS
-from segue.models.weights import sha256, shipped_file
+from segue.models.weights import shipped_file
 from segue.session.load import load
 from segue.session.session import Session
 

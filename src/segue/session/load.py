@@ -11,8 +11,9 @@ import torch
 
 from segue.core.errors import CheckpointError, ConfigError, MissingFile
 from segue.core.segmenter import Segmenter
+from segue.data.hub import check_sha256, fetch, is_hub_id
 from segue.models.rows import FOLDERS, MODELS, ModelRow
-from segue.models.weights import WEIGHTS, check_sha256, fetch, read_config, read_state, shipped_file
+from segue.models.weights import WEIGHTS, read_config, read_state, shipped_file
 
 RANDOM = "random"
 
@@ -31,7 +32,8 @@ def load(
 
     ``name_or_path`` is a registry name (``segue models``), a local folder, or a Hugging Face id. ``weights`` is a
     file in the published format, or ``"random"`` for weights that nobody trained (benchmarks). ``adapter`` is an
-    adapter folder, ``config`` changes constructor keywords, ``device`` defaults to the GPU where there is one.
+    adapter's folder or Hugging Face id, ``config`` changes constructor keywords, ``device`` defaults to the GPU where
+    there is one. ``revision`` and ``local_files_only`` are those of the hub's libraries.
 
     Raises ``UnknownName``, ``MissingFile``, ``CheckpointError``, ``ConfigError`` or ``DownloadError``.
 
@@ -44,7 +46,7 @@ def load(
         model = _from_row(name, weights, config, revision, local_files_only)
     elif Path(name).is_dir():
         model = _from_folder(Path(name), weights, config)
-    elif name.count("/") == 1 and not name.startswith((".", "/")):
+    elif is_hub_id(name):
         model = _from_folder(fetch(name, revision, local_files_only), weights, config)
     else:
         MODELS[name]  # raises, naming the nearest row
@@ -52,7 +54,7 @@ def load(
     if adapter is not None:
         from segue.adapters.base import load_adapter
 
-        load_adapter(model, Path(adapter))
+        load_adapter(model, adapter, local_files_only=local_files_only)
     return model.eval().to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
 
 
