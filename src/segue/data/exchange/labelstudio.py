@@ -141,7 +141,7 @@ def interface(labels: Sequence[str]) -> str:
 
     return (
         '<View>\n  <Image name="image" value="$image" zoom="true"/>\n'
-        + block("BrushLabels", "brush")
+        + block("BrushLabels", "brush", ' smart="false"')  # else the brush is the first of the smart tools
         + block("PolygonLabels", "polygon")
         + block("KeyPointLabels", "click", ' smart="true" smartOnly="true"')
         + block("RectangleLabels", "box", ' smart="true" smartOnly="true"')
