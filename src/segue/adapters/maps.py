@@ -146,7 +146,7 @@ class _Pyramid(nn.Module):
 
 class MapDetail(Adapter):
     """A detail branch at ``features`` (or at ``pyramid``, beside ``patch_embed``), and small bottlenecks at the sites
-    ``decoder.*``: clicks cost what they did, but for those.
+    ``backbone.*``, once per image, and ``decoder.*``: clicks cost what they did, but for those.
 
     The idea is ClickAdapter's, early detail through gamma-weighted injection; the layers are this project's.
     """
@@ -171,7 +171,7 @@ class MapDetail(Adapter):
                 "use lora, head or full",
             )
         for site in sites:
-            if site.startswith("decoder."):
+            if site.startswith(("backbone.", "decoder.")):
                 block = model.get_submodule(site_path(model, site))
                 self.place(model, site, After, MapBottleneck(width_of(block)))
 

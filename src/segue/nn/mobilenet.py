@@ -7,6 +7,7 @@ here has none either: convolution, bias, ReLU6.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import accumulate
 from typing import Literal, cast
 
 import numpy as np
@@ -21,6 +22,7 @@ Padding = Literal["symmetric", "same"]
 
 # (expansion, channels, repeats, stride) of each group: table 2 of the paper.
 GROUPS = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1))
+LAST_BLOCKS = tuple(n - 1 for n in accumulate(repeats for _, _, repeats, _ in GROUPS))  # of each group
 # Index of the last block at each stride; its output is the feature of that stride.
 TAPS = {2: 0, 4: 2, 8: 5, 16: 12, 32: 16}
 
@@ -119,7 +121,7 @@ def strided(layer: nn.Conv2d, x: Tensor, padding: Padding) -> Tensor:
         return cast(Tensor, layer(x))
     if padding == "same":
         return F.conv2d(F.pad(x, (0, 1, 0, 1)), layer.weight, layer.bias, 2, 0, groups=layer.groups)
-    if layer.groups > 1 and torch.is_grad_enabled() and layer.weight.requires_grad:
+    if layer.groups > 1 and torch.is_grad_enabled() and (x.requires_grad or layer.weight.requires_grad):
         # The same numbers: the backward of a strided depthwise convolution has no fast CPU kernel (8 to 14 times
         # slower than this one under bf16).
         return F.conv2d(x, layer.weight, layer.bias, 1, 1, groups=layer.groups)[..., ::2, ::2]
