@@ -76,9 +76,12 @@ def test_the_folder_holds_an_adapter_and_what_it_is_worth(adapted: Any) -> None:
     _, _, output, result = adapted
     names = {p.name for p in output.iterdir()}
     assert names == {
-        "adapter_config.json", "adapter_model.safetensors", "report.json", "report.md", "curve.png", "overlays",
+        "README.md", "adapter_config.json", "adapter_model.safetensors", "report.json", "report.md", "curve.png",
+        "overlays",
     }  # fmt: skip
     assert json.loads((output / "report.json").read_text())["before"] == result["before"]
+    figures = f"{result['before']['noc85']:.4g}, {result['after']['noc85']:.4g}"
+    assert f"| noc85, held out, base and adapted | {figures} |" in (output / "README.md").read_text()
     assert {"noc85", "noc90", "bnoc85", "miou1"} <= set(result["after"])
     assert len(result["clicks_saved_each"]) == 2
     assert len(result["mbiou_random"]["after"]) == len(result["mbiou_random"]["clicks"])

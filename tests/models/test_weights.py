@@ -64,13 +64,16 @@ def test_from_pretrained_opens_what_load_opens_and_refuses_another_class(saved, 
 
 
 def test_a_model_with_an_adapter_on_it_is_not_saved_as_if_it_were_bare(tmp_path):
-    from segue.adapters.base import attach
+    from segue.adapters.base import attach, off
     from segue.adapters.baselines import Head
+    from segue.core.segmenter import weights_digest
 
     model = build("nano", MODELS["nano"].tiny)
     attach(model, Head(model))
     with pytest.raises(ConfigError, match="detach it first"):
         model.save_pretrained(tmp_path)
+    with off(model):
+        assert weights_digest(segue.load(model.save_pretrained(tmp_path))) == weights_digest(model)
 
 
 def test_an_adapter_comes_from_the_hub_too(tmp_path, monkeypatch):

@@ -37,6 +37,7 @@ from segue.jobs.adapt_report import write_click_report, write_text_report
 from segue.jobs.base import ModelChoice
 from segue.jobs.rowfile import RowFile
 from segue.metrics.bootstrap import bootstrap_interval
+from segue.models.rows import MODELS
 
 CHECKPOINT = "checkpoint.pt"
 STOP = 0.9  # the quality at which the robot stops
@@ -303,5 +304,16 @@ def _base_size(model: Segmenter) -> int:
 def _finish(config: AdaptConfig, model: Segmenter, adapter: Adapter, result: dict[str, Any]) -> None:
     result["peak_memory_mb"] = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
     result["finished"] = time.strftime("%Y-%m-%d %H:%M:%S")
-    save_adapter(model, adapter, config.output)
+    licence = f"that of its base, {MODELS[model.name].card.licence}" if model.name in MODELS else "unknown"
+    save_adapter(model, adapter, config.output, licence=licence, figures=_held_out(result))
     write_bytes(config.output / "report.json", json.dumps(result, indent=1).encode())
+
+
+def _held_out(result: Mapping[str, Any]) -> dict[str, str]:
+    """Every measure on held-out images, before and after, for the adapter's card."""
+
+    def mean(value: Any) -> float:
+        return float(value["mean"] if isinstance(value, Mapping) else value)
+
+    sides = [{k: mean(v) for k, v in result[side].items()} for side in ("before", "after")]
+    return {f"{k}, held out, base and adapted": f"{sides[0][k]:.4g}, {sides[1][k]:.4g}" for k in sides[0]}

@@ -71,7 +71,7 @@ def save_pretrained(
     Raises ``ConfigError`` while an adapter is on the model (it is saved alone), and ``StorageError`` when the disk
     is full; a folder already there keeps its old files until the new ones are whole.
     """
-    if "_adapters" in model.__dict__:
+    if getattr(model.__dict__.get("_adapters"), "standing", None):
         raise ConfigError("a model with an adapter on it", "the bare model",
                           "save the adapter with its own save_pretrained, or detach it first")  # fmt: skip
     folder = Path(folder)
