@@ -11,8 +11,13 @@ import numpy as np
 import pytest
 from pycocotools import mask as rle
 
-from segue.annotator.measure import ENTRIES, PAYLOAD
+from segue.annotator.config import AnnotateConfig
+from segue.annotator.measure import ENTRIES, PAYLOAD, command
+from segue.core.types import Click, Text
+from segue.data.image import read_image
+from segue.session.session import Session
 from tests.annotator.running import Running
+from tests.annotator.speaking import speaking_folder
 from tests.e2e.conftest import HEIGHT, WIDTH, Window, until
 
 RED, BLUE = (36, 40), (110, 80)
@@ -342,3 +347,43 @@ def test_a_mask_that_is_refused_after_it_was_shown_is_taken_back(window: Window,
         disk.execute("DROP TRIGGER refuse")
     window.click(*BLUE)
     assert window.objects()[0]["clicks"] == 2
+
+
+def test_words_are_corrected_by_clicks(chromium: Any, folder: Path, tmp_path: Path) -> None:
+    words = speaking_folder(tmp_path / "clipseg")
+    model, image = AnnotateConfig(model=str(words), device="cpu").load(), read_image(folder / "a.png")
+    with command(folder, str(words)) as (address, _):
+        window = Window(chromium, address.rstrip("/"))
+        page = window.page
+        page.wait_for_selector("#words", state="visible")
+        page.keyboard.press("t")
+        page.keyboard.type("the blue thing")
+        page.keyboard.press("Enter")
+        until(window.objects)
+        window.settled()
+        session = Session(model, image)
+        said = session.add(Text("the blue thing"))
+        assert iou(window.mask(), said) > 0.99
+        assert "the blue thing" in page.locator("#hint").inner_text()
+
+        window.click(*BLUE)
+        x, y = (window.objects()[0]["prompts"][1][0][k] for k in "xy")
+        corrected = session.add(Click(x, y))
+        assert iou(window.mask(), corrected) > 0.99
+        assert iou(said, corrected) < 0.9, "the click changed the mask"
+        assert window.mask()[BLUE[1]][BLUE[0]]
+
+        window.press("Control+z")
+        assert iou(window.mask(), said) > 0.99
+        window.press("Control+Shift+z")
+        page.reload()
+        window.shown(1)
+        assert iou(window.mask(), corrected) > 0.99
+        assert window.objects()[0]["clicks"] == 2, "words and a click"
+        assert window.errors == []
+        window.close()
+
+
+def iou(a: Any, b: Any) -> float:
+    """Overlap of two masks."""
+    return float(np.logical_and(a, b).sum() / np.logical_or(a, b).sum())

@@ -9,7 +9,11 @@ from typing import Annotated
 
 from pydantic import Field
 
+from segue.annotator.refined import Refined
+from segue.core.segmenter import Segmenter
+from segue.core.types import Click
 from segue.jobs.base import ModelChoice
+from segue.session.load import load
 
 SAMPLES = Path(__file__).resolve().parents[1] / "samples"
 
@@ -20,13 +24,15 @@ class AnnotateConfig(ModelChoice):
     Without ``folder`` the bundled sample photos are opened. ``db`` is an SQLAlchemy address; by default a file
     ``.segue/project.db`` inside the folder (for the samples: in the user's own data folder). A ``host`` other
     than this machine demands a ``token``; one is made when none is given. ``max_upload`` is in bytes,
-    ``max_pixels`` per image, ``features`` the bytes of encoded images kept in memory.
+    ``max_pixels`` per image, ``features`` the bytes of encoded images kept in memory. Where ``model`` takes words but
+    no clicks, ``click_model`` (a registry name, folder or hub id) corrects its masks.
 
     >>> AnnotateConfig(folder="photos").database
     'sqlite:///photos/.segue/project.db'
     """
 
     folder: Path | None = None
+    click_model: str = "nano"
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 8788
     db: str | None = None
@@ -36,6 +42,13 @@ class AnnotateConfig(ModelChoice):
     max_upload: Annotated[int, Field(ge=1)] = 64 * 1024 * 1024
     max_pixels: Annotated[int, Field(ge=1)] = 150_000_000
     features: Annotated[int, Field(ge=1)] = 1024**3
+
+    def load(self) -> Segmenter:
+        """The model, able to answer clicks; errors are ``segue.load``'s."""
+        model = super().load()
+        if Click in model.accepts:
+            return model
+        return Refined(model, load(self.click_model, device=self.device)).eval()
 
     @property
     def images(self) -> Path:

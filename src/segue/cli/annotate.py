@@ -23,6 +23,9 @@ def annotate(
     ] = None,
     token: Annotated[str | None, typer.Option("--token", help="Secret of the page; made when one is needed.")] = None,
     browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open the page in a browser.")] = True,
+    click_model: Annotated[
+        str, typer.Option("--click-model", help="Corrects the masks of a model that takes words but no clicks.")
+    ] = "nano",
     import_files: Annotated[
         list[Path] | None,
         typer.Option("--import", metavar="FILE", help="Add the masks of a COCO .json or label map .png; repeatable."),
@@ -46,6 +49,7 @@ def annotate(
         db=db,
         token=token,
         open_browser=browser,
+        click_model=click_model,
         **choice,
     )
     try:

@@ -2,7 +2,7 @@
 // @ts-check
 import { byId } from "./dom.js";
 import { get, post } from "./api.js";
-import { on, state, tell } from "./state.js";
+import { active, on, state, tell } from "./state.js";
 import { busy, headOf, reloadImage } from "./work.js";
 
 const OFTEN = 90;
@@ -73,8 +73,9 @@ function draw() {
 }
 
 function hint() {
+  const last = active()?.prompts.flat().at(-1);
   const hints = {
-    click: state.active ? "Click adds, right click removes. N begins the next object" : "Click an object, or drag a box around it",
+    click: last?.type === "text" ? `“${last.words}”: click adds what is missing, right click removes` : state.active ? "Click adds, right click removes. N begins the next object" : "Click an object, or drag a box around it",
     brush: "Drag paints; the right button erases. [ and ] change the size",
     eraser: "Drag erases; the right button paints. [ and ] change the size",
     pan: "Drag moves the photo, the wheel zooms",
@@ -84,7 +85,7 @@ function hint() {
 
 export function startStatus() {
   on(["status", "pending", "project"], draw);
-  on(["tool", "active"], hint);
+  on(["tool", "active", "objects"], hint);
   on(["image"], () => void ask());
   hint();
   void ask();
