@@ -104,9 +104,7 @@ def _truth(
         elif mask.any():
             name = names.get(annotation["category_id"], "")
             instances.append(Instance(f"{stem}#{annotation['id']}", mask, name))
-    for instance in instances:
-        void &= ~instance.mask  # an object inside a crowd still counts
-    return Truth(tuple(instances), void if void.any() else None)
+    return Truth.of(instances, void)
 
 
 def _jsons(folder: Path) -> list[Path]:

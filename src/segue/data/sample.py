@@ -45,6 +45,17 @@ class Truth:
     instances: tuple[Instance, ...]
     void: Mask | None = None
 
+    @classmethod
+    def of(cls, instances: Iterable[Instance], void: Mask | None) -> Truth:
+        """``void`` without the objects' own pixels: an object inside void (a crowd, say) counts as object.
+
+        >>> Truth.of([Instance("a", np.array([[True, False]]))], np.array([[True, True]])).void
+        array([[False,  True]])
+        """
+        instances = tuple(instances)
+        rest = None if void is None else void & ~np.any([np.zeros_like(void), *(i.mask for i in instances)], 0)
+        return cls(instances, rest if rest is not None and rest.any() else None)
+
 
 @dataclass(frozen=True)
 class Sample:

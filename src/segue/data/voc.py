@@ -87,20 +87,27 @@ def listed(folder: Path, split: str | None) -> list[str]:
     return names
 
 
+def color(label: int) -> tuple[int, int, int]:
+    """VOC's colour of a label: its bits, three by three, become the high bits of red, green and blue.
+
+    >>> color(1), color(255)
+    ((128, 0, 0), (224, 224, 192))
+    """
+    parts = [0, 0, 0]
+    for bit in range(8):
+        parts[bit % 3] |= ((label >> bit) & 1) << (7 - bit // 3)
+    return parts[0], parts[1], parts[2]
+
+
 def palette_png(labels: Labels) -> bytes:
-    """(H, W) labels 0 ... 255 -> an 8-bit palette PNG in VOC's colours: bit k of a label sets high bits of
-    red, green and blue in turn.
+    """(H, W) labels 0 ... 255 -> an 8-bit palette PNG in VOC's colours.
 
     >>> PIL.Image.open(BytesIO(palette_png(np.array([[0, 1]], np.int32)))).convert("RGB").getpixel((1, 0))
     (128, 0, 0)
     """
     image = PIL.Image.fromarray(labels.astype(np.uint8)).convert("L")
     indexed = PIL.Image.frombytes("P", image.size, image.tobytes())
-    palette = np.zeros((256, 3), np.uint8)
-    for label in range(256):
-        for bit in range(8):
-            palette[label, bit % 3] |= ((label >> bit) & 1) << (7 - bit // 3)
-    indexed.putpalette(palette.ravel().tolist())
+    indexed.putpalette([part for label in range(256) for part in color(label)])
     buffer = BytesIO()
     indexed.save(buffer, "PNG")
     return buffer.getvalue()

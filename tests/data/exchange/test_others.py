@@ -8,6 +8,7 @@ import pytest
 
 from segue.core.errors import DataError
 from segue.data.exchange.brush import decode_brush, encode_brush
+from segue.data.exchange.labelstudio import interface
 from segue.data.exchange.rows import exchange
 from segue.data.image import write_image
 
@@ -34,6 +35,12 @@ def test_cvat_groups_attributes_and_shapes_without_masks(tmp_path):
     (image,) = ET.parse(tmp_path / "out" / "annotations.xml").getroot().findall("image")
     first = image[0]
     assert (first.get("occluded"), first.get("z_order"), first.find("attribute").text) == ("1", "2", "old")
+
+
+def test_only_key_points_and_rectangles_are_smart_tools():
+    tags = ET.fromstring(interface(["cat"]))
+    assert tags.find("BrushLabels").get("smart") == "false"  # Label Studio takes every brush for smart otherwise
+    assert {tag.tag for tag in tags if tag.get("smartOnly") == "true"} == {"KeyPointLabels", "RectangleLabels"}
 
 
 def test_brush_runs_longer_than_sixteen_bits_and_literals():

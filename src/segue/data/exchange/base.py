@@ -15,8 +15,9 @@ import PIL.Image
 
 from segue.core.errors import DataError, ImageError
 from segue.core.types import Image
+from segue.data.exchange.rings import labels_of_rles
 from segue.data.exchange.sink import Sink
-from segue.data.image import SUFFIXES, read_image
+from segue.data.image import SUFFIXES, Labels, read_image
 from segue.data.parts import Part, bridge, from_parts, slit, to_parts
 from segue.data.polygon import Ring
 from segue.data.rle import Rle, overlap
@@ -100,14 +101,10 @@ class Sheet:
     def truth(self) -> Truth:
         """The objects as masks; an object inside void counts as object."""
         stem = PurePosixPath(self.file_name).stem
-        instances = tuple(
+        instances = (
             Instance(f"{stem}#{k}", entry.rle.mask(), entry.name) for k, entry in enumerate(self.entries, start=1)
         )
-        void = None if self.void is None else self.void.mask()
-        if void is not None:
-            for instance in instances:
-                void &= ~instance.mask
-        return Truth(instances, void if void is not None and void.any() else None)
+        return Truth.of(instances, None if self.void is None else self.void.mask())
 
     def sample(self) -> Sample:
         """The sheet as every data set yields its images."""
@@ -149,6 +146,13 @@ class Writer(ABC):
     def place(self, name: str, sheet: Sheet) -> str:
         """Put the sheet's image below the folder under ``name``, as the choices say; the name it got."""
         return self.sink.image(name, sheet.file, sheet.pixels, self.choices.images)
+
+    def place_flat(self, folder: str, sheet: Sheet) -> str:
+        """Put the sheet's image into ``folder`` itself, for formats without folders in it; its stem there."""
+        name = safe_name(sheet.file_name)
+        stem = self.sink.free(str(name.with_suffix("")).replace("/", "_"))
+        self.place(f"{folder}/{stem}{name.suffix}", sheet)
+        return stem
 
     def number(self, name: str) -> int:
         """The class's number, from 0, in the order in which they come."""
@@ -253,16 +257,29 @@ def void_loss(sheet: Sheet) -> list[Loss]:
     return [Loss(sheet.file_name, "void pixels dropped")] if sheet.void is not None and sheet.void.area else []
 
 
-def cut_losses(sheet: Sheet, left: Sequence[Rle]) -> list[Loss]:
-    """Objects of which ``left`` is what remains, later objects lying on top, and empty ones, which vanish."""
-    losses = []
-    for entry, rest in zip(sheet.entries, left, strict=True):
-        iou, who = overlap(entry.rle, rest), entry.id or entry.name
+def label_map(sheet: Sheet, numbers: Sequence[int]) -> tuple[Labels, list[Loss]]:
+    """The sheet as one label map (H, W), object k as ``numbers[k]`` and later ones on top of earlier ones; and what
+    that loses: objects beyond the numbers, covered ones and empty ones.
+
+    >>> import numpy as np
+    >>> entries = Entry("a", Rle((1, 2), np.array([0, 2]))), Entry("b", Rle((1, 2), np.array([1, 1])))
+    >>> labels, losses = label_map(Sheet("x.jpg", (1, 2), entries), [1, 2])
+    >>> labels, [(loss.what, loss.object, loss.iou) for loss in losses]
+    (array([[1, 2]], dtype=int32), [('covered by another object', 'a', 0.5)])
+    """
+    held, beyond = sheet.entries[: len(numbers)], sheet.entries[len(numbers) :]
+    what = f"more than {len(numbers)} objects: dropped"
+    losses = [Loss(sheet.file_name, what, entry.id or entry.name, 0.0) for entry in beyond]
+    labels = labels_of_rles([entry.rle for entry in held], sheet.size, numbers)
+    for entry, number in zip(held, numbers, strict=False):
+        who = entry.id or entry.name
+        x0, y0, x1, y1 = entry.rle.box
+        iou = overlap(entry.rle, Rle.of_crop(labels[y0:y1, x0:x1] == number, x0, y0, sheet.size))
         if not entry.rle.area:
             losses.append(Loss(sheet.file_name, EMPTY, who))
         elif iou < 1:
             losses.append(Loss(sheet.file_name, "covered by another object", who, iou))
-    return losses
+    return labels, losses
 
 
 def image_size(path: Path) -> tuple[int, int]:

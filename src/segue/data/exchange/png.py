@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
@@ -16,11 +16,10 @@ from segue.data.exchange.base import (
     Loss,
     Sheet,
     Writer,
-    cut_losses,
+    label_map,
     lazy_samples,
-    safe_name,
 )
-from segue.data.exchange.rings import labels_of_rles, remaining, rles_of_labels
+from segue.data.exchange.rings import rles_of_labels
 from segue.data.exchange.sink import Sink
 from segue.data.folder import VOID, class_names, void_in_readme
 from segue.data.image import SUFFIXES, read_labels, write_labels
@@ -28,7 +27,7 @@ from segue.data.pairs import paired
 from segue.data.rle import Rle
 from segue.data.sample import Options, Sample
 
-_MOST = 65535 - 1
+_NUMBERS = (*range(1, VOID), *range(VOID + 1, 65536))  # VOID stays free for void
 
 
 class PngWriter(Writer):
@@ -42,21 +41,14 @@ class PngWriter(Writer):
         self._count, self._void = 0, False
 
     def add(self, sheet: Sheet) -> list[Loss]:
-        stem = self.sink.free(str(safe_name(sheet.file_name).with_suffix("")).replace("/", "_"))
-        suffix = PurePosixPath(sheet.file_name).suffix
-        self.place(f"images/{stem}{suffix}", sheet)
-        held, extra = sheet.entries[:_MOST], sheet.entries[_MOST:]
-        losses = [Loss(sheet.file_name, f"more than {_MOST} objects: dropped", e.id or e.name, 0.0) for e in extra]
-        rles = [entry.rle for entry in held]
-        numbers = [k + (k >= VOID) for k in range(1, len(held) + 1)]  # 255 stays free for void
-        labels = labels_of_rles(rles, sheet.size, numbers)
-        losses += cut_losses(Sheet(sheet.file_name, sheet.size, held), remaining(rles, labels, numbers))
+        stem = self.place_flat("images", sheet)
+        labels, losses = label_map(sheet, _NUMBERS)
         if sheet.void is not None and sheet.void.area:
             labels[sheet.void.mask() & (labels == 0)] = VOID
             self._void = True
         if self.sink.folder is not None:
             write_labels(self.sink.folder / "masks" / f"{stem}.png", labels)
-        self._put(stem, {str(k): e.name for k, e in zip(numbers, held, strict=True) if e.name})
+        self._put(stem, {str(k): e.name for k, e in zip(_NUMBERS, sheet.entries, strict=False) if e.name})
         return losses
 
     def finish(self) -> None:

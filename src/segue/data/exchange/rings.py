@@ -48,22 +48,13 @@ def rles_of_labels(labels: Labels, leave: Sequence[int] = ()) -> Iterator[tuple[
 
 
 def labels_of_rles(rles: Sequence[Rle], size: tuple[int, int], numbers: Sequence[int]) -> Labels:
-    """(H, W) int32: mask k gets ``numbers[k]``, later masks on top of earlier ones.
+    """(H, W) int32: mask k gets ``numbers[k]``, later masks on top of earlier ones; ``numbers`` may be longer.
 
     >>> labels_of_rles([Rle((1, 2), np.array([0, 2])), Rle((1, 2), np.array([1, 1]))], (1, 2), [1, 2])
     array([[1, 2]], dtype=int32)
     """
     labels = np.zeros(size, np.int32)
-    for rle, number in zip(rles, numbers, strict=True):
+    for rle, number in zip(rles, numbers, strict=False):
         crop, x, y = rle.crop()
         labels[y : y + crop.shape[0], x : x + crop.shape[1]][crop] = number
     return labels
-
-
-def remaining(rles: Sequence[Rle], labels: Labels, numbers: Sequence[int]) -> list[Rle]:
-    """What of each mask is left in a label map."""
-    left = []
-    for rle, number in zip(rles, numbers, strict=True):
-        x0, y0, x1, y1 = rle.box
-        left.append(Rle.of_crop(labels[y0:y1, x0:x1] == number, x0, y0, rle.size))
-    return left

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
@@ -19,16 +19,15 @@ from segue.data.exchange.base import (
     Loss,
     Sheet,
     Writer,
-    cut_losses,
+    label_map,
     lazy_samples,
-    safe_name,
 )
-from segue.data.exchange.rings import labels_of_rles, remaining, rles_of_labels
+from segue.data.exchange.rings import rles_of_labels
 from segue.data.exchange.sink import Sink
 from segue.data.image import Labels, read_labels
 from segue.data.rle import Rle
 from segue.data.sample import Options, Sample
-from segue.data.voc import CLASSES, VOID, listed, palette_png
+from segue.data.voc import CLASSES, VOID, color, listed, palette_png
 
 _LIST = "ImageSets/Segmentation/train.txt"
 
@@ -42,19 +41,12 @@ class VocWriter(Writer):
         self._list = sink.stream(_LIST)
 
     def add(self, sheet: Sheet) -> list[Loss]:
-        stem = self.sink.free(str(safe_name(sheet.file_name).with_suffix("")).replace("/", "_"))
-        suffix = PurePosixPath(sheet.file_name).suffix
-        self.place(f"JPEGImages/{stem}{suffix}", sheet)
-        held, extra = sheet.entries[: VOID - 1], sheet.entries[VOID - 1 :]
-        losses = [Loss(sheet.file_name, f"more than {VOID - 1} objects: dropped", e.id or e.name, 0.0) for e in extra]
-        rles = [entry.rle for entry in held]
-        numbers = list(range(1, len(held) + 1))
-        kinds = [self.number(entry.name) + 1 for entry in held]
+        stem = self.place_flat("JPEGImages", sheet)
+        kinds = [self.number(entry.name) + 1 for entry in sheet.entries[: VOID - 1]]
         if max(kinds, default=0) >= VOID:
             raise DataError(f"more than {VOID - 1} classes", "as many as a palette holds", "write the format 'coco'")
-        objects = labels_of_rles(rles, sheet.size, numbers)
+        objects, losses = label_map(sheet, range(1, VOID))
         classes = np.array([0, *kinds], np.int32)[objects]
-        losses += cut_losses(Sheet(sheet.file_name, sheet.size, held), remaining(rles, objects, numbers))
         if sheet.void is not None:
             void = sheet.void.mask() & (objects == 0)
             objects[void] = classes[void] = VOID
@@ -95,18 +87,6 @@ class Voc(Exchange):
 
     def classes(self, folder: Path) -> Sequence[str]:
         return _names(folder)[1:] if (folder / "labelmap.txt").exists() else ()
-
-
-def color(label: int) -> tuple[int, int, int]:
-    """VOC's colour of a label: its bits, three by three, become the high bits of red, green and blue.
-
-    >>> color(1), color(255)
-    ((128, 0, 0), (224, 224, 192))
-    """
-    parts = [0, 0, 0]
-    for bit in range(8):
-        parts[bit % 3] |= ((label >> bit) & 1) << (7 - bit // 3)
-    return parts[0], parts[1], parts[2]
 
 
 def _names(folder: Path) -> Sequence[str]:
