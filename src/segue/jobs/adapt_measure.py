@@ -70,7 +70,7 @@ def annotate(
 def kept_rows(model: Segmenter, folder: Path | None = None, **protocol: Any) -> RowFile:
     """The file of what the robot did on ``model`` under ``protocol`` (JSON values), by image, in ``folder`` or the
     user's cache: a base is measured once, however many adapters are compared with it."""
-    job = job_digest({"weights": weights_digest(model, type(model).__qualname__), **protocol})
+    job = job_digest({"model": weights_digest(model, model.fingerprint()), **protocol})
     return RowFile((folder or KEPT) / f"{job}.jsonl", job)
 
 
