@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from segue.adapters.base import attached, off
+from segue.adapters.base import attach, attached, off
 from segue.adapters.rows import ADAPTERS
 from segue.cli import main
 from segue.core.errors import CheckpointError, ConfigError, DataError, UnknownName
@@ -23,6 +23,7 @@ from segue.data.image_text_mask import FORMAT
 from segue.data.rows import open_data
 from segue.data.sample import Instance, Truth
 from segue.jobs.adapt import AdaptConfig, adapt, click_gain, split, validation
+from segue.jobs.adapt_clicks import AdaptTrainer, ClickSettings
 from segue.jobs.adapt_measure import Played, annotate, kept_rows
 from segue.jobs.adapt_report import verdict
 from segue.jobs.adapt_text import Said, TextSettings, TextTrainer, prepare, shuffled_by_image
@@ -170,6 +171,41 @@ def test_without_boundaries_the_report_leaves_them_out(disks: Path, tmp_path: Pa
     assert "mbiou_random" not in result
 
 
+def click_trainer(disks: Path, **settings: Any) -> AdaptTrainer:
+    model = small()
+    adapter = attach(model, ADAPTERS.load("head")(model))
+    return AdaptTrainer(model, adapter, open_data(disks).samples, ClickSettings(views=(64,), **settings), 0)
+
+
+def test_the_rate_falls_to_zero_as_the_minutes_go_by(disks: Path) -> None:
+    trainer, rates = click_trainer(disks, rate=1e-3), []
+    trainer.step = 100
+    for trainer.progress in (0.0, 0.5, 1.0):
+        trainer.update()
+        rates.append(trainer.optimiser.param_groups[0]["lr"])
+    assert rates == pytest.approx([1e-3, 5e-4, 0.0])
+
+
+def test_views_turn_with_their_masks(disks: Path) -> None:
+    """The disks are brighter than their ground however a view lies."""
+    trainer = click_trainer(disks, colour=0.0)
+    for _ in range(8):
+        pixels, rows, targets, _ = trainer.batch()
+        seen = torch.nn.functional.avg_pool2d(pixels.mean(1, keepdim=True), 2)[rows]
+        inside = [float(s[t].mean()) for s, t in zip(seen, targets, strict=True)]
+        outside = [float(s[~t].mean()) for s, t in zip(seen, targets, strict=True)]
+        assert all(i > o + 0.2 for i, o in zip(inside, outside, strict=True))
+
+
+@pytest.mark.parametrize(("share", "labels"), [(0.0, {1.0}), (1.0, {-1.0})])
+def test_a_simulated_user_may_look_on_instead_of_clicking(disks: Path, share: float, labels: set[float]) -> None:
+    trainer = click_trainer(disks, seconds=share)
+    target = torch.zeros(2, 1, 32, 32, dtype=torch.bool)
+    target[..., 8:20, 8:20] = True
+    clicks = trainer._next(torch.zeros(2, 1, 32, 32), target, torch.zeros_like(target))
+    assert set(clicks[:, 2].tolist()) == labels
+
+
 def played(*ious: float) -> Played:
     return Played("x", None, Course([Click(0, 0)] * len(ious), list(ious), list(ious)))  # type: ignore[arg-type]
 
@@ -261,8 +297,6 @@ def said(model: CLIPSeg, count: int = 3) -> list[Said]:
 
 
 def test_the_text_towers_gradient_reaches_the_adapter() -> None:
-    from segue.adapters.base import attach
-
     model = small("clipseg-rd64")
     assert isinstance(model, CLIPSeg)
     adapter = attach(model, ADAPTERS.load("dense")(model, variant="vl", width=8))
@@ -275,8 +309,6 @@ def test_the_text_towers_gradient_reaches_the_adapter() -> None:
 
 
 def test_training_lowers_the_loss_and_leaves_the_base(tmp_path: Path) -> None:
-    from segue.adapters.base import attach
-
     model = small("clipseg-rd64")
     assert isinstance(model, CLIPSeg)
     frozen = weights_digest(model)
@@ -289,9 +321,7 @@ def test_training_lowers_the_loss_and_leaves_the_base(tmp_path: Path) -> None:
 
 
 def test_the_rate_falls_and_the_run_ends_as_published(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Loss and Dice stand still from the first epoch: a cut to 0.3 once more than five went by, an end after twenty."""
-    from segue.adapters.base import attach
-
+    """Loss and Dice stand still from the first epoch: a cut to 0.3 after more than five, an end after twenty."""
     model = small("clipseg-rd64")
     adapter = attach(model, ADAPTERS.load("dense")(model, width=8))
     trainer = TextTrainer(model, adapter, TextSettings())  # type: ignore[arg-type]
@@ -309,8 +339,6 @@ def test_the_rate_falls_and_the_run_ends_as_published(monkeypatch: pytest.Monkey
 
 
 def test_every_text_of_a_mask_is_drawn_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    from segue.adapters.base import attach
-
     model = small("clipseg-rd64")
     assert isinstance(model, CLIPSeg)
     trainer = TextTrainer(model, attach(model, ADAPTERS.load("dense")(model, width=8)), TextSettings(batch=3))
