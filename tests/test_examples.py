@@ -64,3 +64,19 @@ def test_the_adapter_table_goes_on_where_it_stopped(
     said = capsys.readouterr().out
     assert "| kvasir_seg | 0 | none | | 4.00 |" in said
     assert said.count("-50 %, saves 1.50 to 2.50") == 4
+
+
+def test_the_documented_table_of_what_survives_an_exchange_is_the_measured_one() -> None:
+    docs = (EXAMPLES.parent / "docs" / "exchange.md").read_text()
+    assert example("exchange_tables").survival() in docs
+
+
+def test_the_rates_of_an_exchange_have_a_row_for_every_format(tmp_path: Path) -> None:
+    from segue.data.exchange.rows import EXCHANGE
+
+    rows = [line.split(" | ") for line in example("exchange_tables").rates(2, tmp_path).splitlines()[2:]]
+    assert [row[0].strip("| `") for row in rows] == list(EXCHANGE)
+    for row in rows:
+        kept, _, every = row[2].partition(" of ")
+        assert every == "10"
+        assert kept == "10" or not EXCHANGE[row[0].strip("| `")].overlap

@@ -9,6 +9,7 @@ import pytest
 from segue.core.errors import DataError
 from segue.data.exchange.brush import decode_brush, encode_brush
 from segue.data.exchange.labelstudio import interface
+from segue.data.exchange.rings import rles_of_labels
 from segue.data.exchange.rows import exchange
 from segue.data.image import write_image
 
@@ -140,3 +141,11 @@ def test_pickled_arrays_are_not_opened(tmp_path):
     np.save(tmp_path / "a.npy", np.array([{"a": 1}], object))
     with pytest.raises(DataError):
         list(exchange("numpy").read(tmp_path))
+
+
+@pytest.mark.parametrize("odd", [-3, 1 << 22, 254])
+def test_label_maps_may_hold_any_whole_numbers(odd):
+    labels = np.array([[0, 7, odd], [7, 7, 255]])
+    found = {value: rle.mask() for value, rle in rles_of_labels(labels, leave=(255,))}
+    assert list(found) == sorted((7, odd))
+    assert all((mask == (labels == value)).all() for value, mask in found.items())

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import scipy.ndimage
+from numpy.typing import NDArray
 
 from segue.data.image import Labels
 from segue.data.polygon import Ring, fill
 from segue.data.rle import Rle
+
+_COUNTED = 1 << 20  # labels up to here are found by counting
 
 
 def rle_of_rings(rings: Sequence[Ring], size: tuple[int, int]) -> Rle:
@@ -37,14 +41,24 @@ def rles_of_labels(labels: Labels, leave: Sequence[int] = ()) -> Iterator[tuple[
     >>> [(k, rle.area) for k, rle in rles_of_labels(np.array([[0, 7, 3], [7, 7, 255]]), leave=(255,))]
     [(3, 1), (7, 3)]
     """
-    values, inverse = np.unique(labels, return_inverse=True)
-    dense = inverse.reshape(labels.shape).astype(np.int32) + 1
+    values, dense = _renumbered(labels)
     size = labels.shape[0], labels.shape[1]
     for k, (value, place) in enumerate(zip(values.tolist(), scipy.ndimage.find_objects(dense), strict=True), start=1):
         if value in (0, *leave):
             continue
         rows, columns = place
         yield value, Rle.of_crop(dense[rows, columns] == k, columns.start, rows.start, size)
+
+
+def _renumbered(labels: Labels) -> tuple[NDArray[np.integer[Any]], Labels]:
+    """The values of a label map, rising, and the map with 1, 2, ... in their places."""
+    if labels.min() < 0 or labels.max() > _COUNTED:
+        values, inverse = np.unique(labels, return_inverse=True)
+        return values, inverse.reshape(labels.shape).astype(np.int32) + 1
+    counted = np.flatnonzero(np.bincount(labels.reshape(-1)))  # a tenth of the time of sorting all pixels
+    places = np.zeros(int(counted[-1]) + 1, np.int32)
+    places[counted] = np.arange(1, counted.size + 1)
+    return counted, places[labels]
 
 
 def labels_of_rles(rles: Sequence[Rle], size: tuple[int, int], numbers: Sequence[int]) -> Labels:
