@@ -6,8 +6,10 @@ import json
 import shutil
 import socket
 import subprocess
+import time
 from pathlib import Path
 
+import httpx
 import pytest
 from fastapi.testclient import TestClient
 from pycocotools import mask as rle
@@ -18,6 +20,7 @@ from segue.cli import main
 from segue.core.errors import ConfigError
 from tests.annotator.fake_model import ColourModel
 from tests.annotator.person import Person, runs, square
+from tests.annotator.running import Running
 
 
 def test_masks_are_exported_and_imported_without_a_page(
@@ -71,6 +74,19 @@ def test_a_port_in_use_is_said_before_anything_is_opened(folder: Path) -> None:
         with pytest.raises(ConfigError, match="--port"):
             serve(AnnotateConfig(folder=folder, port=taken.getsockname()[1], open_browser=False))
     assert not (folder / ".segue").exists()
+
+
+def test_answers_leave_at_once(folder: Path) -> None:
+    """A hundred requests on one connection: with Nagle's algorithm each would wait 40 ms for an acknowledgement."""
+    server = Running(folder, f"sqlite:///{folder}/p.db")
+    with httpx.Client(base_url=server.url) as client:
+        waited = []
+        for _ in range(100):
+            began = time.perf_counter()
+            client.get("/api/images")
+            waited.append(time.perf_counter() - began)
+    server.stop()
+    assert min(waited) < 0.03
 
 
 def test_the_samples_are_opened_without_writing_beside_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

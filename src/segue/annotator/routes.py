@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -36,6 +37,7 @@ STATUS: tuple[tuple[type[SegueError], int], ...] = (
     (SegueError, 422),
 )
 LINES = "application/x-ndjson"
+MOMENT = 0.1  # seconds; what a page that went away may cost
 router = APIRouter(prefix="/api", responses=PROBLEMS)
 
 ImageId = Annotated[int, PathParameter(ge=1, le=2**31 - 1, description="An image of the folder")]
@@ -129,17 +131,22 @@ async def act(project: Open, who: Who, image_id: ImageId, request: schemas.Act, 
         return await run_in_threadpool(project.act, image_id, who.id, who.name, request)
     loop = asyncio.get_running_loop()
     early: asyncio.Future[schemas.Early] = loop.create_future()
+    sent = threading.Event()
 
     def tell(answer: schemas.Early) -> None:
         loop.call_soon_threadsafe(early.set_result, answer)
+        sent.wait(MOMENT)  # saving at once would keep the interpreter from sending it
 
     saving = asyncio.ensure_future(run_in_threadpool(project.act, image_id, who.id, who.name, request, tell))
     await asyncio.wait((early, saving), return_when=asyncio.FIRST_COMPLETED)
-    return StreamingResponse(_lines(early, saving), media_type=LINES) if early.done() else await saving
+    return StreamingResponse(_lines(early, sent, saving), media_type=LINES) if early.done() else await saving
 
 
-async def _lines(early: asyncio.Future[schemas.Early], saving: asyncio.Future[schemas.Outcome]) -> AsyncIterator[str]:
+async def _lines(
+    early: asyncio.Future[schemas.Early], sent: threading.Event, saving: asyncio.Future[schemas.Outcome]
+) -> AsyncIterator[str]:
     yield f'{{"early":{early.result().model_dump_json()}}}\n'
+    sent.set()
     try:
         outcome = await asyncio.shield(saving)  # a page that goes away does not stop it
         yield f'{{"outcome":{outcome.model_dump_json()}}}\n'
