@@ -136,6 +136,13 @@ def test_hand_placed_weights_are_compared_with_the_card(tmp_path, monkeypatch, s
                 segue.load(NAME, weights=placed, config=row.tiny)
 
 
+def test_a_sam_under_its_published_name_must_be_the_published_file(tmp_path):
+    placed = tmp_path / "sam_vit_b_01ec64.pth"
+    placed.write_bytes(b"something else")
+    with pytest.raises(CheckpointError, match=r"expected the published file, ec2df627.* download it again"):
+        segue.load("sam-vit-base", weights=placed, config=MODELS["sam-vit-base"].tiny)
+
+
 OFFLINE = """
 import sys, segue
 try:

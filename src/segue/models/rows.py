@@ -11,14 +11,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from segue.core.registry import Registry, Row
-from segue.models.sam_sizes import FOLDER_READERS, SAM_FAMILY
+from segue.models.sam_sizes import FOLDER_READERS, SAM_FAMILY, SHA256
 
 
 @dataclass(frozen=True)
 class Card:
     """Where weights come from and under which licence; ``file`` is the name to place by hand.
 
-    ``mean`` and ``std`` are of RGB values in 0..1. ``sha256`` is empty where the publisher gives none.
+    ``mean`` and ``std`` are of RGB values in 0..1. ``sha256`` is that of ``file``, empty where none is known.
     """
 
     source: str
@@ -202,7 +202,13 @@ MODELS: Registry[ModelRow] = Registry(
         ),
         **{
             p.name: ModelRow(
-                p.target, p.summary, p.extra, p.config, p.tiny, Card(p.source, p.licence, p.file), hub=p.hub
+                p.target,
+                p.summary,
+                p.extra,
+                p.config,
+                p.tiny,
+                Card(p.source, p.licence, p.file, sha256=SHA256.get(p.file, "")),
+                hub=p.hub,
             )
             for p in SAM_FAMILY
         },

@@ -134,6 +134,12 @@ class Published(NamedTuple):
 _SAM, _MOBILE = "segue.models.sam:Sam", "segue.models.mobilesam:MobileSam"
 _META = "https://github.com/facebookresearch/segment-anything"
 _META_FILES = {"base": "sam_vit_b_01ec64.pth", "large": "sam_vit_l_0b3195.pth", "huge": "sam_vit_h_4b8939.pth"}
+SHA256 = {  # of the published files, as several projects that fetched them pin it
+    "sam_vit_b_01ec64.pth": "ec2df62732614e57411cdcf32a23ffdf28910380d03139ee0f4fcbe91eb8c912",
+    "sam_vit_l_0b3195.pth": "3adcc4315b642a4d2101128f611684e8734c41232a17c648ed1693702a49a622",
+    "sam_vit_h_4b8939.pth": "a7bf3b02f3ebf1267aba913ff637d9a2d5c33d3173bb679e46d9f338c26f262e",
+    "mobile_sam.pt": "6dbb90523a35330fedd7f1d3dfc66f995213d81b29a5ca8108dbcdd4e37d6c2f",
+}
 _VITS = {"base": VIT_B, "large": VIT_L, "huge": VIT_H}
 _HIERAS = {"tiny": HIERA_TINY, "small": HIERA_SMALL, "base-plus": HIERA_BASE_PLUS, "large": HIERA_LARGE}
 _HUB = "https://huggingface.co/"
