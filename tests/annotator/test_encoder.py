@@ -13,7 +13,7 @@ import pytest
 from segue.annotator.encoder import OPEN, PREFETCH, WAITED, Encoder
 from segue.annotator.workers import Ask, Worker
 from segue.core.errors import ImageError, InputError
-from segue.core.types import Click, Image
+from segue.core.types import Click, Image, Text
 from tests.annotator.fake_model import ColourModel
 
 SIZE = (40, 60)
@@ -132,4 +132,21 @@ def test_a_model_that_is_off_frees_everything_and_refuses() -> None:
     assert not worker.encoder.has(1)
     with pytest.raises(InputError, match="model is off"):
         worker.model()
+    worker.stop()
+
+
+def test_the_first_answer_is_rehearsed_while_nobody_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[object] = []
+    model = ColourModel()
+    decode = model.decode
+    monkeypatch.setattr(model, "decode", lambda *given: (said.append(given[1][-1]), decode(*given))[1])
+    worker = Worker(lambda: model, read, 10**9)
+    worker.open("w1", 1, "a", [])
+    until(lambda: len(said) == 2)
+    assert [type(prompt) for prompt in said] == [Text, Click]
+    worker.open("w1", 2, "b", [])
+    until(lambda: worker.encoder.has(2))
+    answer = worker.answer(1, "a", Ask("o1", None, None, [], (Click(5, 5),)))
+    assert len(said) == 3, "once a model"
+    assert answer.mask[5, 5]
     worker.stop()

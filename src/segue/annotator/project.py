@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy.exc import IntegrityError
@@ -101,7 +102,11 @@ class Project:
         """The model for the status line."""
         state, message = self.worker.state
         return schemas.ModelOut(
-            name=self.config.model, state=state, accepts=self.worker.accepts, message=message, adapter=self.adapter
+            name=Path(self.config.model).name,
+            state=state,
+            accepts=self.worker.accepts,
+            message=message,
+            adapter=self.adapter,
         )
 
     def images(

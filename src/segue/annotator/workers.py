@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Literal
 
 from segue.annotator.encoder import OPEN, PREFETCH, WAITED, Encoded, Encoder
 from segue.core.errors import InputError, SegueError
 from segue.core.segmenter import Segmenter
-from segue.core.types import Features, Image, Mask, Prompt
+from segue.core.types import Click, Features, Image, Mask, Prompt, Text
 from segue.session.session import Session
 
 SESSION_BYTES = 256 * 1024**2  # full-size probability maps that live sessions may hold
@@ -81,6 +82,7 @@ class Worker:
         self._sessions: OrderedDict[str, _Live] = OrderedDict()
         self._answers = ThreadPoolExecutor(1, thread_name_prefix="segue-answers")
         self._waiting = 0
+        self._warm: Segmenter | None = None
         self._open: dict[str, int] = {}
         self.encoder = Encoder(self.model, read, limit)
 
@@ -119,14 +121,14 @@ class Worker:
         with self._lock:
             self._on, self._failure = on, ""
             if not on:
-                self._model = None
+                self._model = self._warm = None
         if not on:
             self._forget()
 
     def replace(self, load: Callable[[], Segmenter]) -> None:
         """Use another model (for instance with an adapter) from the next prompt on."""
         with self._lock:
-            self._load, self._model, self._failure = load, None, ""
+            self._load, self._model, self._warm, self._failure = load, None, None, ""
         self._forget()
 
     def open(self, who: str, image_id: int, path: str, guesses: Sequence[tuple[int, str]]) -> None:
@@ -137,7 +139,7 @@ class Worker:
         for gone in list(self._open)[:-64]:
             del self._open[gone]
         self.encoder.drop_guesses(set(self._open.values()) | {guess for guess, _ in guesses})
-        self.encoder.want(image_id, path, OPEN)
+        self.encoder.want(image_id, path, OPEN).add_done_callback(self._warm_up)
         for guess, guess_path in guesses:
             self.encoder.want(guess, guess_path, PREFETCH)
 
@@ -163,6 +165,14 @@ class Worker:
                 self.encoder.calm.clear()
             else:
                 self.encoder.calm.set()
+
+    def _warm_up(self, encoded: Future[Encoded]) -> None:
+        """A model's first answer builds its graphs and reads its tokenizer: not while somebody waits for it."""
+        if encoded.cancelled() or encoded.exception() is not None or encoded.result().model is self._warm:
+            return
+        self._warm = encoded.result().model
+        with contextlib.suppress(RuntimeError):  # the answers' thread has ended
+            self._answers.submit(_rehearse, encoded.result())
 
     def _forget(self) -> None:
         self.encoder.forget()
@@ -195,3 +205,11 @@ class Worker:
         while len(self._sessions) > max(2, SESSION_BYTES // (4 * pixels)) or len(self._sessions) > 64:
             self._sessions.popitem(last=False)
         return live
+
+
+def _rehearse(encoded: Encoded) -> None:
+    height, width = encoded.image.shape[:2]
+    session = Session(encoded.model, encoded.image, _Held(encoded.features))
+    for prompt in (Text("object"), Click(width // 2, height // 2)):
+        if type(prompt) in encoded.model.accepts:
+            session.add(prompt)
