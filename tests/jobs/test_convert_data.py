@@ -1,4 +1,5 @@
 import json
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -85,3 +86,26 @@ def test_the_command_writes_json(folder):
     result = CliRunner().invoke(app, arguments)
     assert result.exit_code == 0, result.output
     assert json.loads(result.stdout)["objects"] == 4
+
+
+@pytest.mark.parametrize("to", ["coco", "label-studio"])
+def test_memory_grows_by_a_few_hundred_bytes_an_image(tmp_path, to):
+    """So that 100,000 images take some tens of megabytes, whatever their masks."""
+    row = {"category_id": 1, "segmentation": {"size": [8, 8], "counts": [9, 6, 9, 6, 34]}, "iscrowd": 0}
+    peaks = []
+    for count in (100, 300, 1500):  # the first loads modules
+        content = {
+            "images": [{"id": k, "file_name": f"{k}.jpg", "width": 8, "height": 8} for k in range(count)],
+            "annotations": [row | {"id": k, "image_id": k} for k in range(count)],
+            "categories": [{"id": 1, "name": "thing"}],
+        }
+        source = tmp_path / f"{count}"
+        (source / "annotations").mkdir(parents=True)
+        (source / "annotations" / "instances.json").write_text(json.dumps(content))
+        del content
+        tracemalloc.start()
+        done = convert_data(ConvertDataConfig(source=source, to=to, output=tmp_path / f"{count}-out", images="none"))
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+        assert done["exact"] == count
+    assert (peaks[2] - peaks[1]) / 1200 < 1000
