@@ -23,7 +23,7 @@ from segue.data.image_text_mask import FORMAT
 from segue.data.rows import open_data
 from segue.data.sample import Instance, Truth
 from segue.jobs.adapt import AdaptConfig, adapt, click_gain, split, validation
-from segue.jobs.adapt_clicks import AdaptTrainer, ClickSettings
+from segue.jobs.adapt_clicks import AdaptTrainer, ClickAdapting, ClickSettings
 from segue.jobs.adapt_measure import Played, annotate, kept_rows
 from segue.jobs.adapt_report import verdict
 from segue.jobs.adapt_text import Said, TextSettings, TextTrainer, prepare, shuffled_by_image
@@ -204,6 +204,22 @@ def test_a_simulated_user_may_look_on_instead_of_clicking(disks: Path, share: fl
     target[..., 8:20, 8:20] = True
     clicks = trainer._next(torch.zeros(2, 1, 32, 32), target, torch.zeros_like(target))
     assert set(clicks[:, 2].tolist()) == labels
+
+
+def test_the_last_weights_are_kept_unless_worse_beyond_chance(disks: Path, tmp_path: Path) -> None:
+    """The base costs three clicks; training halves that, wavers, and at last goes astray."""
+    model, samples = small(), open_data(disks).samples
+    adapter = attach(model, ADAPTERS.load("head")(model))
+    run = ClickAdapting(model, adapter, samples, samples, ClickSettings(views=(64,)), tmp_path / "checkpoint.pt")
+    first = next(adapter.parameters())
+    looks = ([3.0, 3.0, 3.0, 3.0], [1.0, 2.0, 1.0, 2.0], [2.0, 1.0, 1.0, 2.1], [4.0, 4.0, 5.0, 4.0])
+    for run.trainer.step, each in enumerate(looks):
+        with torch.no_grad():
+            first.fill_(float(run.trainer.step))
+        run._judge(each)
+    kept = run.best[next(name for name, _ in adapter.named_parameters())]
+    assert bool((kept == 2).all())
+    assert run.course.best_step == 1
 
 
 def played(*ious: float) -> Played:

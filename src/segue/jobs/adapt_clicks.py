@@ -26,7 +26,7 @@ from segue.jobs.adapt_measure import annotate
 from segue.jobs.config import ClickConfig, DataConfig, OptimiserConfig, TrainConfig
 from segue.jobs.cores import training_core
 from segue.jobs.trainer import Trainer
-from segue.metrics.interaction import noc
+from segue.metrics.interaction import clicks_needed
 from segue.nn.nanonet import PADDING
 
 RATES: Mapping[str, float] = {"detail": 2e-3, "lora": 1e-3, "head": 3e-4, "full": 2e-4, "prompt": 5e-3}
@@ -63,9 +63,10 @@ class ClickSettings:
 
 @dataclass
 class ClickCourse:
-    """A run: a row per look, and where it was best."""
+    """A run: a row per look, where it was best and how costly each object was then (``each``)."""
 
     rows: list[dict[str, float]] = field(default_factory=list)
+    each: list[float] = field(default_factory=list)
     best: float = math.inf
     best_step: int = 0
     steps: int = 0
@@ -214,7 +215,7 @@ class ClickAdapting:
         self.best = copy.deepcopy(adapter.state_dict())
 
     def run(self, watch: Callable[[Mapping[str, float]], None] = lambda row: None) -> ClickCourse:
-        """Train until time is up or validation stands still; the adapter ends at its best look."""
+        """Train until time is up or validation stands still; the adapter ends at the last good look."""
         self.clock.start()
         try:
             if not self.course.rows:
@@ -245,17 +246,14 @@ class ClickAdapting:
         c, now = self.settings, copy.deepcopy(self.adapter.state_dict())
         self.adapter.load_state_dict(self.trainer.average)
         ious = [p.course.ious for p in annotate(self.model, self.val, c.max_clicks, c.target, boundary=False)]
-        clicks = noc(ious, c.target, c.max_clicks)
-        first = float(np.mean([x[0] for x in ious]))
-        row = {"step": self.trainer.step, "minutes": self.clock.minutes, "noc": clicks, "miou1": first}
+        clicks = [float(clicks_needed(x, c.target, c.max_clicks)) for x in ious]
+        row = {"step": self.trainer.step, "minutes": self.clock.minutes, "noc": float(np.mean(clicks))}
+        row |= {"miou1": float(np.mean([x[0] for x in ious]))}
         losses = getattr(self, "losses", [])
         row |= {"loss": float(np.mean(losses))} if losses else {}
         self.course.rows.append(row)
         watch(row)
-        score = clicks - first  # between looks of equal clicks, the better first click decides
-        if score < self.course.best:
-            self.course.best, self.course.best_step = score, self.trainer.step
-            self.best = copy.deepcopy(self.adapter.state_dict())
+        self._judge([n - x[0] for n, x in zip(clicks, ious, strict=True)])
         self.adapter.load_state_dict(now)
         steps = [r["step"] for r in self.course.rows]
         stale = len(steps) - 1 - max(i for i, s in enumerate(steps) if s <= self.course.best_step)
@@ -264,12 +262,26 @@ class ClickAdapting:
         elif self.clock.minutes >= c.minutes:
             self.course.ended = f"{c.minutes:g} minutes are over"
 
+    def _judge(self, each: list[float]) -> None:
+        """Keep the weights as they are if they are the best so far, or worse than the best by no more than a standard
+        error: the latest have learned longest. ``each`` object costs its clicks, less the IoU of the first."""
+        course, score = self.course, float(np.mean(each))
+        kept = score < course.best
+        if not kept and course.best_step > 0:
+            worse = np.subtract(each, course.each)
+            kept = bool(worse.mean() <= worse.std() / math.sqrt(len(worse)))
+        if kept:
+            self.best = copy.deepcopy(self.adapter.state_dict())
+        if score < course.best:
+            course.best, course.best_step, course.each = score, self.trainer.step, each
+
     def _save(self) -> None:
         t = self.trainer
         state = {
             "step": t.step, "adapter": self.adapter.state_dict(), "average": t.average, "best": self.best,
             "optimiser": t.optimiser.state_dict(), "generator": t.generator.get_state(),
             "rows": self.course.rows, "best_score": self.course.best, "best_step": self.course.best_step,
+            "each": self.course.each,
             "wall": self.clock.wall, "processor": self.clock.processor,
         }  # fmt: skip
         self.checkpoint.parent.mkdir(parents=True, exist_ok=True)
@@ -295,5 +307,5 @@ class ClickAdapting:
         t.step, t.average, self.best = state["step"], state["average"], state["best"]
         t.generator.set_state(state["generator"].cpu())
         self.course.rows, self.course.best = state["rows"], state["best_score"]
-        self.course.best_step = state["best_step"]
+        self.course.best_step, self.course.each = state["best_step"], state["each"]
         self.clock.spent, self.clock.spent_processor = state["wall"], state["processor"]
