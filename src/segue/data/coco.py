@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,17 +12,15 @@ from typing import Any
 import numpy as np
 
 from segue.core.errors import DataError
-from segue.core.types import Mask
-from segue.data.exchange.coco_polygon import rle_of_polygons
-from segue.data.image import read_image, write_bytes, write_image
-from segue.data.pairs import file_stem
-from segue.data.rle import Rle
-from segue.data.sample import Format, Instance, Options, Sample, Truth
+from segue.data.exchange.coco import Coco as Exchange
+from segue.data.exchange.coco import decode
+from segue.data.image import read_image
+from segue.data.sample import Instance, Options, Sample, Truth
 
 
-class Coco(Format):
-    """Lin et al., ECCV 2014. One object an annotation, with its category's name; ``split`` chooses among
-    several JSON files by a part of their names.
+class Coco(Exchange):
+    """Lin et al., ECCV 2014: one JSON file of a folder, as a data set to evaluate on. One object an annotation, with
+    its category's name; ``split`` chooses among several files by a part of their names.
 
     >>> Coco().detect(Path("/no/such/folder"))
     False
@@ -46,59 +44,13 @@ class Coco(Format):
             samples.append(Sample(image["file_name"], partial(read_image, path), truth))
         return samples
 
-    def write(self, folder: Path, samples: Iterable[Sample]) -> None:
-        images: list[dict[str, Any]] = []
-        annotations: list[dict[str, Any]] = []
-        categories: dict[str, int] = {}
-        for number, sample in enumerate(samples, start=1):
-            image, truth = sample.read()
-            name = f"{Path(file_stem(sample)).stem}.png"
-            write_image(folder / "images" / name, image)
-            images.append({"id": number, "file_name": name, "width": image.shape[1], "height": image.shape[0]})
-            objects = [(i.mask, i.name or "object", 0) for i in truth.instances]
-            if truth.void is not None:
-                objects.append((truth.void, "void", 1))
-            for mask, kind, crowd in objects:
-                category = categories.setdefault(kind, len(categories) + 1)
-                annotations.append(
-                    _annotation(mask, crowd)
-                    | {"id": len(annotations) + 1, "image_id": number, "category_id": category}
-                )
-        kinds = [{"id": k, "name": name} for name, k in categories.items()]
-        content = {"images": images, "annotations": annotations, "categories": kinds}
-        write_bytes(folder / "annotations" / "instances.json", json.dumps(content).encode())
-
-
-def decode(segmentation: Any, size: tuple[int, int]) -> Mask:
-    """COCO ``segmentation`` -> (H, W) bool: polygons (rings are united), or RLE as a list or as text.
-
-    Raises ``DataError`` for anything else. Source: the COCO data format, "Object Detection".
-
-    >>> decode({"size": [2, 2], "counts": [1, 3]}, (2, 2)).astype(int)
-    array([[0, 1],
-           [1, 1]])
-    """
-    if isinstance(segmentation, list):
-        return rle_of_polygons(segmentation, size).mask()
-    rle = Rle.of_coco(segmentation)
-    if rle.size != size:
-        raise DataError(f"a mask of size {rle.size}", f"the image's size {size}")
-    return rle.mask()
-
-
-def _annotation(mask: Mask, crowd: int) -> dict[str, Any]:
-    rle = Rle.of(mask)
-    x0, y0, x1, y1 = rle.box
-    counts = {"size": list(rle.size), "counts": rle.text}
-    return {"segmentation": counts, "bbox": [x0, y0, x1 - x0, y1 - y0], "area": rle.area, "iscrowd": crowd}
-
 
 def _truth(
     annotations: tuple[Mapping[str, Any], ...], size: tuple[int, int], stem: str, names: Mapping[int, str]
 ) -> Truth:
     instances, void = [], np.zeros(size, bool)
     for annotation in annotations:
-        mask = decode(annotation["segmentation"], size)
+        mask = decode(annotation["segmentation"], size).mask()
         if annotation.get("iscrowd"):
             void |= mask
         elif mask.any():
