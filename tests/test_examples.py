@@ -80,3 +80,16 @@ def test_the_rates_of_an_exchange_have_a_row_for_every_format(tmp_path: Path) ->
         kept, _, every = row[2].partition(" of ")
         assert every == "10"
         assert kept == "10" or not EXCHANGE[row[0].strip("| `")].overlap
+
+
+def test_clicks_in_a_tiff_that_is_read_in_windows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    gigapixel = example("gigapixel")
+    monkeypatch.setattr(gigapixel, "PLACES", dict.fromkeys(gigapixel.PLACES, (4000, 4000)) | {"cat": (100, 900)})
+    monkeypatch.setattr(gigapixel, "CLICKS", {"cat": [gigapixel.segue.Click(325, 1080)]})
+    gigapixel.make(tmp_path / "big.tif", side=2048)
+    assert gigapixel.click(tmp_path / "big.tif", tmp_path) > 0
+    labels = read_labels(tmp_path / "cat.tif")
+    assert labels.shape == (2048, 2048)
+    assert (labels[900:1200, 100:551] > 0).mean() > 0.4
+    assert (labels > 0).sum() < 451 * 300
+    assert read_image(tmp_path / "overview.jpg").shape == (512, 512, 3)
