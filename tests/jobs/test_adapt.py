@@ -18,11 +18,12 @@ from segue.cli import main
 from segue.core.errors import CheckpointError, ConfigError, DataError, UnknownName
 from segue.core.segmenter import Segmenter, weights_digest
 from segue.core.types import Click, Text
+from segue.data.coco import FORMAT as COCO
 from segue.data.image import read_labels, write_image, write_labels
 from segue.data.image_text_mask import FORMAT
 from segue.data.rows import open_data
 from segue.data.sample import Instance, Truth
-from segue.jobs.adapt import AdaptConfig, adapt, click_gain, split, validation
+from segue.jobs.adapt import AdaptConfig, adapt, click_gain, read_samples, split, validation
 from segue.jobs.adapt_clicks import AdaptTrainer, ClickAdapting, ClickSettings
 from segue.jobs.adapt_measure import Played, annotate, kept_rows
 from segue.jobs.adapt_report import verdict
@@ -136,6 +137,13 @@ def test_published_splits_are_kept(tmp_path: Path) -> None:
         ["val"],
         ["test"],
     )
+
+
+def test_a_coco_file_names_its_images(disks: Path, tmp_path: Path) -> None:
+    COCO.write(tmp_path, open_data(disks).samples[:3])
+    samples = read_samples(config(tmp_path / "annotations" / "instances.json", tmp_path))
+    assert len(samples) == 3
+    assert all(s.load_truth().instances[0].mask.any() for s in samples)
 
 
 def test_the_base_is_measured_once(disks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
