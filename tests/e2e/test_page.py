@@ -248,6 +248,50 @@ def test_lock_hide_remove_reorder_and_overlap(window: Window) -> None:
     assert len(window.objects()) == 2
 
 
+@pytest.mark.parametrize("policy", ["new", "old", "allow"])
+def test_the_overlap_policy_is_what_one_sees_whichever_object_is_active(window: Window, policy: str) -> None:
+    """Three boxes in a row, each over a corner of the last: the pixel of every overlap shows one of them alone."""
+    page = window.page
+    for corner in (20, 40, 60):
+        window.drag((corner, corner), (corner + 30, corner + 30))
+        window.press("n")
+    page.select_option("#overlap", policy)
+    until(lambda: window.state("project.overlap") == policy)
+    ids = [item["id"] for item in window.objects()]
+    seen = page.evaluate(
+        """async ([ids]) => {
+          const { view } = await import('./stage.js');
+          const { select } = await import('./work.js');
+          const { colourOf, objectOf } = await import('./state.js');
+          const context = document.getElementById('overlay').getContext('2d');
+          const colours = ids.map((id) => [1, 3, 5].map((i) => parseInt(colourOf(objectOf(id)).slice(i, i + 2), 16)));
+          const seen = [];
+          for (const active of [...ids, null]) {
+            select(active);
+            await new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
+            for (const at of [45, 65]) {
+              const { x, y } = view.toScreen({ x: at, y: at });
+              const [left, top] = [Math.round(x * view.ratio), Math.round(y * view.ratio)];
+              const [r, g, b, a] = context.getImageData(left, top, 1, 1).data;
+              const far = colours.map((c) => Math.hypot(c[0] - r, c[1] - g, c[2] - b));
+              seen.push({ a, nearest: far.indexOf(Math.min(...far)), active: ids.indexOf(active) });
+            }
+          }
+          return seen;
+        }""",
+        [ids],
+    )
+    one, two = 0.28 * 255, (1 - (1 - 0.28) ** 2) * 255  # opacity of one mask, and of two
+    for number, pixel in enumerate(seen):
+        under = number % 2  # the overlap of objects 0 and 1, or of 1 and 2
+        if policy == "allow":
+            assert pixel["a"] > two - 3
+            continue
+        visible = under + (policy == "new")
+        assert pixel["nearest"] == visible
+        assert pixel["a"] == pytest.approx(0.4 * 255 if pixel["active"] == visible else one, abs=3)
+
+
 def test_the_polygon_view_follows_its_slider(window: Window) -> None:
     window.click(*RED)
     window.page.keyboard.press("p")
