@@ -279,7 +279,7 @@ def test_an_answer_in_lines_ends_with_the_outcome_or_the_problem(
     assert last["outcome"]["head"] == 2  # type: ignore[index]
     person.head = 2
 
-    def full(*_: object) -> None:
+    def full(*_: object, **__: object) -> None:
         raise StorageError("a full disk", "free space")
 
     monkeypatch.setattr(project, "_save", full)

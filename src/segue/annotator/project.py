@@ -205,15 +205,12 @@ class Project:
                     early(schemas.Early.of(request.action.object, reply.packed))
             began = time.perf_counter()
             try:
-                outcome = self._save(image_id, who, name, request, reply)
+                outcome = self._save(image_id, who, name, request, reply, sent=early is not None)
             except IntegrityError as error:
                 raise Conflict("an action that another server saved at the same time", "", "try again") from error
             outcome.took.save = 1000 * (time.perf_counter() - began)
             if reply is not None:
                 outcome.took.wait, outcome.took.model = reply.answer.wait, reply.answer.model
-                if early is not None:
-                    for item in outcome.changed:
-                        item.mask = None
             return outcome
 
     def _reply(self, image_id: int, who: str, request: schemas.Act, action: schemas.Prompted) -> _Reply | None:
@@ -239,18 +236,26 @@ class Project:
         return _Reply(answer, pack(answer.mask), stored)
 
     def _save(
-        self, image_id: int, who: str, name: str, request: schemas.Act, reply: _Reply | None
+        self,
+        image_id: int,
+        who: str,
+        name: str,
+        request: schemas.Act,
+        reply: _Reply | None,
+        *,
+        sent: bool,
     ) -> schemas.Outcome:
         with self.store.write() as db:
             row = self.sized(db, image_row(db, image_id, lock=True))
             entry = entry_of(db, request.key, image_id)
+            seen = sent and reply is not None and entry is None  # the page has the mask that is saved now
             if entry is None:
                 _check_current(row, who, request.seen)
                 hold(row, who, name)
                 scene = Scene.of(db, row)
                 entry = _carry_out(scene, request, who, reply)
                 db.flush()
-            outcome = views.outcome(db, row, entry)
+            outcome = views.outcome(db, row, entry, with_masks=not seen)
             row.objects = len(outcome.order)
             db.add(row)
         return outcome

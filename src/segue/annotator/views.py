@@ -90,15 +90,15 @@ def finding_out(row: Finding, path: str, masks: dict[int, Any]) -> schemas.Findi
     )
 
 
-def outcome(db: Session, row: ImageRow, entry: Entry) -> schemas.Outcome:
-    """What ``entry`` changed, with the masks that it set."""
+def outcome(db: Session, row: ImageRow, entry: Entry, *, with_masks: bool = True) -> schemas.Outcome:
+    """What ``entry`` changed, with the masks that it set unless the page has them."""
     assert row.id is not None
     order = order_of(db, row.id)
     changes = {change["id"]: change["now"] for change in entry.changes if change["table"] == "item"}
     alive = set(order).intersection(changes)
-    changed = list(db.exec(select(Item).where(col(Item.id).in_(alive)))) if alive else []
+    changed = [item for item in (db.get(Item, item_id) for item_id in sorted(alive)) if item is not None]
     fresh = [item.mask_id for item in changed if {"mask_id", "deleted"} & changes[item.id].keys()]
-    masks = get_masks(db, fresh)
+    masks = get_masks(db, fresh) if with_masks else {}
     return schemas.Outcome(
         head=row.head,
         state=cast(schemas.State, row.state),
