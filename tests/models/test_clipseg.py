@@ -198,6 +198,16 @@ def test_a_folder_in_transformers_layout_opens_with_its_tokenizer(tmp_path: Path
     torch.testing.assert_close(said(model, Text("a cup")), said(source, Text("a cup")), atol=1e-3, rtol=0)
 
 
+def test_saved_again_in_our_layout_it_keeps_its_sizes_and_its_tokenizer(tmp_path: Path) -> None:
+    saved_folder(tmp_path / "theirs")
+    model = load(tmp_path / "theirs", device="cpu")
+    again = load(model.save_pretrained(tmp_path / "ours"), device="cpu")
+    assert isinstance(again, CLIPSeg)
+    assert again.tokenizer == str(tmp_path / "ours")
+    assert again.fingerprint() == model.fingerprint()  # of the weights and of the configuration
+    torch.testing.assert_close(said(again, Text("a cup")), said(model, Text("a cup")), atol=1e-3, rtol=0)
+
+
 def test_a_folder_without_tokenizer_says_which_files_are_missing(tmp_path: Path) -> None:
     saved_folder(tmp_path)
     for name in ("tokenizer.json", "tokenizer_config.json"):

@@ -212,6 +212,10 @@ def test_a_transformers_folder_opens(kind, tmp_path):
     expected, _ = sam.ask(sam.encode([IMAGE]), [Click(9, 9)], multimask=True)
     low, _ = opened.ask(opened.encode([IMAGE]), [Click(9, 9)], multimask=True)
     torch.testing.assert_close(low, expected)
+    again = load(opened.save_pretrained(tmp_path / "ours"), device="cpu")
+    saved, _ = again.ask(again.encode([IMAGE]), [Click(9, 9)], multimask=True)
+    assert again.fingerprint() == opened.fingerprint()
+    torch.testing.assert_close(saved, low)
 
 
 def test_mobilesam_takes_a_checkpoint_with_the_classifier_head_that_it_has_no_use_for(tmp_path):

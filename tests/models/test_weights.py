@@ -128,19 +128,19 @@ def test_hand_placed_weights_are_compared_with_the_card(tmp_path, monkeypatch, s
     placed.write_bytes((folder / WEIGHTS).read_bytes())
     for digest, fits in ((sha256(placed), True), ("0" * 64, False), ("", True)):
         card = replace(row.card, file=placed.name, sha256=digest)
-        monkeypatch.setitem(MODELS._rows, NAME, replace(row, card=card))
+        monkeypatch.setitem(MODELS._rows, NAME, replace(row, card=card, config=row.tiny))
         if fits:
-            assert segue.load(NAME, weights=placed, config=row.tiny).name == NAME
+            assert segue.load(NAME, weights=placed).name == NAME
         else:
             with pytest.raises(CheckpointError, match="SHA-256"):
-                segue.load(NAME, weights=placed, config=row.tiny)
+                segue.load(NAME, weights=placed)
 
 
 def test_a_sam_under_its_published_name_must_be_the_published_file(tmp_path):
     placed = tmp_path / "sam_vit_b_01ec64.pth"
     placed.write_bytes(b"something else")
     with pytest.raises(CheckpointError, match=r"expected the published file, ec2df627.* download it again"):
-        segue.load("sam-vit-base", weights=placed, config=MODELS["sam-vit-base"].tiny)
+        segue.load("sam-vit-base", weights=placed)
 
 
 OFFLINE = """
@@ -212,6 +212,13 @@ def test_a_failed_download_says_why_and_what_to_place(kind, said, monkeypatch):
         fetch("me/tiny")
     assert WEIGHTS in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_failed_download_names_every_file_of_that_model():
+    with pytest.raises(
+        DownloadError, match=r"config\.json, model\.safetensors, vocab\.json and merges\.txt from http"
+    ):
+        segue.load("clipseg-rd64", local_files_only=True, revision="no-such")
 
 
 def test_a_full_disk_is_no_download_error(monkeypatch):

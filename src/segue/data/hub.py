@@ -116,8 +116,8 @@ def fetch(
         at = f"/tree/{revision}" if revision else ""
         raise DownloadError(
             f"no copy of {repo}{f' at {revision}' if revision else ''}: {_why(error, bool(local_files_only))}",
-            f"{' and '.join(files)} from https://huggingface.co/{repo}{at}",
-            f"place both files in one folder and pass it as {option} FOLDER (the cache is {constants.HF_HUB_CACHE})",
+            f"{', '.join(files[:-1])} and {files[-1]} from https://huggingface.co/{repo}{at}",
+            f"place them in one folder and pass it as {option} FOLDER (the cache is {constants.HF_HUB_CACHE})",
         ) from error
 
 

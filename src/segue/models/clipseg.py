@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -36,6 +38,7 @@ from segue.models.tokens import Tokens
 from segue.nn.clipsegnet import ClipSegDecoder, ClipSegNet
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's, not CLIP's: as published
+_NO_KEYWORDS = ("architectures", "dtype", "model_type", "torch_dtype", "transformers_version")
 REMEMBERED = 256  # prompts whose condition is kept; a condition is a vector
 
 
@@ -73,14 +76,14 @@ class CLIPSeg(Segmenter):
             self.has_clip = True
         self.has_decoder = True
         self.core = ClipSegNet(net)
-        self._tokenizer = tokenizer
+        self.tokenizer = tokenizer
         self._conditions: OrderedDict[tuple[Prompt, tuple[tuple[int, int], ...]], Tensor] = OrderedDict()
 
     @cached_property
     def tokens(self) -> Tokens:
         """Texts -> token ids; read when the first text arrives."""
         text = self.core.config.text_config
-        return Tokens(self._tokenizer, int(text.vocab_size), int(text.max_position_embeddings))
+        return Tokens(self.tokenizer, int(text.vocab_size), int(text.max_position_embeddings))
 
     def frame(self, size: Size) -> Frame:
         """The whole image squeezed to the model's square, as published."""
@@ -281,7 +284,10 @@ def from_folder(folder: Path) -> CLIPSeg:
         net = CLIPSegForImageSegmentation.from_pretrained(folder, local_files_only=True)
     except (OSError, RuntimeError, ValueError) as error:
         raise CheckpointError(f"{folder}, which transformers cannot read ({error})", "a CLIPSeg folder") from error
-    return CLIPSeg(net.float(), str(folder))
+    model = CLIPSeg(net.float(), str(folder))
+    stored = json.loads(net.config.to_json_string())
+    model.config = MappingProxyType({k: v for k, v in stored.items() if k not in _NO_KEYWORDS})
+    return model
 
 
 def from_clip_folder(folder: Path) -> CLIPSeg:

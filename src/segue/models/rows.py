@@ -34,13 +34,15 @@ class Card:
 class ModelRow(Row):
     """A model: ``target`` is a class or function called with ``config`` as keywords; ``tiny`` is a configuration
     of the same family small enough for tests; ``shipped`` weights come with the package; ``hub`` is the
-    Hugging Face id that ``segue.load`` fetches when no weights are given."""
+    Hugging Face id that ``segue.load`` fetches when no weights are given, ``beside`` what its folder needs beside
+    ``config.json`` and ``model.safetensors``."""
 
     config: Mapping[str, Any] = field(default_factory=dict)
     tiny: Mapping[str, Any] = field(default_factory=dict)
     card: Card = field(default=Card("trained here", "Apache-2.0"))
     shipped: bool = False
     hub: str = ""
+    beside: tuple[str, ...] = ()
 
 
 CLIPSEG: dict[str, Any] = {
@@ -191,6 +193,7 @@ MODELS: Registry[ModelRow] = Registry(
             tiny=TINY_CLIPSEG | {"use_complex_transposed_convolution": True},
             card=Card("https://huggingface.co/CIDAS/clipseg-rd64-refined", "Apache-2.0", "model.safetensors"),
             hub="CIDAS/clipseg-rd64-refined",
+            beside=("vocab.json", "merges.txt"),
         ),
         "clipseg-rd64": ModelRow(
             "segue.models.clipseg:CLIPSeg",
@@ -199,6 +202,7 @@ MODELS: Registry[ModelRow] = Registry(
             tiny=TINY_CLIPSEG,
             card=Card("https://huggingface.co/CIDAS/clipseg-rd64", "Apache-2.0", "rd64-uni.pth"),
             hub="CIDAS/clipseg-rd64",
+            beside=("vocab.json", "merges.txt"),
         ),
         **{
             p.name: ModelRow(

@@ -7,10 +7,12 @@ become tensors, and one attention function, registered with transformers, that P
 from __future__ import annotations
 
 import copy
+import json
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, ClassVar, Literal, TypeAlias
 
 import torch
@@ -28,6 +30,7 @@ from segue.models.sam_checkpoints import SHARED, TIED, is_official, to_transform
 
 Kind: TypeAlias = Literal["sam", "sam_hq", "sam2", "edgetam"]
 CLASSES: Mapping[str, str] = {"sam": "Sam", "sam_hq": "SamHQ", "sam2": "Sam2", "edgetam": "EdgeTam"}
+_CONFIGS = ("vision_config", "prompt_encoder_config", "mask_decoder_config")
 GUIDED = "segue_guided"
 MEAN, STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)  # of RGB values in 0..255
 _SEMANTICS: ContextVar[Tensor | None] = ContextVar("semantics", default=None)  # of this thread's decoding
@@ -120,13 +123,16 @@ class Sam(Segmenter):
         _need_backbone(kind)
         model = getattr(transformers, f"{CLASSES[kind]}Model")
         try:
-            return cls(kind, net=model.from_pretrained(folder, local_files_only=True))
+            sam = cls(kind, net=model.from_pretrained(folder, local_files_only=True))
         except (OSError, ValueError, RuntimeError) as error:
             raise CheckpointError(
                 f"{folder}, which transformers cannot read as {CLASSES[kind]}Model ({str(error).splitlines()[0]})",
                 "config.json and model.safetensors of that model",
                 "download the folder again",
             ) from error
+        stored = json.loads(sam.net.config.to_json_string())
+        sam.config = MappingProxyType({"kind": kind, **{name: stored[name] for name in _CONFIGS}})
+        return sam
 
     @property
     def side(self) -> int:
@@ -369,8 +375,7 @@ sam2_folder, edgetam_folder = folder_reader("sam2"), folder_reader("edgetam")
 
 def _built(kind: Kind, *configs: Mapping[str, Any] | None) -> nn.Module:
     _need_backbone(kind)
-    names = ("vision_config", "prompt_encoder_config", "mask_decoder_config")
-    given = {name: dict(config) for name, config in zip(names, configs, strict=True) if config is not None}
+    given = {name: dict(config) for name, config in zip(_CONFIGS, configs, strict=True) if config is not None}
     made: nn.Module = getattr(transformers, f"{CLASSES[kind]}Model")(
         getattr(transformers, f"{CLASSES[kind]}Config")(**given)
     )

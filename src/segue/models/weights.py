@@ -17,6 +17,7 @@ from segue.core.errors import CheckpointError, ConfigError, MissingFile, Storage
 from segue.core.segmenter import Segmenter
 from segue.data.hub import hub_card, sha256
 from segue.models.checkpoints import unpickle
+from segue.models.tokens import FILES
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 
@@ -80,9 +81,11 @@ def save_pretrained(
         state = {k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}
         save_file(state, folder / f".{WEIGHTS}", metadata={"format": "pt"})
         os.replace(folder / f".{WEIGHTS}", folder / WEIGHTS)
+        for file in _tokenizer_files(model):
+            (folder / file.name).write_bytes(file.read_bytes())
         config = {
             "library": "segue",
-            "segue_model": model.name,
+            "segue_model": model.name or _row_of(model),
             "config": dict(model.config),
             "sha256": sha256(folder / WEIGHTS),
         }
@@ -91,6 +94,18 @@ def save_pretrained(
     except (OSError, SafetensorError) as error:
         raise StorageError(f"{folder} could not be written ({error})", "a writable folder with room") from error
     return folder
+
+
+def _row_of(model: Segmenter) -> str:
+    """A row that builds models of this class: one that was opened from transformers' layout has no name."""
+    from segue.models.rows import MODELS
+
+    return next((n for n, row in MODELS.items() if row.target.endswith(f":{type(model).__name__}")), "")
+
+
+def _tokenizer_files(model: Segmenter) -> list[Path]:
+    folder = getattr(model, "tokenizer", None)
+    return [] if folder is None else [Path(folder) / name for name in FILES if (Path(folder) / name).is_file()]
 
 
 def model_card(name: str, figures: Mapping[str, float | str] | None = None, notes: str = "") -> str:

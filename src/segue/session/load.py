@@ -13,7 +13,8 @@ from segue.core.errors import CheckpointError, ConfigError, MissingFile
 from segue.core.segmenter import Segmenter
 from segue.data.hub import check_sha256, fetch, is_hub_id
 from segue.models.rows import FOLDERS, MODELS, ModelRow
-from segue.models.weights import WEIGHTS, read_config, read_state, shipped_file
+from segue.models.tokens import FILES as TOKENIZER
+from segue.models.weights import CONFIG, WEIGHTS, read_config, read_state, shipped_file
 
 RANDOM = "random"
 
@@ -81,9 +82,12 @@ def _from_row(
 ) -> Segmenter:
     row = MODELS[name]
     if weights is None and not row.shipped and row.hub:
-        model = _from_folder(fetch(row.hub, revision, local_files_only), None, config)
+        files = (CONFIG, WEIGHTS, *row.beside)
+        model = _from_folder(fetch(row.hub, revision, local_files_only, files=files), None, config)
         model.name = name
         return model
+    if config is None and weights is not None and Path(weights).name == row.card.file and Path(weights).is_file():
+        check_sha256(Path(weights), row.card.sha256)  # of the published sizes; other sizes are other files
     model = build(name, config)
     if weights is None and row.shipped:
         weights = shipped_file(name)
@@ -94,8 +98,6 @@ def _from_row(
             "pass it as --weights FILE, or --weights random to try without training",
         )
     if str(weights) != RANDOM:
-        if Path(weights).name == row.card.file and Path(weights).is_file():
-            check_sha256(Path(weights), row.card.sha256)
         model.load_published(read_state(weights))
     return model
 
@@ -111,6 +113,8 @@ def _from_folder(folder: Path, weights: str | Path | None, config: Mapping[str, 
         if weights is None and (folder / WEIGHTS).is_file():
             check_sha256(folder / WEIGHTS, str(stored.get("sha256", "")))
         model.load_published(read_state(weights or folder / WEIGHTS))
+        if hasattr(model, "tokenizer") and any((folder / name).is_file() for name in TOKENIZER):
+            setattr(model, "tokenizer", str(folder))  # noqa: B010 - only text models have one
         return model
     kind = stored.get("model_type")
     if not isinstance(kind, str) or kind not in FOLDERS:
