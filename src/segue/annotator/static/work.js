@@ -179,7 +179,8 @@ async function refused(id, error, early) {
 
 /** @param {Outcome} outcome @param {Action} action @param {Unsaved | null} early */
 async function apply(outcome, action, early) {
-  const shown = (await early?.shape) ?? null;
+  const shown = early?.shape ? await early.shape.catch(() => null) : null;
+  if (early?.shape && !shown) return reloadImage();
   for (const { id, mask, mask_id } of outcome.changed) {
     if (shown && !mask && mask_id && id === early?.id) void keep(mask_id, shown);
   }
