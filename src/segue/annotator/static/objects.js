@@ -132,7 +132,7 @@ function draw() {
   const rows = state.objects.map((object) => {
     counts.set(object.label, (counts.get(object.label) ?? 0) + 1);
     const shown = facts(object, counts.get(object.label) ?? 1);
-    const key = JSON.stringify(shown);
+    const key = Object.values(shown).join();
     return there.get(key) ?? row(shown, key);
   });
   const fresh = rows.find((element) => element.getAttribute("aria-current") === "true" && !element.isConnected);
@@ -146,5 +146,6 @@ function draw() {
 }
 
 export function startObjects() {
-  on(["objects", "active", "image", "project", "pending"], draw);
+  on(["objects", "active", "image", "project"], draw);
+  on(["pending"], () => state.objects.length || draw()); // an empty list says that the model works
 }
