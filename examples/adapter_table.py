@@ -32,7 +32,9 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--sets", nargs="+", default=["kvasir_seg", "foot_ulcer_fuseg"])
     parser.add_argument("--images", nargs="+", type=int, default=[20, 100, 400])
-    parser.add_argument("--minutes", nargs="+", type=float, default=[1.5, 4, 5], help="processor time, for each number")
+    parser.add_argument(
+        "--minutes", nargs="+", type=float, default=[1.5, 4, 5], help="processor time, for each number"
+    )
     parser.add_argument("--adapters", nargs="+", default=["detail", "lora", "head", "full"])
     parser.add_argument("--test-images", type=int, default=100)
     parser.add_argument("--model", default="nano")
