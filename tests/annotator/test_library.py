@@ -48,6 +48,13 @@ def test_what_browsers_cannot_show_is_converted(library: Library) -> None:
     assert (shown.min() < 10, shown.max() > 245, kind) == (True, True, "image/jpeg")
 
 
+def test_a_deep_image_says_how_it_is_shown(library: Library) -> None:
+    PIL.Image.fromarray(np.arange(4096, dtype=np.uint16).reshape(64, 64)).save(library.folder / "deep.png")
+    PIL.Image.fromarray(np.zeros((64, 64), np.uint8)).save(library.folder / "plain.png")
+    assert library.shown("deep.png") == "More than 8 bits: shown from percentile 0.5 (black) to 99.5 (white)"
+    assert library.shown("plain.png") == ""
+
+
 def test_thumbnails_are_small_kept_and_drawn_again_when_the_photo_changes(library: Library) -> None:
     photo(library.folder / "large.jpg", size=(900, 1200))
     first = library.thumbnail("large.jpg")

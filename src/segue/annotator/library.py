@@ -16,7 +16,7 @@ from PIL import ImageOps
 
 from segue.core.errors import ImageError, MissingFile, SegueError
 from segue.core.types import Image
-from segue.data.image import SUFFIXES, read_image, write_bytes
+from segue.data.image import DEEP_MODES, STRETCH, SUFFIXES, read_image, write_bytes
 
 THUMBNAIL = 240  # pixels of the longer side
 _PLAIN = {"JPEG": "image/jpeg", "PNG": "image/png", "WEBP": "image/webp"}
@@ -65,6 +65,12 @@ class Library:
         with self._header(path) as image:
             turned = image.getexif().get(_ORIENTATION, 1) in (5, 6, 7, 8)
             return (image.width, image.height) if turned else (image.height, image.width)
+
+    def shown(self, path: str) -> str:
+        """How the page's picture differs from the file's values, in words; empty where it does not."""
+        with self._header(path) as image:
+            deep = image.mode in DEEP_MODES
+        return f"More than 8 bits: shown from percentile {STRETCH[0]} (black) to {STRETCH[1]} (white)" if deep else ""
 
     def photo(self, path: str) -> tuple[bytes | Path, str]:
         """What the page shows: the file itself where every browser shows it as we see it, else a JPEG of it."""

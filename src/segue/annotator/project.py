@@ -130,7 +130,8 @@ class Project:
         with self.store.write() as db:  # the size is noted when an image is first looked at
             row = self.sized(db, image_row(db, image_id))
             findings = db.exec(select(Finding).where(Finding.image_id == image_id, Finding.state == "open").limit(50))
-            return views.image_out(db, row, who, list(findings), self._neighbours(db, image_id))
+            shown = self.library.shown(row.path)
+            return views.image_out(db, row, who, list(findings), self._neighbours(db, image_id), shown)
 
     def status(self, image_id: int | None) -> schemas.Status:
         """What the model is doing."""

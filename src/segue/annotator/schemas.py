@@ -260,6 +260,7 @@ class ImageOut(BaseModel):
     path: str
     width: int
     height: int
+    shown: str
     state: State
     head: int
     can_undo: bool

@@ -33,9 +33,14 @@ def holder_of(row: ImageRow) -> str | None:
 
 
 def image_out(
-    db: Session, row: ImageRow, who: str, findings: Sequence[Finding], around: tuple[int | None, int | None]
+    db: Session,
+    row: ImageRow,
+    who: str,
+    findings: Sequence[Finding],
+    around: tuple[int | None, int | None],
+    shown: str,
 ) -> schemas.ImageOut:
-    """An image with its objects, masks included."""
+    """An image with its objects, masks included; ``shown`` says how its picture was made, where that matters."""
     assert row.id is not None
     assert row.width is not None
     assert row.height is not None
@@ -47,6 +52,7 @@ def image_out(
         path=row.path,
         width=row.width,
         height=row.height,
+        shown=shown,
         state=cast(schemas.State, row.state),
         head=row.head,
         can_undo=row.undo_head is not None,

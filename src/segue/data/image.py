@@ -40,7 +40,7 @@ _UPRIGHT = {
 _DAMAGED = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, PIL.Image.DecompressionBombError)
 READABLE = SUFFIXES | {".dcm"}
 _TIFF_MARKS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-_DEEP_MODES = ("I", "F", "I;16", "I;16B", "I;16L", "I;16N")
+DEEP_MODES = ("I", "F", "I;16", "I;16B", "I;16L", "I;16N")  # Pillow's modes of more than 8 bits
 
 
 def read_image(path: str | os.PathLike[str], max_pixels: int = MAX_PIXELS) -> Image:
@@ -66,7 +66,7 @@ def read_image(path: str | os.PathLike[str], max_pixels: int = MAX_PIXELS) -> Im
         return other
     with _opened(path, max_pixels) as image:
         upright = ImageOps.exif_transpose(image)
-        if upright.mode in _DEEP_MODES:
+        if upright.mode in DEEP_MODES:
             return as_image(np.asarray(upright))
         if upright.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in upright.info:
             layer = upright.convert("RGBA")
@@ -126,7 +126,7 @@ def read_labels(path: str | os.PathLike[str], max_pixels: int = MAX_PIXELS) -> L
             return np.asarray(upright).astype(np.int32) * 255
         if upright.mode == "F":
             raise ImageError(f"the mask {path} of floating-point numbers", "whole numbers", "save it as a PNG")
-        if upright.mode in ("L", "P", *_DEEP_MODES):
+        if upright.mode in ("L", "P", *DEEP_MODES):
             return np.asarray(upright).astype(np.int32)
         return _labels_of_colours(np.asarray(upright.convert("RGBA")))
 

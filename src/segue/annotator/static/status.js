@@ -80,12 +80,12 @@ function hint() {
     eraser: "Drag erases; the right button paints. [ and ] change the size",
     pan: "Drag moves the photo, the wheel zooms",
   };
-  byId("hint").textContent = hints[state.tool];
+  byId("hint").textContent = [hints[state.tool], state.image?.shown].filter(Boolean).join(" · ");
 }
 
 export function startStatus() {
   on(["status", "pending", "project"], draw);
-  on(["tool", "active", "objects"], hint);
+  on(["tool", "active", "objects", "image"], hint);
   on(["image"], () => void ask());
   hint();
   void ask();

@@ -13,7 +13,7 @@ export interface ObjectMessage {
 export interface Finding { id: number; image: number; path: string; label: number | null; score: number; mask: MaskMessage | null }
 export type ImageState = "new" | "started" | "accepted" | "skipped";
 export interface ImageMessage {
-  id: number; path: string; width: number; height: number; state: ImageState; head: number; can_undo: boolean;
+  id: number; path: string; width: number; height: number; shown: string; state: ImageState; head: number; can_undo: boolean;
   can_redo: boolean; mine: boolean; holder: string | null; objects: ObjectMessage[]; findings: Finding[];
   next: number | null; previous: number | null;
 }
