@@ -12,13 +12,12 @@ import numpy as np
 
 from segue.core.errors import DataError
 from segue.core.segmenter import Segmenter, weights_digest
-from segue.core.types import Click, Features, Image, Mask, digest
-from segue.data.sample import Instance, Sample, Truth
+from segue.core.types import Click, Features, Image, digest
+from segue.data.sample import Sample, Truth
 from segue.jobs.rowfile import RowFile, job_digest
 from segue.metrics.boundary import boundary_iou
 from segue.metrics.interaction import clicks_needed
-from segue.metrics.overlap import iou
-from segue.session.robot import MASK_THRESHOLD, Course, next_click, play
+from segue.session.robot import Course, play
 from segue.session.session import Session
 
 KEPT = Path.home() / ".cache" / "segue" / "adapt"
@@ -58,7 +57,10 @@ def annotate(
             if rows is not None and here in rows:
                 course = _course(rows[here])
             else:
-                course = _played(Session(model, image, shared), instance, truth, max_clicks, stop_at, boundary)
+                course = play(
+                    Session(model, image, shared), instance.mask, truth.void,
+                    max_clicks=max_clicks, stop_at=stop_at, boundary=boundary,
+                )  # fmt: skip
                 if rows is not None:
                     rows.add(here, _row(course))
             found.append(Played(instance.id, sample, course))
@@ -72,29 +74,6 @@ def kept_rows(model: Segmenter, folder: Path | None = None, **protocol: Any) -> 
     user's cache: a base is measured once, however many adapters are compared with it."""
     job = job_digest({"model": weights_digest(model, model.fingerprint()), **protocol})
     return RowFile((folder or KEPT) / f"{job}.jsonl", job)
-
-
-def _played(
-    session: Session, instance: Instance, truth: Truth, max_clicks: int, stop_at: float, boundary: bool
-) -> Course:
-    if boundary:
-        return play(session, instance.mask, truth.void, max_clicks=max_clicks, stop_at=stop_at)
-    return quick_course(session, instance.mask, truth.void, max_clicks, stop_at)
-
-
-def quick_course(session: Session, truth: Mask, void: Mask | None, max_clicks: int, target: float) -> Course:
-    """As ``play``, but it stops at an IoU of ``target`` and measures nothing else."""
-    course, said = Course(), np.zeros_like(truth)
-    for _ in range(max_clicks):
-        click = next_click(said, truth, void, course.clicks)
-        session.add(click)
-        assert session.probability is not None
-        said = session.probability > MASK_THRESHOLD
-        course.clicks.append(click)
-        course.ious.append(iou(said, truth, void))
-        if course.ious[-1] >= target:
-            break
-    return course
 
 
 class _Shared:

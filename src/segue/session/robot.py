@@ -51,6 +51,7 @@ def play(
     max_clicks: int = 20,
     stop_at: float | None = None,
     threshold: float = MASK_THRESHOLD,
+    boundary: bool = True,
     rng: np.random.Generator | None = None,
     watch: Callable[[Course, Mask], None] | None = None,
 ) -> Course:
@@ -58,6 +59,7 @@ def play(
     IoU reach ``stop_at``.
 
     ``truth`` and ``void`` are (H, W) bool at the image's size; void pixels are never clicked and don't count.
+    Without ``boundary`` no boundary IoU is measured, nor waited for.
     ``rng`` draws perturbed clicks, without it the published centre clicks are made. ``watch`` is shown the
     course so far and the (H, W) mask after every click.
     Raises ``InputError`` for an empty truth. Source: RITM, section 4; conventions of the robot-click protocol.
@@ -87,10 +89,12 @@ def play(
         prediction = probability > threshold
         course.clicks.append(click)
         course.ious.append(iou(prediction, truth, void))
-        course.boundary_ious.append(boundary_iou(prediction, truth, void))
+        reached = course.ious[-1]
+        if boundary:
+            course.boundary_ious.append(boundary_iou(prediction, truth, void))
+            reached = min(reached, course.boundary_ious[-1])
         if watch is not None:
             watch(course, prediction)
-        reached = min(course.ious[-1], course.boundary_ious[-1])
         if course.ious[-1] == 1.0 or (stop_at is not None and reached >= stop_at):
             break
     return course
