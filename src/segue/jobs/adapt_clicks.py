@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import math
-import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -23,6 +22,7 @@ from segue.data.augment import CutOuts
 from segue.data.sample import Sample, Truth
 from segue.data.sampling import VOID, Pack, Scene, ViewSampler
 from segue.jobs.adapt_measure import annotate
+from segue.jobs.checkpoint import write_checkpoint
 from segue.jobs.config import ClickConfig, DataConfig, OptimiserConfig, TrainConfig
 from segue.jobs.cores import training_core
 from segue.jobs.trainer import Trainer
@@ -284,10 +284,7 @@ class ClickAdapting:
             "each": self.course.each,
             "wall": self.clock.wall, "processor": self.clock.processor,
         }  # fmt: skip
-        self.checkpoint.parent.mkdir(parents=True, exist_ok=True)
-        partial = self.checkpoint.with_suffix(".partial")
-        torch.save(state, partial)
-        os.replace(partial, self.checkpoint)
+        write_checkpoint(self.checkpoint, state)
 
     def resume(self) -> None:
         """Go on from the checkpoint of an interrupted run; its minutes count."""

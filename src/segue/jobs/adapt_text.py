@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import math
-import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -20,6 +19,7 @@ from segue.core.errors import CheckpointError, DataError
 from segue.core.segmenter import Segmenter
 from segue.core.types import Image, Mask, Text
 from segue.data.sample import Sample
+from segue.jobs.checkpoint import write_checkpoint
 from segue.metrics.distance import hd95
 from segue.metrics.overlap import dice, iou
 from segue.models.clipseg import CLIPSeg, normalised
@@ -153,10 +153,7 @@ class TextTrainer:
             "optimiser": self.optimiser.state_dict(), "plateau": self.plateau.state_dict(),
             "scaler": self.scaler.state_dict(), "generator": self.generator.get_state(),
         }  # fmt: skip
-        checkpoint.parent.mkdir(parents=True, exist_ok=True)
-        partial = checkpoint.with_suffix(".partial")
-        torch.save(state, partial)
-        os.replace(partial, checkpoint)
+        write_checkpoint(checkpoint, state)
 
     def _restore(self, checkpoint: Path) -> None:
         state = torch.load(checkpoint, map_location=self.model.device, weights_only=True)

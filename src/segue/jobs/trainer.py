@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import math
-import os
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +20,7 @@ from segue.data.simulate import (
     rough_masks,
     scattered_clicks,
 )
+from segue.jobs.checkpoint import write_checkpoint
 from segue.jobs.config import TrainConfig
 from segue.jobs.cores import TrainingCore, training_core
 from segue.models.weights import WEIGHTS, read_state
@@ -140,15 +139,12 @@ class Trainer:
 
     def save(self, path: Path) -> None:
         """Write the checkpoint whole or not at all."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_suffix(".partial")
-        state: dict[str, Any] = {
+        state = {
             "step": self.step, "model": self.model.state_dict(), "average": self.average,
             "optimiser": self.optimiser.state_dict(), "generator": self.generator.get_state(),
             "torch": torch.get_rng_state(),
         }  # fmt: skip
-        torch.save(state, partial)
-        os.replace(partial, path)
+        write_checkpoint(path, state)
 
     def resume(self, path: Path) -> None:
         """Continue exactly where the checkpoint was written."""
