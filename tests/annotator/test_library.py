@@ -53,6 +53,8 @@ def test_a_deep_image_says_how_it_is_shown(library: Library) -> None:
     PIL.Image.fromarray(np.zeros((64, 64), np.uint8)).save(library.folder / "plain.png")
     assert library.shown("deep.png") == "More than 8 bits: shown from percentile 0.5 (black) to 99.5 (white)"
     assert library.shown("plain.png") == ""
+    (library.folder / "deep.png").unlink()
+    assert library.shown("deep.png") == ""
 
 
 def test_thumbnails_are_small_kept_and_drawn_again_when_the_photo_changes(library: Library) -> None:

@@ -67,8 +67,10 @@ class Library:
             return (image.width, image.height) if turned else (image.height, image.width)
 
     def shown(self, path: str) -> str:
-        """How the page's picture differs from the file's values, in words; empty where it does not."""
-        with self._header(path) as image:
+        """How the page's picture differs from the file's values, in words; empty where it does not, and where there
+        is no picture, which the request for it will say."""
+        deep = False
+        with contextlib.suppress(ImageError, MissingFile), self._header(path) as image:
             deep = image.mode in DEEP_MODES
         return f"More than 8 bits: shown from percentile {STRETCH[0]} (black) to {STRETCH[1]} (white)" if deep else ""
 

@@ -127,10 +127,10 @@ class Project:
 
     def look(self, image_id: int, who: str) -> schemas.ImageOut:
         """One image and everything on it."""
+        shown = self.library.shown(self.path_of(image_id))
         with self.store.write() as db:  # the size is noted when an image is first looked at
             row = self.sized(db, image_row(db, image_id))
             findings = db.exec(select(Finding).where(Finding.image_id == image_id, Finding.state == "open").limit(50))
-            shown = self.library.shown(row.path)
             return views.image_out(db, row, who, list(findings), self._neighbours(db, image_id), shown)
 
     def status(self, image_id: int | None) -> schemas.Status:
