@@ -9,7 +9,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from segue.annotator.refined import Refined
+from segue.annotator.words import WordsThenClicks
 from segue.core.segmenter import Segmenter
 from segue.core.types import Click
 from segue.jobs.base import ModelChoice
@@ -48,7 +48,7 @@ class AnnotateConfig(ModelChoice):
         model = super().load()
         if Click in model.accepts:
             return model
-        return Refined(model, load(self.click_model, device=self.device)).eval()
+        return WordsThenClicks(model, load(self.click_model, device=self.device)).eval()
 
     @property
     def images(self) -> Path:

@@ -12,7 +12,7 @@ from segue.core.segmenter import Segmenter
 from segue.core.types import Features, Image, Memory, Prediction, Prompt
 
 
-class Refined(Segmenter):
+class WordsThenClicks(Segmenter):
     """Texts and references go to ``words``; its mask becomes the previous mask of ``clicks``, which corrects it.
 
     The newest words count: words said later begin again from their own mask. Without words ``clicks`` answers
@@ -23,7 +23,7 @@ class Refined(Segmenter):
     >>> from segue.models.rows import MODELS
     >>> from segue.session.load import build, load
     >>> name = "clipseg-rd64-refined"
-    >>> model = Refined(build(name, MODELS[name].tiny).eval(), load("nano"))
+    >>> model = WordsThenClicks(build(name, MODELS[name].tiny).eval(), load("nano"))
     >>> features = model.encode([np.zeros((40, 60, 3), np.uint8)])
     >>> said = model.decode(features, [Text("a cup")])
     >>> corrected = model.decode(features, [Text("a cup"), Click(30, 20)], said.memory)

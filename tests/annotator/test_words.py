@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from segue.annotator.config import AnnotateConfig
-from segue.annotator.refined import Refined
+from segue.annotator.words import WordsThenClicks
 from segue.core.segmenter import Segmenter
 from segue.core.types import Box, Click, Image, Reference, Text
 from segue.models.nano import Nano
@@ -40,7 +40,7 @@ def image(tmp_path: Path) -> Image:
 
 
 def test_a_model_of_words_gets_clicks_and_others_stay_as_they_are(model: Segmenter) -> None:
-    assert isinstance(model, Refined)
+    assert isinstance(model, WordsThenClicks)
     assert model.accepts == {Text, Reference, Click, Box}
     assert isinstance(AnnotateConfig(device="cpu").load(), Nano)
 
@@ -88,8 +88,8 @@ def test_a_painted_mask_is_where_clicks_begin(model: Segmenter, image: Image) ->
 
 
 def test_the_identity_of_the_features_is_that_of_both_models(model: Segmenter, words: Path) -> None:
-    assert isinstance(model, Refined)
-    again = Refined(load(words, device="cpu"), load("nano", device="cpu"))
+    assert isinstance(model, WordsThenClicks)
+    again = WordsThenClicks(load(words, device="cpu"), load("nano", device="cpu"))
     assert model.fingerprint() == again.fingerprint()
     with torch.no_grad():
         next(again.words.parameters()).add_(1)
