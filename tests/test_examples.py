@@ -1,35 +1,23 @@
 """The examples that the documents quote run as they stand."""
 
-import importlib.util
 import json
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
 
 from segue.data.image import read_image, read_labels
-
-EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
-
-
-def example(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(name, EXAMPLES / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+from tests.examples import EXAMPLES, example_module
 
 
 def test_the_quickstart_finds_the_cat(tmp_path: Path) -> None:
-    quickstart = example("quickstart")
+    quickstart = example_module("quickstart")
     assert 0 < quickstart.main(tmp_path / "mask.png") <= 1
     assert read_labels(tmp_path / "mask.png")[130, 230] == 255
 
 
 def test_the_readmes_picture_shows_every_sample(tmp_path: Path) -> None:
-    picture = example("readme_picture")
+    picture = example_module("readme_picture")
     assert set(picture.main(tmp_path / "seen.jpg")) == {p.stem for p in picture.SAMPLES.glob("*.jpg")}
     assert read_image(tmp_path / "seen.jpg").shape[1] > 1000
 
@@ -38,7 +26,7 @@ def test_the_adapter_table_goes_on_where_it_stopped(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The second run dies once; started again, the first is not repeated and the table has a row for each."""
-    table, ran = example("adapter_table"), []
+    table, ran = example_module("adapter_table"), []
 
     def adapt(command: list[str], **_: Any) -> None:
         folder = Path(command[command.index("-o") + 1])
@@ -68,13 +56,13 @@ def test_the_adapter_table_goes_on_where_it_stopped(
 
 def test_the_documented_table_of_what_survives_an_exchange_is_the_measured_one() -> None:
     docs = (EXAMPLES.parent / "docs" / "exchange.md").read_text()
-    assert example("exchange_tables").survival() in docs
+    assert example_module("exchange_tables").survival() in docs
 
 
 def test_the_rates_of_an_exchange_have_a_row_for_every_format(tmp_path: Path) -> None:
     from segue.data.exchange.rows import EXCHANGE
 
-    rows = [line.split(" | ") for line in example("exchange_tables").rates(2, tmp_path).splitlines()[2:]]
+    rows = [line.split(" | ") for line in example_module("exchange_tables").rates(2, tmp_path).splitlines()[2:]]
     assert [row[0].strip("| `") for row in rows] == list(EXCHANGE)
     for row in rows:
         kept, _, every = row[2].partition(" of ")
@@ -83,7 +71,7 @@ def test_the_rates_of_an_exchange_have_a_row_for_every_format(tmp_path: Path) ->
 
 
 def test_clicks_in_a_tiff_that_is_read_in_windows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    gigapixel = example("gigapixel")
+    gigapixel = example_module("gigapixel")
     monkeypatch.setattr(gigapixel, "PLACES", dict.fromkeys(gigapixel.PLACES, (4000, 4000)) | {"cat": (100, 900)})
     monkeypatch.setattr(gigapixel, "CLICKS", {"cat": [gigapixel.segue.Click(325, 1080)]})
     gigapixel.make(tmp_path / "big.tif", side=2048)

@@ -1,6 +1,5 @@
 """The hand-offs of examples/hand_off.py, with the libraries themselves where they are installed."""
 
-import importlib.util
 from pathlib import Path
 
 import numpy as np
@@ -9,16 +8,14 @@ import pytest
 import segue
 from segue.data.image import read_image
 from segue.models.rows import MODELS
+from tests.examples import example_module
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="module")
 def example():
-    spec = importlib.util.spec_from_file_location("hand_off", ROOT / "examples" / "hand_off.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return example_module("hand_off")
 
 
 @pytest.fixture(scope="module")

@@ -2,25 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
-from types import ModuleType
 
 import cv2
 import numpy as np
 
 from segue.data.sampling import build_pack
-
-EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "pack_training_data.py"
-
-
-def example() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("pack_training_data", EXAMPLE)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+from tests.examples import example_module
 
 
 def test_packed_data_trains_as_the_original_does(tmp_path: Path) -> None:
@@ -32,7 +20,9 @@ def test_packed_data_trains_as_the_original_does(tmp_path: Path) -> None:
     cv2.imwrite(str(tmp_path / "full" / "toys" / "images" / "a.jpg"), rng.integers(0, 255, (300, 400, 3), np.uint8))
     cv2.imwrite(str(tmp_path / "full" / "toys" / "masks" / "a.png"), labels)
     (tmp_path / "full" / "toys" / "README.txt").write_text("CC BY 4.0")
-    written = example().pack(tmp_path / "full", tmp_path / "small", longest=200, quality=70)
+    written = example_module("pack_training_data").pack(
+        tmp_path / "full", tmp_path / "small", longest=200, quality=70
+    )
     assert 0 < written < sum(p.stat().st_size for p in (tmp_path / "full").rglob("*") if p.is_file())
     assert (tmp_path / "small" / "toys" / "README.txt").read_text() == "CC BY 4.0"
     scene = build_pack([tmp_path / "small" / "toys"], tmp_path / "cache").scenes[0]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
 from types import ModuleType
 
@@ -15,22 +14,14 @@ from segue.data.image import write_image, write_labels
 from segue.data.sample import Instance, Sample, Truth
 from segue.jobs.adapt_text import Said
 from segue.session.load import load
+from tests.examples import example_module
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def module(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(name, ROOT / "examples" / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    found = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(found)
-    return found
-
-
 @pytest.fixture(scope="module")
 def example() -> ModuleType:
-    return module("small_clipseg")
+    return example_module("small_clipseg")
 
 
 @pytest.fixture(scope="module")
@@ -101,7 +92,7 @@ def test_the_table_has_a_column_for_each_way_and_keeps_what_is_measured(base: Pa
     ]
     line += ["--minutes", "0.0001", "--ways", "dense-vl", "side", "--seeds", "2", "--other-seeds", "1"]
     line += ["--set", "side.width=16", "side.layers=4", "side.heads=2"]
-    table1 = module("table1")
+    table1 = example_module("table1")
     table1.main(line)
     head, _, sizes, seeds, *measures = (tmp_path / "out" / "table1.md").read_text().splitlines()
     assert head == "| data set | measure | frozen | SAN-style | DA, VL |"
