@@ -89,3 +89,13 @@ def test_a_crop_outside_the_image_is_refused() -> None:
 def test_pixels_of_another_size_are_refused() -> None:
     with pytest.raises(InputError, match="the frame's image size"):
         Frame.resize((20, 30), (10, 10)).view(torch.zeros(1, 3, 30, 20))
+
+
+@given(frames(), st.integers(0, 99), st.floats(0.2, 0.8))
+def test_the_mask_is_where_the_lifted_probability_exceeds_the_threshold(
+    frame: Frame, seed: int, threshold: float
+) -> None:
+    logits = torch.randn(1, 2, *frame.grid, generator=torch.Generator().manual_seed(seed))
+    probability, mask = frame.lift_logits(logits), frame.lift_mask(logits, threshold)
+    clear = (probability - threshold).abs() > 1e-5  # rounding may decide nearer ones
+    assert torch.equal(mask[clear], (probability > threshold)[clear])

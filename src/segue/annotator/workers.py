@@ -17,7 +17,7 @@ from segue.core.segmenter import Segmenter
 from segue.core.types import Click, Features, Image, Mask, Prompt, Text
 from segue.session.session import Session
 
-SESSION_BYTES = 256 * 1024**2  # full-size probability maps that live sessions may hold
+LIVE = 64  # sessions, the least recently used ends first
 
 
 @dataclass(frozen=True)
@@ -201,8 +201,7 @@ class Worker:
             live.session.undo()
             live.groups.pop()
         self._sessions[ask.item] = live
-        pixels = encoded.image.shape[0] * encoded.image.shape[1]
-        while len(self._sessions) > max(2, SESSION_BYTES // (4 * pixels)) or len(self._sessions) > 64:
+        while len(self._sessions) > LIVE:
             self._sessions.popitem(last=False)
         return live
 

@@ -6,6 +6,7 @@ x' = (x - crop.x0) * resized.w / crop.w.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TypeAlias
@@ -134,17 +135,10 @@ class Frame:
         Pixels that the view did not cover get ``outside``. One interpolation where the padding ends on a
         cell of the small grid, else one to the grid first.
         """
-        rows, columns = maps.shape[-2] * self.resized[0], maps.shape[-1] * self.resized[1]
-        if rows % self.grid[0] or columns % self.grid[1]:
-            maps = self._resize(maps, self.grid)
-            rows, columns = self.resized[0] * self.grid[0], self.resized[1] * self.grid[1]
-        maps = maps[..., : rows // self.grid[0], : columns // self.grid[1]]
-        if self.flip:
-            maps = maps.flip(-1)
-        x0, y0, x1, y1 = self.crop
-        maps = self._resize(maps, (y1 - y0, x1 - x0), shrink=False)
+        maps = self._enlarge(maps)
         if self.covers:
             return maps
+        x0, y0, x1, y1 = self.crop
         whole = maps.new_full((*maps.shape[:-2], *self.size), outside)
         whole[..., y0:y1, x0:x1] = maps
         return whole
@@ -159,6 +153,22 @@ class Frame:
         lifted = self.lift(logits, outside=-torch.inf)
         shared = lifted.untyped_storage().data_ptr() == logits.untyped_storage().data_ptr()
         return lifted.sigmoid() if shared else lifted.sigmoid_()  # the caller's logits are never overwritten
+
+    def lift_mask(self, logits: Tensor, threshold: float = 0.5) -> Tensor:
+        """(b, k, h, w) logits -> (b, k, H, W) bool: where ``lift_logits`` exceeds ``threshold``, without the map.
+
+        >>> Frame((4, 6), (2, 0, 6, 4), (2, 2), (2, 2)).lift_mask(torch.ones(1, 1, 2, 2)).sum()
+        tensor(16)
+        """
+        if self.align_corners:
+            return self.lift(self._resize(logits, self.grid).sigmoid()) > threshold
+        above = self._enlarge(logits) > math.log(threshold / (1 - threshold))
+        if self.covers:
+            return above
+        x0, y0, x1, y1 = self.crop
+        whole = above.new_zeros((*above.shape[:-2], *self.size))
+        whole[..., y0:y1, x0:x1] = above
+        return whole
 
     def to_tensor(self) -> Tensor:
         """(13,) int64: the frame as a tensor, so that it can live in a model's memory."""
@@ -182,6 +192,18 @@ class Frame:
         if not self.flip:
             return points
         return torch.stack((self.resized[1] - 1 - points[..., 0], points[..., 1]), -1)
+
+    def _enlarge(self, maps: Tensor) -> Tensor:
+        """(b, k, h', w') as ``lift`` takes them -> (b, k, y1 - y0, x1 - x0): the crop at the image's own size."""
+        rows, columns = maps.shape[-2] * self.resized[0], maps.shape[-1] * self.resized[1]
+        if rows % self.grid[0] or columns % self.grid[1]:
+            maps = self._resize(maps, self.grid)
+            rows, columns = self.resized[0] * self.grid[0], self.resized[1] * self.grid[1]
+        maps = maps[..., : rows // self.grid[0], : columns // self.grid[1]]
+        if self.flip:
+            maps = maps.flip(-1)
+        x0, y0, x1, y1 = self.crop
+        return self._resize(maps, (y1 - y0, x1 - x0), shrink=False)
 
     def _resize(self, maps: Tensor, size: Sequence[int], shrink: bool = True) -> Tensor:
         if tuple(maps.shape[-2:]) == tuple(size):

@@ -183,8 +183,15 @@ class Prediction:
 
     def probability(self, candidate: int | None = None) -> Tensor:
         """(H, W) float32 probability at the image's own size; 0 outside the region the model looked at."""
+        return self.frame.lift_logits(self._logits(candidate))[0, 0]
+
+    def mask(self, candidate: int | None = None, threshold: float = 0.5) -> Tensor:
+        """(H, W) bool: where the probability exceeds ``threshold``, sooner than by way of the probability."""
+        return self.frame.lift_mask(self._logits(candidate), threshold)[0, 0]
+
+    def _logits(self, candidate: int | None) -> Tensor:
         k = self.best if candidate is None else candidate
-        return self.frame.lift_logits(self.logits[:1, k : k + 1].float())[0, 0]
+        return self.logits[:1, k : k + 1].float()
 
 
 def check_image(image: Image) -> None:

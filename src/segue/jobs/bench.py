@@ -217,7 +217,7 @@ def _dialogue(runner: _Runner, image: Image, clicks: int) -> None:
 
             def answer(count: int = count, memory: Any = memory, said: list[Any] = said) -> None:
                 said.append(model.decode(features[0], prompts[:count], memory))
-                said[0].probability()
+                said[0].mask()
 
             runner.click.append(_timed(model, answer))
             memory = said[0].memory

@@ -128,12 +128,11 @@ def _chosen(pack: Pack, scenes: list[int], count: int) -> Iterator[tuple[np.ndar
 
 def _course(model: Segmenter, image: np.ndarray[Any, Any], truth: Mask, void: Mask, most: int) -> list[float]:
     """IoU after each click."""
-    session, shown, clicks, ious = Session(model, image), np.zeros_like(truth), list[Click](), list[float]()
+    session = Session(model, image, threshold=MASK_THRESHOLD)
+    shown, clicks, ious = np.zeros_like(truth), list[Click](), list[float]()
     while len(ious) < most:
         clicks.append(next_click(shown, truth, void, clicks))
-        session.add(clicks[-1])
-        assert session.probability is not None
-        shown = session.probability > MASK_THRESHOLD
+        shown = session.add(clicks[-1])
         ious.append(iou(shown, truth, void))
     return ious
 

@@ -50,7 +50,6 @@ def play(
     *,
     max_clicks: int = 20,
     stop_at: float | None = None,
-    threshold: float = MASK_THRESHOLD,
     boundary: bool = True,
     rng: np.random.Generator | None = None,
     watch: Callable[[Course, Mask], None] | None = None,
@@ -59,6 +58,7 @@ def play(
     IoU reach ``stop_at``.
 
     ``truth`` and ``void`` are (H, W) bool at the image's size; void pixels are never clicked and don't count.
+    Published figures take as object what exceeds ``MASK_THRESHOLD``: give it to the session.
     Without ``boundary`` no boundary IoU is measured, nor waited for.
     ``rng`` draws perturbed clicks, without it the published centre clicks are made. ``watch`` is shown the
     course so far and the (H, W) mask after every click.
@@ -82,11 +82,8 @@ def play(
     for _ in range(max_clicks):
         click = next_click(prediction, truth, void, course.clicks, rng)
         start = time.perf_counter()
-        session.add(click)
-        probability = session.probability
+        prediction = session.add(click)
         course.click_seconds.append(time.perf_counter() - start)
-        assert probability is not None
-        prediction = probability > threshold
         course.clicks.append(click)
         course.ious.append(iou(prediction, truth, void))
         reached = course.ious[-1]

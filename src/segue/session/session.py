@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Protocol
 
 import numpy as np
@@ -42,20 +41,15 @@ class _Step:
     prompts: tuple[Prompt, ...]
     memory: Memory
     prediction: Prediction | None = None
-    brought: Probability | None = None
-
-    @cached_property
-    def probability(self) -> Probability | None:
-        if self.prediction is None:
-            return self.brought
-        return self.prediction.probability().cpu().numpy()
+    brought: Mask | None = None
 
 
 class Session:
     """An image under annotation: prompts in, masks out, exact undo.
 
     Only the small outputs on the model's grid are kept per step, so the history of a large photograph is
-    cheap. The mask is where the probability exceeds ``threshold``.
+    cheap; maps at the photograph's size are made anew whenever they are asked for. The mask is where the
+    probability exceeds ``threshold``.
 
     Source: the robot-click protocol's use of previous masks (RITM, section 3); undo is ours.
 
@@ -105,7 +99,7 @@ class Session:
         probability = torch.from_numpy(mask.astype(np.float32)).to(self.model.device)
         with torch.inference_mode():
             memory = self.model.remember(self.features, probability)
-        self._push(_Step((), memory, brought=mask.astype(np.float32)))
+        self._push(_Step((), memory, brought=mask.copy()))
         return self._mask_now()
 
     def undo(self) -> Mask | None:
@@ -128,7 +122,10 @@ class Session:
     @property
     def probability(self) -> Probability | None:
         """(H, W) float32 in [0, 1], or None before the first prompt."""
-        return self._done[-1].probability if self._done else None
+        step = self._done[-1] if self._done else None
+        if step is None or step.prediction is None:
+            return None if step is None or step.brought is None else step.brought.astype(np.float32)
+        return step.prediction.probability().cpu().numpy()
 
     @property
     def mask(self) -> Mask | None:
@@ -151,15 +148,15 @@ class Session:
         return self._done[-1].memory if self._done else NO_MEMORY
 
     def _push(self, step: _Step) -> None:
-        for older in self._done:  # only the newest full-size map stays in memory; older ones are lifted again
-            older.__dict__.pop("probability", None)
         self._done.append(step)
         self._undone.clear()
 
     def _mask_now(self) -> Mask:
-        probability = self.probability
-        assert probability is not None
-        return probability > self.threshold
+        step = self._done[-1]
+        if step.prediction is not None:
+            return step.prediction.mask(threshold=self.threshold).cpu().numpy()
+        assert step.brought is not None
+        return step.brought.copy()
 
 
 def segment(model: Segmenter, image: Image, prompts: Sequence[Prompt]) -> Mask:
