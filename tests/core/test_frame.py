@@ -65,6 +65,11 @@ def test_shrinking_uint8_matches_pillow() -> None:
     assert np.abs(ours - expected).max() <= 1
 
 
+def test_bytes_are_resampled_on_other_devices_too() -> None:
+    frame = Frame.resize((97, 133), (29, 40))
+    assert frame.view(torch.zeros(1, 3, 97, 133, dtype=torch.uint8, device="meta")).dtype == torch.uint8
+
+
 def test_a_click_keeps_its_pixel_when_the_view_is_mirrored() -> None:
     frame = Frame.resize((20, 30), (20, 30))
     image = torch.zeros(1, 1, 20, 30)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 import segue
-from segue.core.frame import Frame
+from segue.core.frame import Frame, Size
 from segue.core.types import Box, Click, Image, Mask
 from segue.models.nano import Nano
 from segue.models.nano_onnx import available
@@ -128,6 +131,39 @@ def test_small_objects_are_looked_at_again(nano: Nano) -> None:
         said = nano.decode(features, [Click(700, 130)])
     assert not said.frame.covers
     assert said.frame.scale[0] > 2 * features.frame.scale[0]
+
+
+def test_a_dialogue_begins_with_a_glance_and_is_answered_in_a_finer_view(
+    nano: Nano, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image = np.full((600, 900, 3), 120, np.uint8)
+    image[60:560, 80:820] = (220, 60, 40)
+    grids: list[Size] = []
+    answer = nano._answer
+
+    def spy(maps: Mapping[str, Tensor], frame: Frame, *rest: Any) -> tuple[Tensor, Tensor]:
+        grids.append(frame.grid)
+        return answer(maps, frame, *rest)
+
+    monkeypatch.setattr(nano, "_answer", spy)
+    with torch.inference_mode():
+        features = nano.encode([image])
+        said = nano.decode(features, [Click(450, 300)])
+        nano.decode(features, [Click(450, 300), Click(500, 300)], said.memory)
+    assert said.frame == features.frame, "a large object needs no closer look"
+    assert grids == [Frame.longest((600, 900), nano.glance, multiple=64).grid, said.frame.grid, said.frame.grid]
+
+
+@pytest.mark.skipif(not available(), reason="needs the extra onnx")
+def test_pytorch_gets_its_threads_back(nano: Nano, scene: tuple[Image, Mask]) -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(before + 1)
+    try:
+        with torch.inference_mode():
+            nano.decode(nano.encode([scene[0]]), [Click(70, 120)])
+        assert torch.get_num_threads() == before + 1
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_a_click_outside_the_region_is_answered_too(nano: Nano) -> None:

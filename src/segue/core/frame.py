@@ -210,6 +210,8 @@ class Frame:
             return maps
         if self.align_corners:
             return F.interpolate(_floating(maps), tuple(size), mode="bilinear", align_corners=True)
+        if not maps.is_floating_point() and maps.device.type != "cpu":  # PyTorch resamples bytes on CPUs alone
+            return self._resize(maps.float(), size, shrink).round().to(maps.dtype)
         smaller = size[0] < maps.shape[-2] or size[1] < maps.shape[-1]
         antialias = shrink and smaller and self.antialias
         return F.interpolate(maps, tuple(size), mode="bilinear", align_corners=False, antialias=antialias)

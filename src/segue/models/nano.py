@@ -1,13 +1,14 @@
 """nano: the model that ships with segue. One small encoder per image, a few milliseconds per click.
 
-Small objects are looked at twice: after the first coarse answer the region around it is encoded again at a
-higher scale, and later clicks are answered there until the mask outgrows it (RITM's zoom-in, here inside the
-model so that the encoded region is kept in the memory from click to click).
+Where a dialogue begins, a glance at a small copy of the photo tells how large the object is; the region around it
+is encoded at a higher scale, and clicks are answered there until the mask outgrows it (RITM's zoom-in, here inside
+the model so that the encoded region is kept in the memory from click to click).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import ClassVar, Literal, TypeAlias
 
 import numpy as np
@@ -36,6 +37,7 @@ from segue.nn.mobilenet import LAST_BLOCKS
 from segue.nn.nanonet import NanoNet, NanoSizes
 
 MAPS = ("stride16", "stride8", "stride4", "embedding")
+GLANCE = "glance."  # before the names of the small copy's maps
 Engine: TypeAlias = Literal["auto", "onnx", "torch"]
 
 
@@ -43,7 +45,8 @@ class Nano(Segmenter):
     """MobileNetV2 and an attention decoder: clicks and boxes in, one mask and its estimated IoU out.
 
     ``longest`` is the longer side, in pixels, at which a whole photo is encoded; ``zoom`` that of a region
-    encoded again (0 never zooms in). A region is ``margin`` times the mask's bounding box, at least ``smallest``
+    encoded again (0 never zooms in), ``glance`` that of the small copy in which regions are first looked for (0
+    looks in the whole view). A region is ``margin`` times the mask's bounding box, at least ``smallest``
     longer sides of the photo, and only encoded if that shows the object ``gain`` times larger; with ``eager``
     for the first prompt already. ``engine`` "onnx" runs on ONNX Runtime, "torch" on PyTorch; "auto" takes ONNX
     Runtime on a CPU where it is installed, unless gradients are wanted or an adapter has changed the network.
@@ -62,6 +65,7 @@ class Nano(Segmenter):
         self,
         longest: int = 384,
         zoom: int = 320,
+        glance: int = 256,
         margin: float = 1.4,
         gain: float = 1.25,
         smallest: float = 0.25,
@@ -74,7 +78,7 @@ class Nano(Segmenter):
         engine: Engine = "auto",
     ) -> None:
         super().__init__()
-        self.longest, self.zoom, self.margin, self.gain = longest, zoom, margin, gain
+        self.longest, self.zoom, self.glance, self.margin, self.gain = longest, zoom, glance, margin, gain
         self.smallest, self.eager, self.engine = smallest, eager, engine
         c, n = tuple(channels), tuple(blocks)
         self.network = NanoNet(NanoSizes((c[0], c[1], c[2]), (n[0], n[1], n[2]), embedding, heads, width))
@@ -86,35 +90,38 @@ class Nano(Segmenter):
         return Frame.longest(size, self.longest, multiple=MULTIPLE)
 
     def encode(self, images: Sequence[Image], frames: Sequence[Frame] | None = None) -> Features:
-        """Images (H, W, 3) uint8 -> decoder maps and, in the model's own view, the photo for zooming in."""
+        """Images (H, W, 3) uint8 -> decoder maps and, in the model's own view, the photo for zooming in and the
+        glance's maps."""
         views = [self.frame((i.shape[0], i.shape[1])) for i in images] if frames is None else list(frames)
         if len({f.grid for f in views}) != 1:
             sizes = ", ".join(str(f.grid) for f in views)
             raise InputError(f"views on the grids {sizes}", "one grid a batch", "encode them one by one")
         photos = [torch.from_numpy(np.array(i)).to(self.device).permute(2, 0, 1)[None] for i in images]
-        pixels = torch.cat([f.pad(as_pixels(f.resample(p))) for f, p in zip(views, photos, strict=True)])
-        maps = self._encode(pixels)
-        if frames is None and self.zoom and len({p.shape for p in photos}) == 1:
-            maps["photo"] = torch.cat([stored_photo(p) for p in photos])
+        with self._engine():
+            maps = self._encode(seen(photos, views))
+            if frames is None and self.zoom and len({p.shape for p in photos}) == 1:
+                maps["photo"] = torch.cat([stored_photo(p) for p in photos])
+                if 0 < self.glance < self.longest:
+                    small = [self._glance(f.size) for f in views]
+                    maps |= {GLANCE + k: v for k, v in self._encode(seen(photos, small)).items()}
         return Features(maps, tuple(views))
 
     def decode(self, features: Features, prompts: Sequence[Prompt], memory: Memory | None = None) -> Prediction:
         """All prompts so far on one image -> one mask on the grid of the view it was answered in."""
-        whole = features.frame
-        check_prompts(prompts, whole.size, self.accepts)
+        check_prompts(prompts, features.frame.size, self.accepts)
         if not prompts:
             raise InputError("no prompt", "at least one click or box")
-        frame, maps, previous = whole, features.maps, None
-        if memory:
-            frame, previous = Frame.from_tensor(memory["frame"]), memory["probability"]
-            if not inside(prompts[-1], frame):
-                previous, frame = resample(previous, frame, whole), whole
-            elif MAPS[0] in memory:
-                maps = memory
+        with self._engine():
+            return self._closer_and_closer(features, prompts, memory)
+
+    def _closer_and_closer(self, features: Features, prompts: Sequence[Prompt], memory: Memory | None) -> Prediction:
+        whole = features.frame
+        zooms = bool(self.zoom and "photo" in features.maps and (memory or self.eager))
+        frame, maps, previous = self._first_view(features, prompts, memory, zooms)
         logits, score = self._answer(maps, frame, prompts, previous)
-        if self.zoom and "photo" in features.maps and (memory or self.eager):
+        if zooms:
             wanted = self._region(whole, prompts, logits, frame)
-            if changed(wanted, frame):
+            if changed(wanted, frame) or (frame.covers and frame != whole):
                 maps = features.maps if wanted.covers else self._look_closer(features.maps["photo"], wanted)
                 logits, score = self._answer(maps, wanted, prompts, resample(logits.sigmoid(), frame, wanted))
                 frame = wanted
@@ -161,6 +168,9 @@ class Nano(Segmenter):
         untouched = sum(1 for _ in self.network.modules()) == self._built_of
         return untouched and (self.engine == "onnx" or available())
 
+    def _engine(self) -> AbstractContextManager[None]:
+        return self._graphs.alone() if self.in_onnx() else nullcontext()
+
     def _encode(self, pixels: Tensor) -> dict[str, Tensor]:
         if self.in_onnx():
             return dict(zip(MAPS, self._graphs.run("encoder", self.parts()["encoder"], [pixels]), strict=True))
@@ -183,6 +193,24 @@ class Nano(Segmenter):
         logits, score = self._decode(maps, clicks, box, previous)
         return obey(logits, clicks), score
 
+    def _first_view(
+        self, features: Features, prompts: Sequence[Prompt], memory: Memory | None, zooms: bool
+    ) -> tuple[Frame, Mapping[str, Tensor], Tensor | None]:
+        """The view in which the newest prompt is answered first, its maps and the mask so far seen in it: that of the
+        last answer if the prompt lies inside, else the glance where a closer look may follow, else the whole."""
+        frame, maps, previous = features.frame, features.maps, None
+        if memory:
+            before, previous = Frame.from_tensor(memory["frame"]), memory["probability"]
+            if inside(prompts[-1], before):
+                return before, memory if MAPS[0] in memory else maps, previous
+        if zooms and GLANCE + MAPS[0] in maps:
+            frame, maps = self._glance(frame.size), {k: maps[GLANCE + k] for k in MAPS}
+        return frame, maps, None if previous is None else resample(previous, before, frame)
+
+    def _glance(self, size: Size) -> Frame:
+        """The whole image, its longer side at ``glance`` pixels."""
+        return Frame.longest(size, self.glance, multiple=MULTIPLE)
+
     def _region(self, whole: Frame, prompts: Sequence[Prompt], logits: Tensor, frame: Frame) -> Frame:
         """The view around the current mask, the positive clicks and boxes; the whole image where zooming in would
         show nothing more."""
@@ -203,9 +231,8 @@ class Nano(Segmenter):
         x0, y0, x1, y1 = region.crop
         left, top = int(x0 * sx), int(y0 * sy)
         right, bottom = max(left + 1, round(x1 * sx)), max(top + 1, round(y1 * sy))
-        seen = photo[..., top:bottom, left:right]
-        smaller = region.resized[0] < seen.shape[-2]
-        view = F.interpolate(seen.float(), region.resized, mode="bilinear", antialias=smaller)
+        part = photo[..., top:bottom, left:right]
+        view = Frame.resize((part.shape[-2], part.shape[-1]), region.resized).resample(part)
         return self._encode(region.pad(as_pixels(view)))
 
 
@@ -233,6 +260,11 @@ class TensorDecoder(nn.Module):
         """Maps in the order of ``MAPS``, clicks, box, previous -> logits (b, 1, H/2, W/2), IoU logits (b, 1)."""
         logits, score = self.decoder(dict(zip(MAPS, inputs[:4], strict=True)), *inputs[4:])
         return logits, score
+
+
+def seen(photos: Sequence[Tensor], views: Sequence[Frame]) -> Tensor:
+    """(1, 3, H, W) photos through frames of one grid -> (b, 3, h, w) in the backbone's range."""
+    return torch.cat([f.pad(as_pixels(f.resample(p))) for f, p in zip(views, photos, strict=True)])
 
 
 def as_pixels(view: Tensor) -> Tensor:
