@@ -117,13 +117,15 @@ class Nano(Segmenter):
     def _closer_and_closer(self, features: Features, prompts: Sequence[Prompt], memory: Memory | None) -> Prediction:
         whole = features.frame
         zooms = bool(self.zoom and "photo" in features.maps and (memory or self.eager))
-        frame, maps, previous = self._first_view(features, prompts, memory, zooms)
-        logits, score = self._answer(maps, frame, prompts, previous)
+        frame, maps = self._first_view(features, prompts, memory, zooms)
+        logits, score = self._answer(maps, frame, prompts, so_far(memory, frame))
         if zooms:
-            wanted = self._region(whole, prompts, logits, frame)
-            if changed(wanted, frame) or (frame.covers and frame != whole):
+            wanted, glanced = self._region(whole, prompts, logits, frame), frame.covers and frame != whole
+            if glanced or changed(wanted, frame):
                 maps = features.maps if wanted.covers else self._look_closer(features.maps["photo"], wanted)
-                logits, score = self._answer(maps, wanted, prompts, resample(logits.sigmoid(), frame, wanted))
+                # A glance says how large a thing is, not what it is: its mask would lead the finer answer astray.
+                previous = so_far(memory, wanted) if glanced else resample(logits.sigmoid(), frame, wanted)
+                logits, score = self._answer(maps, wanted, prompts, previous)
                 frame = wanted
         kept = {"frame": frame.to_tensor(), "probability": logits.sigmoid()}
         if not frame.covers:
@@ -195,17 +197,16 @@ class Nano(Segmenter):
 
     def _first_view(
         self, features: Features, prompts: Sequence[Prompt], memory: Memory | None, zooms: bool
-    ) -> tuple[Frame, Mapping[str, Tensor], Tensor | None]:
-        """The view in which the newest prompt is answered first, its maps and the mask so far seen in it: that of the
-        last answer if the prompt lies inside, else the glance where a closer look may follow, else the whole."""
-        frame, maps, previous = features.frame, features.maps, None
+    ) -> tuple[Frame, Mapping[str, Tensor]]:
+        """The view in which the newest prompt is answered first, and its maps: that of the last answer if the prompt
+        lies inside, else the glance where a closer look may follow, else the whole."""
         if memory:
-            before, previous = Frame.from_tensor(memory["frame"]), memory["probability"]
+            before = Frame.from_tensor(memory["frame"])
             if inside(prompts[-1], before):
-                return before, memory if MAPS[0] in memory else maps, previous
-        if zooms and GLANCE + MAPS[0] in maps:
-            frame, maps = self._glance(frame.size), {k: maps[GLANCE + k] for k in MAPS}
-        return frame, maps, None if previous is None else resample(previous, before, frame)
+                return before, memory if MAPS[0] in memory else features.maps
+        if zooms and GLANCE + MAPS[0] in features.maps:
+            return self._glance(features.frame.size), {k: features.maps[GLANCE + k] for k in MAPS}
+        return features.frame, features.maps
 
     def _glance(self, size: Size) -> Frame:
         """The whole image, its longer side at ``glance`` pixels."""
@@ -260,6 +261,14 @@ class TensorDecoder(nn.Module):
         """Maps in the order of ``MAPS``, clicks, box, previous -> logits (b, 1, H/2, W/2), IoU logits (b, 1)."""
         logits, score = self.decoder(dict(zip(MAPS, inputs[:4], strict=True)), *inputs[4:])
         return logits, score
+
+
+def so_far(memory: Memory | None, frame: Frame) -> Tensor | None:
+    """The last answer (1, 1, h, w) at half the grid of ``frame``; None before the first."""
+    if not memory:
+        return None
+    before = Frame.from_tensor(memory["frame"])
+    return memory["probability"] if before == frame else resample(memory["probability"], before, frame)
 
 
 def seen(photos: Sequence[Tensor], views: Sequence[Frame]) -> Tensor:
