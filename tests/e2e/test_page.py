@@ -138,7 +138,7 @@ def test_clicks_made_while_encoding_are_queued_and_answered(chromium: Any, folde
     window.page.mouse.click(*window.at(*RED))
     window.page.mouse.click(*window.at(*BLUE))
     assert len(window.state("pending")) == 2
-    assert window.page.locator("#saved").inner_text() == "Saving …"
+    until(lambda: window.page.locator("#saved").inner_text() == "Saving …")
     until(lambda: len(window.objects()) == 1 and not window.state("pending"))
     window.settled()
     assert window.mask()[RED[1]][RED[0]]

@@ -1,7 +1,7 @@
 // Draws the photo, the masks and the marks: three canvases, each redrawn only when what it shows changed.
 // @ts-check
 import { byId } from "./dom.js";
-import { active, colourOf, on, state, tell } from "./state.js";
+import { active, colourOf, on, state, tell, unlessAnswered } from "./state.js";
 import { Viewport } from "./viewport.js";
 import { footprint } from "./brush.js";
 /** @typedef {import("./state.js").Drawn} Drawn */
@@ -390,6 +390,7 @@ export function startStage() {
   });
   on(["project"], () => redraw("below", "marks"));
   on(["stroke"], () => redraw("overlay", "marks"));
-  on(["pending", "tool"], () => redraw("marks"));
+  on(["pending"], unlessAnswered(() => redraw("marks")));
+  on(["tool"], () => redraw("marks"));
   measure();
 }

@@ -59,6 +59,24 @@ export function tell(...topics) {
   for (const listener of all) listener();
 }
 
+const PATIENCE = 80; // milliseconds
+/**
+ * A listener that does not say at once that an answer is awaited: most come sooner than anybody reads it, and what the
+ * page draws meanwhile takes time from the model. @param {() => void} listener
+ */
+export function unlessAnswered(listener) {
+  let timer = 0;
+  return () => {
+    if (state.pending.length) {
+      timer ||= window.setTimeout(() => ((timer = 0), listener()), PATIENCE);
+    } else {
+      clearTimeout(timer);
+      timer = 0;
+      listener();
+    }
+  };
+}
+
 /** @param {string | null} id */
 export const objectOf = (id) => state.objects.find((object) => object.id === id) ?? null;
 

@@ -2,7 +2,7 @@
 // @ts-check
 import { byId } from "./dom.js";
 import { get, post } from "./api.js";
-import { active, on, state, tell } from "./state.js";
+import { active, on, state, tell, unlessAnswered } from "./state.js";
 import { busy, headOf, reloadImage } from "./work.js";
 
 const OFTEN = 90;
@@ -84,7 +84,8 @@ function hint() {
 }
 
 export function startStatus() {
-  on(["status", "pending", "project"], draw);
+  on(["status", "pending", "project"], unlessAnswered(draw));
+  on(["mask"], draw); // what is shown now is not saved yet
   on(["tool", "active", "objects", "image"], hint);
   on(["image"], () => void ask());
   hint();
