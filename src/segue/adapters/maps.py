@@ -109,7 +109,7 @@ class MapBottleneck(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        hidden = max(8, channels // 2)
+        hidden = max(16, channels)
         self.down = nn.Conv2d(channels, hidden, 1)
         self.spread = nn.Conv2d(hidden, hidden, 3, padding=1, groups=hidden)
         self.up = nn.Conv2d(hidden, channels, 1)

@@ -33,7 +33,7 @@ from segue.models.nano_views import (
     stored_photo,
     zoomed,
 )
-from segue.nn.mobilenet import LAST_BLOCKS
+from segue.nn.mobilenet import TAPS
 from segue.nn.nanonet import NanoNet, NanoSizes
 
 MAPS = ("stride16", "stride8", "stride4", "embedding")
@@ -139,13 +139,13 @@ class Nano(Segmenter):
         return {"frame": frame.to_tensor(), "probability": F.avg_pool2d(view, 2)}
 
     def sites(self) -> Mapping[str, str]:
-        """The encoder's maps (``features``), the last block of each group of the backbone from stride 8 on, the last
-        decoder block at each stride, the decoder (``head``)."""
-        blocks = {f"decoder.{n}": f"blocks{n}" for n in (16, 8, 4)}
-        last = {site: f"{name}.{len(getattr(self.network.decoder, name)) - 1}" for site, name in blocks.items()}
-        inside = {site: f"network.decoder.{path}" for site, path in last.items()}
-        groups = {f"backbone.{n}": f"network.encoder.backbone.blocks.{n}" for n in LAST_BLOCKS[2:]}
-        return {"features": "network.encoder", **groups, **inside, "head": "network.decoder"}
+        """The encoder's maps (``features``), every block of the backbone from stride 8 on and of the decoder at each
+        stride, the decoder (``head``)."""
+        names = {"decoder.16": "blocks16", "decoder.8": "blocks8", "decoder.4": "blocks4"}
+        counts = {site: len(getattr(self.network.decoder, name)) for site, name in names.items()}
+        blocks = {f"{site}.{i}": f"network.decoder.{names[site]}.{i}" for site, n in counts.items() for i in range(n)}
+        backbone = {f"backbone.{i}": f"network.encoder.backbone.blocks.{i}" for i in range(TAPS[4] + 1, TAPS[32] + 1)}
+        return {"features": "network.encoder", **backbone, **blocks, "head": "network.decoder"}
 
     def parts(self) -> Mapping[str, ExportPart]:
         """``encoder`` (pixels -> maps) and ``decoder`` (maps, clicks, box, previous -> logits, score)."""

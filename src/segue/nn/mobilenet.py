@@ -7,7 +7,6 @@ here has none either: convolution, bias, ReLU6.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from itertools import accumulate
 from typing import Literal, cast
 
 import numpy as np
@@ -22,7 +21,6 @@ Padding = Literal["symmetric", "same"]
 
 # (expansion, channels, repeats, stride) of each group: table 2 of the paper.
 GROUPS = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1))
-LAST_BLOCKS = tuple(n - 1 for n in accumulate(repeats for _, _, repeats, _ in GROUPS))  # of each group
 # Index of the last block at each stride; its output is the feature of that stride.
 TAPS = {2: 0, 4: 2, 8: 5, 16: 12, 32: 16}
 
