@@ -77,7 +77,7 @@ def test_on_a_two_stage_model_the_branch_belongs_to_encode() -> None:
     for name, piece in adapter.pieces.items():
         piece.register_forward_hook(lambda *_, name=name: ran.add(name))
     features = model.encode([IMAGE], [model.frame((60, 80))])
-    at_encode = {"features", *(f"backbone/{n}" for n in (5, 9, 12, 15, 16))}
+    at_encode = {"features", *(f"backbone/{n}" for n in range(3, 17))}
     assert ran == at_encode
     ran.clear()
     said = model.decode(features, [Click(30, 20)])
