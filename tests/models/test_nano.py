@@ -246,3 +246,8 @@ def test_regions_stay_in_the_image_and_move_only_when_needed() -> None:
     near = whole.zoomed((10, 10, 60, 60), (128, 128), multiple=64)
     assert not changed(near, whole.zoomed((12, 10, 64, 62), (128, 128), multiple=64))
     assert changed(near, whole)
+
+
+def test_the_fingerprint_knows_every_setting_but_not_how_it_is_spelt(nano: Nano) -> None:
+    assert segue.load("nano", config={"channels": [128, 64, 48]}, device="cpu").fingerprint() == nano.fingerprint()
+    assert segue.load("nano", config={"glance": 0}, device="cpu").fingerprint() != nano.fingerprint()

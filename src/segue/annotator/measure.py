@@ -40,24 +40,30 @@ ARGUMENTS = (
 
 
 def measure(
-    model: str = "nano", clicks: int = 40, objects: int = 200, size: tuple[int, int] = (1080, 1920)
+    model: str = "nano",
+    clicks: int = 40,
+    objects: int = 200,
+    size: tuple[int, int] = (1080, 1920),
+    reach: float = 0.1,
 ) -> dict[str, Any]:
     """Milliseconds from click to painted mask on a photo of ``size`` (H, W), payload bytes, and how the same click
     fares in an image that holds ``objects`` objects.
 
-    Each of ``clicks`` clicks goes to a new place; every third is negative, every fifth begins a new object.
+    Every fifth of ``clicks`` clicks begins a new object anywhere, the others correct it: they fall within ``reach``
+    of the photo's sides around the first (1: anywhere), every third of them is negative.
     """
     with tempfile.TemporaryDirectory(prefix="segue-measure-") as home:
         folder = _photos(Path(home), size, 2)
         with command(folder, model) as (address, _), browser() as chromium:
             matmul = matmul_ms()
-            one = _click_through(chromium, address, 1, clicks)
+            one = _click_through(chromium, address, 1, clicks, reach)
             _fill(chromium, address, objects)
-            many = _click_through(chromium, address, 2, clicks)
+            many = _click_through(chromium, address, 2, clicks, reach)
     return {
         "model": model,
         "photo": f"{size[1]} x {size[0]}",
         "clicks": clicks,
+        "reach": reach,
         "matmul_1024_ms": round(matmul, 1),
         "click_to_painted_ms": one["painted"],
         "click_to_saved_ms": one["saved"],
@@ -233,15 +239,18 @@ PAYLOAD = """() => Math.max(...performance.getEntriesByType('resource').filter((
   .map((r) => r.encodedBodySize))"""
 
 
-def _click_through(chromium: Any, address: str, image: int, clicks: int) -> dict[str, Any]:
+def _click_through(chromium: Any, address: str, image: int, clicks: int, reach: float) -> dict[str, Any]:
     page = _open(chromium, address, image)
     page.evaluate("performance.setResourceTimingBufferSize(10000)")
     box = page.locator("#stage").bounding_box()
-    dice = np.random.default_rng(0)
+    dice, low, high = np.random.default_rng(0), np.array((0.15, 0.2)), np.array((0.85, 0.75))
+    begun = low
     for number in range(clicks + 3):
         if number % 5 == 0:
             page.keyboard.press("n")
-        x, y = dice.uniform(0.15, 0.85), dice.uniform(0.2, 0.75)
+            begun = dice.uniform(low, high)
+        around = (low, high) if number % 5 == 0 else (np.maximum(low, begun - reach), np.minimum(high, begun + reach))
+        x, y = dice.uniform(*around)
         button = "right" if number % 5 and number % 3 == 2 else "left"
         page.mouse.click(box["x"] + x * box["width"], box["y"] + y * box["height"], button=button)
         page.evaluate(PAINTED, number + 1)
@@ -296,12 +305,13 @@ def main() -> None:
     parser.add_argument("--model", default="nano")
     parser.add_argument("--clicks", type=int, default=40)
     parser.add_argument("--objects", type=int, default=200)
+    parser.add_argument("--reach", type=float, default=0.1, help="how far corrections fall from the first click")
     parser.add_argument("--images", type=int, help="measure opening a folder of so many images instead")
     given = parser.parse_args()
     if given.images:
         result = measure_folder(given.images)
     else:
-        result = measure(given.model, given.clicks, given.objects)
+        result = measure(given.model, given.clicks, given.objects, reach=given.reach)
     sys.stdout.write(json.dumps(result, indent=1) + "\n")
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
+import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -108,11 +110,14 @@ class Segmenter(nn.Module, ABC):
         return model
 
     def fingerprint(self) -> str:
-        """A digest of everything that ``encode`` depends on: class, configuration, weights, adapters.
+        """A digest of everything that ``encode`` depends on: class, configuration (defaults that a newer segue changed
+        included), weights, adapters.
 
         It is the model's share of the feature cache's key, so it reads every encoder weight; callers keep it.
         """
-        return weights_digest(self, type(self).__qualname__, repr(sorted(self.config.items())))
+        parameters = inspect.signature(type(self)).parameters.items()
+        settings = {name: p.default for name, p in parameters if p.default is not p.empty} | dict(self.config)
+        return weights_digest(self, type(self).__qualname__, json.dumps(settings, sort_keys=True, default=str))
 
 
 def weights_digest(module: nn.Module, *causes: str) -> str:
