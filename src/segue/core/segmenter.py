@@ -110,7 +110,7 @@ class Segmenter(nn.Module, ABC):
         return model
 
     def fingerprint(self) -> str:
-        """A digest of everything that ``encode`` depends on: class, configuration, defaults included, weights, adapters.
+        """A digest of everything that ``encode`` depends on: class, settings (defaults too), weights, adapters.
 
         It is the model's share of the feature cache's key, so it reads every encoder weight; callers keep it.
         """
