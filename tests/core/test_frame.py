@@ -65,6 +65,13 @@ def test_shrinking_uint8_matches_pillow() -> None:
     assert np.abs(ours - expected).max() <= 1
 
 
+def test_one_map_is_enlarged_as_several_are() -> None:
+    maps = torch.randn(1, 2, 37, 53, generator=torch.Generator().manual_seed(0))
+    frame = Frame((700, 900), (40, 30, 871, 633), (74, 106), (74, 106))
+    for k in range(2):
+        torch.testing.assert_close(frame.lift(maps[:, k : k + 1]), frame.lift(maps)[:, k : k + 1], atol=2e-5, rtol=0)
+
+
 def test_bytes_are_resampled_on_other_devices_too() -> None:
     frame = Frame.resize((97, 133), (29, 40))
     assert frame.view(torch.zeros(1, 3, 97, 133, dtype=torch.uint8, device="meta")).dtype == torch.uint8

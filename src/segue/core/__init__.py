@@ -1,1 +1,1 @@
-"""Types, geometry, the protocol, registries and errors. Imports torch and numpy only."""
+"""Types, geometry, the protocol, registries and errors. Imports torch, numpy and OpenCV only."""

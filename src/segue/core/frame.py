@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
+import cv2
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -213,8 +214,17 @@ class Frame:
         if not maps.is_floating_point() and maps.device.type != "cpu":  # PyTorch resamples bytes on CPUs alone
             return self._resize(maps.float(), size, shrink).round().to(maps.dtype)
         smaller = size[0] < maps.shape[-2] or size[1] < maps.shape[-1]
+        if not smaller and _is_plain(maps):  # the same numbers to within rounding, several times as fast
+            large = cv2.resize(maps[0, 0].numpy(), (size[1], size[0]), interpolation=cv2.INTER_LINEAR)
+            return torch.from_numpy(large)[None, None]
         antialias = shrink and smaller and self.antialias
         return F.interpolate(maps, tuple(size), mode="bilinear", align_corners=False, antialias=antialias)
+
+
+def _is_plain(maps: Tensor) -> bool:
+    """Whether OpenCV can take it: one map of float32 on the CPU that no gradient flows through."""
+    one = maps.ndim == 4 and maps.shape[:2] == (1, 1) and maps.dtype == torch.float32
+    return one and maps.device.type == "cpu" and not maps.requires_grad
 
 
 def _floating(tensor: Tensor) -> Tensor:

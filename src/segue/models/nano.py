@@ -97,13 +97,14 @@ class Nano(Segmenter):
             sizes = ", ".join(str(f.grid) for f in views)
             raise InputError(f"views on the grids {sizes}", "one grid a batch", "encode them one by one")
         photos = [torch.from_numpy(np.array(i)).to(self.device).permute(2, 0, 1)[None] for i in images]
-        with self._engine():
-            maps = self._encode(seen(photos, views))
+        onnx = self.in_onnx()
+        with self._engine(onnx):
+            maps = self._encode(seen(photos, views), onnx)
             if frames is None and self.zoom and len({p.shape for p in photos}) == 1:
                 maps["photo"] = torch.cat([stored_photo(p) for p in photos])
                 if 0 < self.glance < self.longest:
                     small = [self._glance(f.size) for f in views]
-                    maps |= {GLANCE + k: v for k, v in self._encode(seen(photos, small)).items()}
+                    maps |= {GLANCE + k: v for k, v in self._encode(seen(photos, small), onnx).items()}
         return Features(maps, tuple(views))
 
     def decode(self, features: Features, prompts: Sequence[Prompt], memory: Memory | None = None) -> Prediction:
@@ -111,21 +112,24 @@ class Nano(Segmenter):
         check_prompts(prompts, features.frame.size, self.accepts)
         if not prompts:
             raise InputError("no prompt", "at least one click or box")
-        with self._engine():
-            return self._closer_and_closer(features, prompts, memory)
+        onnx = self.in_onnx()
+        with self._engine(onnx):
+            return self._closer_and_closer(features, prompts, memory, onnx)
 
-    def _closer_and_closer(self, features: Features, prompts: Sequence[Prompt], memory: Memory | None) -> Prediction:
+    def _closer_and_closer(
+        self, features: Features, prompts: Sequence[Prompt], memory: Memory | None, onnx: bool
+    ) -> Prediction:
         whole = features.frame
         zooms = bool(self.zoom and "photo" in features.maps and (memory or self.eager))
         frame, maps = self._first_view(features, prompts, memory, zooms)
-        logits, score = self._answer(maps, frame, prompts, so_far(memory, frame))
+        logits, score = self._answer(maps, frame, prompts, so_far(memory, frame), onnx)
         if zooms:
             wanted, glanced = self._region(whole, prompts, logits, frame), frame.covers and frame != whole
             if glanced or changed(wanted, frame):
-                maps = features.maps if wanted.covers else self._look_closer(features.maps["photo"], wanted)
+                maps = features.maps if wanted.covers else self._look_closer(features.maps["photo"], wanted, onnx)
                 # A glance says how large a thing is, not what it is: its mask would lead the finer answer astray.
                 previous = so_far(memory, wanted) if glanced else resample(logits.sigmoid(), frame, wanted)
-                logits, score = self._answer(maps, wanted, prompts, previous)
+                logits, score = self._answer(maps, wanted, prompts, previous, onnx)
                 frame = wanted
         kept = {"frame": frame.to_tensor(), "probability": logits.sigmoid()}
         if not frame.covers:
@@ -170,29 +174,32 @@ class Nano(Segmenter):
         untouched = sum(1 for _ in self.network.modules()) == self._built_of
         return untouched and (self.engine == "onnx" or available())
 
-    def _engine(self) -> AbstractContextManager[None]:
-        return self._graphs.alone() if self.in_onnx() else nullcontext()
+    def _engine(self, onnx: bool) -> AbstractContextManager[None]:
+        return self._graphs.alone() if onnx else nullcontext()
 
-    def _encode(self, pixels: Tensor) -> dict[str, Tensor]:
-        if self.in_onnx():
+    def _encode(self, pixels: Tensor, onnx: bool) -> dict[str, Tensor]:
+        if onnx:
             return dict(zip(MAPS, self._graphs.run("encoder", self.parts()["encoder"], [pixels]), strict=True))
         return dict(self.network.encoder(pixels.contiguous(memory_format=torch.channels_last)))
 
-    def _decode(self, maps: Mapping[str, Tensor], clicks: Tensor, box: Tensor, previous: Tensor) -> list[Tensor]:
-        if self.in_onnx():
-            inputs = [*(maps[k] for k in MAPS), clicks, box, previous]
-            return self._graphs.run("decoder", self.parts()["decoder"], inputs)
-        return list(self.network.decoder({k: maps[k] for k in MAPS}, clicks, box, previous))
-
     def _answer(
-        self, maps: Mapping[str, Tensor], frame: Frame, prompts: Sequence[Prompt], previous: Tensor | None
+        self,
+        maps: Mapping[str, Tensor],
+        frame: Frame,
+        prompts: Sequence[Prompt],
+        previous: Tensor | None,
+        onnx: bool,
     ) -> tuple[Tensor, Tensor]:
         """One pass of the decoder in one view, and every clicked pixel given its label."""
         h, w = frame.grid
         clicks, box = as_tensors(prompts, frame, self.device)
         if previous is None:
             previous = torch.zeros(1, 1, h // 2, w // 2, device=self.device)
-        logits, score = self._decode(maps, clicks, box, previous)
+        if onnx:
+            inputs = [*(maps[k] for k in MAPS), clicks, box, previous]
+            logits, score = self._graphs.run("decoder", self.parts()["decoder"], inputs)
+        else:
+            logits, score = self.network.decoder({k: maps[k] for k in MAPS}, clicks, box, previous)
         return obey(logits, clicks), score
 
     def _first_view(
@@ -226,7 +233,7 @@ class Nano(Segmenter):
         crop = expanded(low, high, self.margin, self.smallest * max(whole.size), whole.size)
         return zoomed(whole, crop, self.zoom, self.gain)
 
-    def _look_closer(self, photo: Tensor, region: Frame) -> dict[str, Tensor]:
+    def _look_closer(self, photo: Tensor, region: Frame, onnx: bool) -> dict[str, Tensor]:
         """Encode a region of the stored photo."""
         sx, sy = photo.shape[-1] / region.size[1], photo.shape[-2] / region.size[0]
         x0, y0, x1, y1 = region.crop
@@ -234,7 +241,7 @@ class Nano(Segmenter):
         right, bottom = max(left + 1, round(x1 * sx)), max(top + 1, round(y1 * sy))
         part = photo[..., top:bottom, left:right]
         view = Frame.resize((part.shape[-2], part.shape[-1]), region.resized).resample(part)
-        return self._encode(region.pad(as_pixels(view)))
+        return self._encode(region.pad(as_pixels(view)), onnx)
 
 
 class TensorEncoder(nn.Module):
