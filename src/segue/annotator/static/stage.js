@@ -106,7 +106,7 @@ function drawOverlay() {
   const { under, over } = others();
   drawLayer(below, "below", under);
   overlay.setTransform(1, 0, 0, 1, 0, 0);
-  overlay.drawImage(below.canvas, 0, 0);
+  if (under.length) overlay.drawImage(below.canvas, 0, 0);
   const object = active();
   if (object) paintActive(object);
   else if (state.stroke) paintStroke(null);
@@ -385,8 +385,9 @@ export function startStage() {
   on(["image"], () => void loadPhoto());
   on(["objects", "active", "polygon"], () => redraw("overlay", "marks"));
   on(["mask"], () => {
-    redraw("overlay", "marks");
-    draw(); // at once: the next frame shows it
+    redraw("overlay");
+    draw(); // at once: the next frame shows it, and the one after it the marks
+    requestAnimationFrame(() => redraw("marks"));
   });
   on(["project"], () => redraw("below", "marks"));
   on(["stroke"], () => redraw("overlay", "marks"));
