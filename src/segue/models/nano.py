@@ -121,14 +121,14 @@ class Nano(Segmenter):
     ) -> Prediction:
         whole = features.frame
         zooms = bool(self.zoom and "photo" in features.maps and (memory or self.eager))
-        frame, maps = self._first_view(features, prompts, memory, zooms)
+        frame, maps = self._first_view(features, prompts, memory, zooms, onnx)
         logits, score = self._answer(maps, frame, prompts, so_far(memory, frame), onnx)
         if zooms:
             wanted, glanced = self._region(whole, prompts, logits, frame), frame.covers and frame != whole
             if glanced or changed(wanted, frame):
-                maps = features.maps if wanted.covers else self._look_closer(features.maps["photo"], wanted, onnx)
                 # A glance says how large a thing is, not what it is: its mask would lead the finer answer astray.
-                previous = so_far(memory, wanted) if glanced else resample(logits.sigmoid(), frame, wanted)
+                previous = None if glanced else resample(logits.sigmoid(), frame, wanted)
+                maps = self._maps_of(features, wanted, onnx)
                 logits, score = self._answer(maps, wanted, prompts, previous, onnx)
                 frame = wanted
         kept = {"frame": frame.to_tensor(), "probability": logits.sigmoid()}
@@ -203,17 +203,24 @@ class Nano(Segmenter):
         return obey(logits, clicks), score
 
     def _first_view(
-        self, features: Features, prompts: Sequence[Prompt], memory: Memory | None, zooms: bool
+        self, features: Features, prompts: Sequence[Prompt], memory: Memory | None, zooms: bool, onnx: bool
     ) -> tuple[Frame, Mapping[str, Tensor]]:
         """The view in which the newest prompt is answered first, and its maps: that of the last answer if the prompt
-        lies inside, else the glance where a closer look may follow, else the whole."""
+        lies inside, else one around that mask and the prompt. In the beginning a glance, if a closer look may follow.
+        """
+        whole = features.frame
         if memory:
             before = Frame.from_tensor(memory["frame"])
             if inside(prompts[-1], before):
                 return before, memory if MAPS[0] in memory else features.maps
+            view = self._region(whole, prompts, memory["probability"] - 0.5, before) if zooms else whole
+            return view, self._maps_of(features, view, onnx)
         if zooms and GLANCE + MAPS[0] in features.maps:
-            return self._glance(features.frame.size), {k: features.maps[GLANCE + k] for k in MAPS}
-        return features.frame, features.maps
+            return self._glance(whole.size), {k: features.maps[GLANCE + k] for k in MAPS}
+        return whole, features.maps
+
+    def _maps_of(self, features: Features, view: Frame, onnx: bool) -> Mapping[str, Tensor]:
+        return features.maps if view.covers else self._look_closer(features.maps["photo"], view, onnx)
 
     def _glance(self, size: Size) -> Frame:
         """The whole image, its longer side at ``glance`` pixels."""
