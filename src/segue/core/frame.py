@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
-import cv2
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -215,6 +214,8 @@ class Frame:
             return self._resize(maps.float(), size, shrink).round().to(maps.dtype)
         smaller = size[0] < maps.shape[-2] or size[1] < maps.shape[-1]
         if not smaller and _is_plain(maps):  # the same numbers to within rounding, several times as fast
+            import cv2  # here, so that importing segue stays light
+
             large = cv2.resize(maps[0, 0].numpy(), (size[1], size[0]), interpolation=cv2.INTER_LINEAR)
             return torch.from_numpy(large)[None, None]
         antialias = shrink and smaller and self.antialias
