@@ -51,12 +51,13 @@ class Graphs:
         ...     torch.get_num_threads()
         1
         """
-        self._threads = torch.get_num_threads()
+        before = torch.get_num_threads()
+        self._threads = max(self._threads, before)  # a thread that begins while another is here is given one
         torch.set_num_threads(1)
         try:
             yield
         finally:
-            torch.set_num_threads(self._threads)
+            torch.set_num_threads(before)
 
     def run(self, name: str, part: ExportPart, inputs: Sequence[Tensor]) -> list[Tensor]:
         """The outputs of ``part`` for CPU tensors given in the order of its inputs."""
