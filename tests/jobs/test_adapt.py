@@ -251,17 +251,17 @@ def test_an_interrupted_run_goes_on_where_it_stopped(disks: Path, tmp_path: Path
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        adapt(config(disks, tmp_path, minutes=0.04), small(), stop)
+        adapt(config(disks, tmp_path, minutes=0.1, clock="cpu"), small(), stop)  # however busy the machine
     assert (tmp_path / "checkpoint.pt").exists()
-    result = adapt(config(disks, tmp_path, minutes=0.04, resume=True), small())
+    result = adapt(config(disks, tmp_path, minutes=0.1, clock="cpu", resume=True), small())
     assert result["curve"][0]["step"] == 0
-    assert result["curve"][-1]["minutes"] >= 0.04
+    assert result["curve"][-1]["minutes"] >= 0.1
     assert not (tmp_path / "checkpoint.pt").exists()
 
 
 @pytest.mark.parametrize("kind", ["lora", "head", "full"])
 def test_the_baselines_run_in_the_same_harness(kind: str, disks: Path, tmp_path: Path) -> None:
-    result = adapt(config(disks, tmp_path, minutes=0.01, clock="cpu", adapter_kind=kind), small())  # however busy
+    result = adapt(config(disks, tmp_path, minutes=0.06, clock="cpu", adapter_kind=kind), small())  # however busy
     assert result["adapter"] == kind
     assert result["steps"] > 0
 
