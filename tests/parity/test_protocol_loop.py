@@ -14,8 +14,8 @@ def test_the_robot_plays_the_official_games(fixture):
     loop, gt = config["loop"], io["loop.gt"].numpy()
     assert loop["cases"]
     for name, case in loop["cases"].items():
-        session = Session(wrap(case["spec"]), io["loop.image"].numpy(), threshold=loop["pred_thr"])
-        course = play(session, gt == 1, gt == -1, max_clicks=loop["n_clicks"])
+        session = Session(wrap(case["spec"]), io["loop.image"].numpy())
+        course = play(session, gt == 1, gt == -1, max_clicks=loop["n_clicks"], threshold=loop["pred_thr"])
         clicks = [[c.y, c.x, int(c.positive)] for c in course.clicks]
         assert clicks == io[f"loop.{name}.clicks"].tolist(), name
         np.testing.assert_allclose(course.ious, io[f"loop.{name}.ious"], atol=1e-6, err_msg=name)

@@ -77,22 +77,22 @@ def test_perturbed_clicks_prefer_depth_are_seeded_and_stay_in_the_error():
 
 
 class Scripted:
-    """A session that answers the k-th click with the k-th recorded mask."""
+    """A session that answers the k-th click with the k-th recorded probability map."""
 
     def __init__(self, answers):
-        self.answers, self.given, self.features = answers, [], None
+        self.answers, self.given, self.features, self.threshold = answers, [], None, 0.5
 
     def add(self, click):
         self.given.append(click)
-        return self.answers[min(len(self.given), len(self.answers)) - 1]
+        return self.answers[min(len(self.given), len(self.answers)) - 1] > self.threshold
 
 
-def test_play_stops_when_nothing_is_wrong():
+def test_play_uses_the_published_threshold_and_stops_when_nothing_is_wrong():
     truth = np.zeros((20, 20), bool)
     truth[4:16, 4:16] = True
-    half = truth.copy()
-    half[10:] = False
-    session = Scripted([half, truth])
+    half = truth * np.float32(0.495)
+    half[10:] = 0
+    session = Scripted([half, truth * np.float32(0.495)])
     course = play(session, truth)
     assert course.ious == [0.5, 1.0]
     assert course.clicks == session.given
@@ -102,8 +102,8 @@ def test_play_stops_when_nothing_is_wrong():
 def test_play_goes_on_to_the_last_click_and_stops_early_only_when_asked():
     truth = np.zeros((20, 20), bool)
     truth[4:16, 4:16] = True
-    nearly = truth.copy()
-    nearly[4, 4] = False
+    nearly = truth.astype(np.float32)
+    nearly[4, 4] = 0
     assert len(play(Scripted([nearly]), truth, max_clicks=5).ious) == 5
     assert len(play(Scripted([nearly]), truth, max_clicks=5, stop_at=0.9).ious) == 1
 

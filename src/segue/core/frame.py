@@ -135,13 +135,7 @@ class Frame:
         Pixels that the view did not cover get ``outside``. One interpolation where the padding ends on a
         cell of the small grid, else one to the grid first.
         """
-        maps = self._enlarge(maps)
-        if self.covers:
-            return maps
-        x0, y0, x1, y1 = self.crop
-        whole = maps.new_full((*maps.shape[:-2], *self.size), outside)
-        whole[..., y0:y1, x0:x1] = maps
-        return whole
+        return self._paste(self._enlarge(maps), outside)
 
     def lift_logits(self, logits: Tensor) -> Tensor:
         """(b, k, h, w) logits -> (b, k, H, W) probabilities, 0 outside the view.
@@ -162,13 +156,7 @@ class Frame:
         """
         if self.align_corners:
             return self.lift(self._resize(logits, self.grid).sigmoid()) > threshold
-        above = self._enlarge(logits) > math.log(threshold / (1 - threshold))
-        if self.covers:
-            return above
-        x0, y0, x1, y1 = self.crop
-        whole = above.new_zeros((*above.shape[:-2], *self.size))
-        whole[..., y0:y1, x0:x1] = above
-        return whole
+        return self._paste(self._enlarge(logits) > math.log(threshold / (1 - threshold)), False)
 
     def to_tensor(self) -> Tensor:
         """(13,) int64: the frame as a tensor, so that it can live in a model's memory."""
@@ -204,6 +192,15 @@ class Frame:
             maps = maps.flip(-1)
         x0, y0, x1, y1 = self.crop
         return self._resize(maps, (y1 - y0, x1 - x0), shrink=False)
+
+    def _paste(self, part: Tensor, outside: float) -> Tensor:
+        """(b, k, y1 - y0, x1 - x0) of the crop -> (b, k, H, W), ``outside`` beyond it."""
+        if self.covers:
+            return part
+        x0, y0, x1, y1 = self.crop
+        whole = part.new_full((*part.shape[:-2], *self.size), outside)
+        whole[..., y0:y1, x0:x1] = part
+        return whole
 
     def _resize(self, maps: Tensor, size: Sequence[int], shrink: bool = True) -> Tensor:
         if tuple(maps.shape[-2:]) == tuple(size):

@@ -17,7 +17,7 @@ from segue.data.sample import Sample, Truth
 from segue.jobs.rowfile import RowFile, job_digest
 from segue.metrics.boundary import boundary_iou
 from segue.metrics.interaction import clicks_needed
-from segue.session.robot import MASK_THRESHOLD, Course, play
+from segue.session.robot import Course, play
 from segue.session.session import Session
 
 KEPT = Path.home() / ".cache" / "segue" / "adapt"
@@ -58,7 +58,7 @@ def annotate(
                 course = _course(rows[here])
             else:
                 course = play(
-                    Session(model, image, shared, threshold=MASK_THRESHOLD), instance.mask, truth.void,
+                    Session(model, image, shared), instance.mask, truth.void,
                     max_clicks=max_clicks, stop_at=stop_at, boundary=boundary,
                 )  # fmt: skip
                 if rows is not None:

@@ -26,7 +26,7 @@ from segue.jobs.rowfile import RowFile, job_digest
 from segue.metrics.interaction import clicks_needed, noc, nof, pie, quality_at, rof, spc, unreached
 from segue.models.simpleclick import SimpleClick
 from segue.models.wrappers import FlipAverage, ZoomIn, ZoomRule, unwrapped
-from segue.session.robot import MASK_THRESHOLD, Course, play
+from segue.session.robot import Course, play
 from segue.session.session import Session
 
 Row: TypeAlias = dict[str, Any]
@@ -235,8 +235,7 @@ def _one_image(
         rows = []
         for seed, key in zip(config.seeds, _keys([instance.id], config), strict=True):
             if key not in journal:
-                session = Session(model, image, shared, threshold=MASK_THRESHOLD)
-                row = _one_object(session, instance, truth, config, seed)
+                row = _one_object(Session(model, image, shared), instance, truth, config, seed)
                 shared.seconds = shared.seconds or row["encode"]
                 journal.add(key, {**row, "image": sample.id, "read": read, "encode": shared.seconds})
             rows.append(journal[key])

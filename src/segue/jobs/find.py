@@ -20,7 +20,7 @@ from segue.data.image import SUFFIXES, find_images, read_image, read_labels, wri
 from segue.data.overlay import contact_sheet, overlay
 from segue.jobs.base import ModelChoice
 from segue.models.finder import Finder, Found, finder
-from segue.session.robot import MASK_THRESHOLD, play
+from segue.session.robot import play
 from segue.session.session import Session, segment
 
 TINTS = ((38, 132, 255), (255, 140, 0), (155, 89, 182), (26, 188, 156), (231, 76, 60), (241, 196, 15))
@@ -155,8 +155,7 @@ def find(config: FindConfig) -> dict[str, Any]:
 def same_clicks(model: Segmenter, reference: Reference, most: int = 5) -> list[Click]:
     """The clicks by which the robot segments the reference itself: repeated elsewhere, they are the baseline that a
     real search has to beat."""
-    session = Session(model, reference.image, threshold=MASK_THRESHOLD)
-    played = play(session, reference.mask, max_clicks=most, stop_at=0.9)
+    played = play(Session(model, reference.image), reference.mask, max_clicks=most, stop_at=0.9)
     return list(played.clicks)
 
 

@@ -50,6 +50,7 @@ def play(
     *,
     max_clicks: int = 20,
     stop_at: float | None = None,
+    threshold: float = MASK_THRESHOLD,
     boundary: bool = True,
     rng: np.random.Generator | None = None,
     watch: Callable[[Course, Mask], None] | None = None,
@@ -58,7 +59,7 @@ def play(
     IoU reach ``stop_at``.
 
     ``truth`` and ``void`` are (H, W) bool at the image's size; void pixels are never clicked and don't count.
-    Published figures take as object what exceeds ``MASK_THRESHOLD``: give it to the session.
+    The session's masks are taken at ``threshold`` from now on.
     Without ``boundary`` no boundary IoU is measured, nor waited for.
     ``rng`` draws perturbed clicks, without it the published centre clicks are made. ``watch`` is shown the
     course so far and the (H, W) mask after every click.
@@ -74,7 +75,7 @@ def play(
     check_pair(truth, truth, void)
     if not (truth if void is None else truth & ~void).any():
         raise InputError("an empty true mask", "at least one pixel of the object outside the void")
-    course = Course()
+    session.threshold, course = threshold, Course()
     start = time.perf_counter()
     _ = session.features
     course.encode_seconds = time.perf_counter() - start

@@ -122,10 +122,10 @@ class Session:
     @property
     def probability(self) -> Probability | None:
         """(H, W) float32 in [0, 1], or None before the first prompt."""
-        step = self._done[-1] if self._done else None
-        if step is None or step.prediction is None:
-            return None if step is None or step.brought is None else step.brought.astype(np.float32)
-        return step.prediction.probability().cpu().numpy()
+        prediction = self.prediction
+        if prediction is not None:
+            return prediction.probability().cpu().numpy()
+        return self._mask_now().astype(np.float32) if self._done else None
 
     @property
     def mask(self) -> Mask | None:
