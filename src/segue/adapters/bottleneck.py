@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Literal
 
@@ -35,7 +36,7 @@ class Bottleneck(nn.Module):
         return x + F.relu(self.fc2(F.relu(self.fc1(x))))
 
 
-class _TextPrompted(Adapter):
+class _TextPrompted(Adapter, ABC):
     def __init__(self, model: Segmenter, variant: Variant, width: int) -> None:
         if variant not in VARIANTS:
             raise ConfigError(
@@ -47,8 +48,9 @@ class _TextPrompted(Adapter):
             channels = width_of(model.get_submodule(site_path(model, "condition")))
             self.place(model, "condition", After, Bottleneck(channels, CONDITION_WIDTH))
 
+    @abstractmethod
     def _build(self, model: Segmenter, variant: Variant, width: int) -> None:
-        raise NotImplementedError
+        """Place the bottlenecks of the two towers."""
 
     def _add(self, model: Segmenter, site: str, width: int) -> None:
         channels = width_of(model.get_submodule(site_path(model, site)))

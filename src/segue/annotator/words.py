@@ -53,7 +53,7 @@ class WordsThenClicks(Segmenter):
         if int(kept.pop("spoken", torch.tensor(0))) != spoken:
             seen = Features(_under("words", features), (self.words.frame(features.frame.size),))
             said = self.words.decode(seen, [prompts[spoken - 1]])
-            mask = (said.probability() > 0.5).float()
+            mask = said.mask().float()
             kept = dict(self.clicks.remember(self._clicked(features), mask))
         if said is None or spoken < len(prompts):
             said = self.clicks.decode(self._clicked(features), prompts[spoken:], kept)

@@ -253,7 +253,7 @@ def score(model: Segmenter, samples: Sequence[Sample], seed: int = 0) -> list[Sc
         features = model.encode([image])
         for instance in truth.instances:
             text = instance.texts[int(rng.integers(len(instance.texts)))]
-            said = model.decode(features, [Text(text)]).probability().cpu().numpy() > 0.5
+            said = model.decode(features, [Text(text)]).mask().cpu().numpy()
             found.append(Score(instance.id, text, **{k: f(said, instance.mask) for k, f in MEASURES.items()}))
     return found
 
@@ -272,7 +272,7 @@ def examples_of(model: Segmenter, samples: Sequence[Sample]) -> Iterator[tuple[I
         if truth.instances:
             first = truth.instances[0]
             with torch.no_grad():
-                said = model.decode(model.encode([image]), [Text(first.texts[0])]).probability().cpu().numpy() > 0.5
+                said = model.decode(model.encode([image]), [Text(first.texts[0])]).mask().cpu().numpy()
             yield image, first.mask, said, first.texts[0]
 
 

@@ -117,7 +117,7 @@ def answer(seeker: Finder, image: Image, reference: Reference, threshold: float 
     """The mask (H, W) bool of the reference's object in ``image`` and its score; empty below ``threshold``."""
     with torch.inference_mode():
         found = seeker.find(seeker.encode([image]), reference)[0]
-        mask: Mask = found.prediction.probability().cpu().numpy() > 0.5
+        mask: Mask = found.prediction.mask().cpu().numpy()
     return (mask if threshold is None or found.score >= threshold else np.zeros_like(mask)), found.score
 
 

@@ -128,7 +128,7 @@ class Finder(Segmenter):
         taken: Tensor | None = None
         while len(results) < most and (not results or float(prior.max()) >= 0.5):
             results.append(self._best(Evidence(features, reference, cells, prior, bank, taken)))
-            mask = results[-1].prediction.probability() > 0.5
+            mask = results[-1].prediction.mask()
             taken = mask if taken is None else taken | mask
             prior = prior * (1 - cover_of(results[-1].prediction, features.frame, prior))
         return results
@@ -249,7 +249,7 @@ def believed(evidence: Mapping[str, float], weights: Mapping[str, float] = WEIGH
 
 def cover_of(prediction: Prediction, frame: Frame, prior: Tensor) -> Tensor:
     """(h, w) share of every cell of ``prior``'s grid that the predicted mask covers."""
-    mask = (prediction.probability() > 0.5).float()
+    mask = prediction.mask().float()
     return cover(frame.view(mask[None, None])[0, 0], (prior.shape[0], prior.shape[1]))
 
 
