@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from segue.core.errors import DataError
-from segue.data.augment import FIRST_PASTED, CutOuts, jitter_colours
+from segue.data.augment import FIRST_DRAWN, FIRST_PASTED, CutOuts, jitter_colours
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def test_colours_change_and_stay_in_range() -> None:
 
 
 def test_a_pasted_cutout_is_labelled_where_it_shows(folder: Path) -> None:
-    cutouts = CutOuts([folder], canvas=32)
+    cutouts = CutOuts.of_folders([folder], canvas=32)
     pixels, labels = torch.zeros(6, 3, 64, 64), torch.full((6, 64, 64), 3, dtype=torch.uint8)
     out, marked = cutouts.paste(pixels, labels, 1.0, 1, torch.Generator().manual_seed(0))
     pasted = marked == FIRST_PASTED
@@ -44,7 +44,7 @@ def test_a_pasted_cutout_is_labelled_where_it_shows(folder: Path) -> None:
 
 def test_no_chance_no_paste(folder: Path) -> None:
     pixels, labels = torch.rand(2, 3, 8, 8), torch.zeros(2, 8, 8, dtype=torch.uint8)
-    out, marked = CutOuts([folder]).paste(pixels, labels, 0.0, 3, torch.Generator())
+    out, marked = CutOuts.of_folders([folder]).paste(pixels, labels, 0.0, 3, torch.Generator())
     assert torch.equal(out, pixels)
     assert torch.equal(marked, labels)
 
@@ -52,4 +52,10 @@ def test_no_chance_no_paste(folder: Path) -> None:
 def test_a_picture_without_alpha_is_refused(tmp_path: Path) -> None:
     Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(tmp_path / "plain.webp")
     with pytest.raises(DataError, match="alpha"):
-        CutOuts([tmp_path])
+        CutOuts.of_folders([tmp_path])
+
+
+def test_drawn_shapes_are_pasted_under_labels_of_their_own() -> None:
+    pixels, labels = torch.zeros(4, 3, 64, 64), torch.zeros(4, 64, 64, dtype=torch.uint8)
+    _, marked = CutOuts.drawn(7, seed=3).paste(pixels, labels, 1.0, 1, torch.Generator().manual_seed(0))
+    assert set(marked.unique().tolist()) == {0, FIRST_DRAWN}

@@ -1,4 +1,4 @@
-"""Augmentation of whole batches as tensors: colour, cut-outs pasted with their alpha, objects of other photos."""
+"""Augmentation of whole batches as tensors: colour, cut-outs and drawn shapes pasted, objects of other photos."""
 
 from __future__ import annotations
 
@@ -14,8 +14,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from segue.core.errors import DataError
+from segue.data.shapes import drawn_shapes
 
 FIRST_PASTED = 200  # labels of pasted cut-outs; label maps with more instances than that lose the excess
+FIRST_DRAWN = 220  # those of pasted thin shapes
 TRANSPLANTED = 240  # the label of an object from another photo
 
 
@@ -70,14 +72,23 @@ class CutOuts:
     """RGBA cut-outs on square canvases, (n, 4, C, C) uint8 in memory; colours are premultiplied by alpha, so that
     no edge darkens when they are resampled."""
 
-    def __init__(self, folders: Sequence[Path], canvas: int = 160, cache: Path | None = None):
+    def __init__(self, stack: Tensor, first: int = FIRST_PASTED):
+        self.stack, self.first = stack, first
+
+    @classmethod
+    def drawn(cls, count: int, seed: int = 0) -> CutOuts:
+        """``count`` synthetic thin shapes (``data.shapes``)."""
+        return cls(drawn_shapes(count, seed=seed), FIRST_DRAWN) if count else cls(torch.zeros(0, 4, 1, 1))
+
+    @classmethod
+    def of_folders(cls, folders: Sequence[Path], canvas: int = 160, cache: Path | None = None) -> CutOuts:
+        """Every WebP picture under the folders; raises ``DataError`` for one without alpha."""
         paths = [p for folder in folders for p in sorted(folder.rglob("*.webp"))]
         key = hashlib.sha256("\n".join(map(str, [*paths, canvas, "premultiplied"])).encode()).hexdigest()[:16]
         stored = cache / f"cutouts-{key}.npy" if cache else None
         if stored is not None and stored.exists():
-            self.stack = torch.from_numpy(np.load(stored))
-            return
-        self.stack = torch.zeros(len(paths), 4, canvas, canvas, dtype=torch.uint8)
+            return cls(torch.from_numpy(np.load(stored)))
+        stack = torch.zeros(len(paths), 4, canvas, canvas, dtype=torch.uint8)
         for row, path in enumerate(paths):
             picture = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
             if picture is None or picture.ndim != 3 or picture.shape[2] != 4:
@@ -88,10 +99,11 @@ class CutOuts:
             picture[:, :, :3] *= picture[:, :, 3:] / 255
             picture = cv2.resize(picture, (w, h), interpolation=cv2.INTER_AREA).round().astype(np.uint8)
             top, left = (canvas - h) // 2, (canvas - w) // 2
-            self.stack[row, :, top : top + h, left : left + w] = torch.from_numpy(picture.transpose(2, 0, 1).copy())
+            stack[row, :, top : top + h, left : left + w] = torch.from_numpy(picture.transpose(2, 0, 1).copy())
         if stored is not None:
             stored.parent.mkdir(parents=True, exist_ok=True)
-            np.save(stored, self.stack.numpy())
+            np.save(stored, stack.numpy())
+        return cls(stack)
 
     def paste(
         self, pixels: Tensor, labels: Tensor, chance: float, most: int, generator: torch.Generator
@@ -116,7 +128,7 @@ class CutOuts:
             cut = F.grid_sample(cut, grid, align_corners=False)
             alpha = cut[:, 3:]
             pixels = pixels.index_copy(0, where, pixels[where] * (1 - alpha) + cut[:, :3])
-            pasted = torch.where(alpha[:, 0] > 0.5, FIRST_PASTED + turn, labels[where].int()).to(labels.dtype)
+            pasted = torch.where(alpha[:, 0] > 0.5, self.first + turn, labels[where].int()).to(labels.dtype)
             labels = labels.index_copy(0, where, pasted)
         return pixels, labels
 

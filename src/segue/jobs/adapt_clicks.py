@@ -129,7 +129,7 @@ class AdaptTrainer(Trainer):
         self.generator = torch.Generator().manual_seed(seed)
         self.pack = pack_samples(samples)
         self.sampler = ViewSampler(self.pack, range(len(samples)), {"adapt": 1.0}, self.generator)
-        self.cutouts = CutOuts([])
+        self.cutouts = self.shapes = CutOuts.drawn(0)
         self.adapter = adapter
         # what the loop averages, clips and steps is the adapter; the model is reached through its core
         self.model = adapter  # type: ignore[assignment]

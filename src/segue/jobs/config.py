@@ -19,10 +19,10 @@ class DataConfig(JobConfig):
 
     ``folders`` gives each folder under ``root`` its sampling weight (within the total a folder counts by the
     square root of its number of photos); ``cutouts`` are folders of RGBA pictures, pasted on a share ``paste`` of
-    the views, objects of other photos on a share ``transplant``. ``sizes`` are the sides of views in pixels; every
-    step draws one of them, with fewer views the larger they are, so that steps cost the same. ``merge`` is the
-    share of targets that join two objects, ``held_out`` that of the photos kept for validation. Decoded photos are
-    kept under ``cache``.
+    the views, objects of other photos on a share ``transplant``, drawn thin things on a share ``shapes``. ``sizes``
+    are the sides of views in pixels; every step draws one of them, with fewer views the larger they are, so that
+    steps cost the same. ``merge`` is the share of targets that join two objects, ``held_out`` that of the photos
+    kept for validation. Decoded photos are kept under ``cache``.
     """
 
     root: Path
@@ -35,6 +35,7 @@ class DataConfig(JobConfig):
     paste: Share = 0.25
     most_pasted: int = Field(3, ge=1, le=10)
     transplant: Share = 0.0
+    shapes: Share = 0.0
     colour: Share = 1.0
 
 

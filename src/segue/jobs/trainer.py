@@ -29,6 +29,7 @@ from segue.nn.vit import layer_shares
 from segue.session.load import build
 
 MOST_ROUNDS = 20
+SHAPES = 700  # synthetic ones that are drawn, if any
 
 
 class Trainer:
@@ -49,7 +50,8 @@ class Trainer:
         self.pack: Pack = build_pack([data.root / name for name in data.folders], data.cache)
         train, self.held_out = self.pack.held_out(data.held_out)
         self.sampler = ViewSampler(self.pack, train, data.folders, self.generator)
-        self.cutouts = CutOuts([data.root / name for name in data.cutouts], cache=data.cache)
+        self.cutouts = CutOuts.of_folders([data.root / name for name in data.cutouts], cache=data.cache)
+        self.shapes = CutOuts.drawn(SHAPES if data.shapes else 0, config.seed)
         self.model = build(config.model, config.config).train()
         self.core: TrainingCore = training_core(self.model)
         self._prepare()
@@ -96,6 +98,7 @@ class Trainer:
         views = self.sampler.draw(count, size, self.device)
         pixels, labels = self._transplanted(views.pixels, views.labels)
         pixels, labels = self.cutouts.paste(pixels, labels, data.paste, data.most_pasted, self.generator)
+        pixels, labels = self.shapes.paste(pixels, labels, data.shapes, 1, self.generator)
         pixels = jitter_colours(pixels, self.generator, data.colour)
         rows, targets, void = pick_objects(labels, self.config.objects, data.merge, self.generator)
         return pixels, rows, shrunk(targets, self.core.stride), shrunk(void, self.core.stride)
