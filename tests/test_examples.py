@@ -2,11 +2,21 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import cv2
+import numpy as np
 import pytest
+import torch
 
 from segue.data.image import read_image, read_labels
+from segue.jobs.config import TrainConfig
+from segue.models.backbones import start_backbone
+from segue.models.rows import MODELS
+from segue.models.weights import save_pretrained
+from segue.nn.mobilenet import MobileNetV2
+from segue.session.load import build
 from tests.examples import EXAMPLES, example_module
 
 
@@ -52,6 +62,67 @@ def test_the_adapter_table_goes_on_where_it_stopped(
     said = capsys.readouterr().out
     assert "| kvasir_seg | 0 | none | | 4.00 |" in said
     assert said.count("-50 %, saves 1.50 to 2.50") == 4
+
+
+def test_the_starts_are_trained_alike_and_never_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The second run dies once; started again, the first is not repeated. Their configurations are valid and differ
+    in the start, what is frozen and the backbone with its rate only."""
+    compare, ran = example_module("compare_starts"), []
+
+    def training(command: list[str], **_: Any) -> None:
+        config = TrainConfig.read(Path(command[4]))
+        ran.append(config)
+        if len(ran) == 2:
+            config.output.mkdir()
+            (config.output / "checkpoint.pt").touch()
+            raise KeyboardInterrupt
+        assert ("--resume" in command) == (len(ran) == 3)
+        save_pretrained(build("nano", MODELS["nano"].tiny), config.output / "model")
+
+    image, truth = np.full((48, 64, 3), 30, np.uint8), np.zeros((48, 64), bool)
+    image[8:40, 16:48], truth[8:40, 16:48] = 220, True
+    costs = {"parameters": 1, "encode": {"gflops": 1.0, "processor_p50": 0.01}}
+    monkeypatch.setattr(compare, "bench", lambda config: {"rows": [costs] * len(config.models)})
+    monkeypatch.setattr(compare, "subprocess", SimpleNamespace(run=training))
+    monkeypatch.setattr(compare, "held_out", lambda _: iter([(image, truth, np.zeros_like(truth))] * 3))
+    line = ["--shared", "shared", "--out", str(tmp_path), "--mae", "backbone.safetensors"]
+    with pytest.raises(KeyboardInterrupt):
+        compare.main(line)
+    compare.main(line)
+    names = list(compare.STARTS)
+    assert [config.output.name for config in ran] == [f"start-{name}" for name in [*names[:2], *names[1:]]]
+    own = {"start", "frozen", "output", "config", "optimiser"}
+    assert len({config.model_dump_json(exclude=own) for config in ran}) == 1
+    assert len({config.optimiser.model_dump_json(exclude={"backbone_rate"}) for config in ran}) == 1
+    assert len((tmp_path / "starts.md").read_text().splitlines()) == 2 + len(compare.STARTS)
+    assert json.loads((tmp_path / "starts.json").read_text())["mae"]["objects"] == 2
+    assert "COCO boxes" in capsys.readouterr().out
+
+
+def test_masked_photos_pretrain_a_backbone_that_a_training_starts_from(tmp_path: Path) -> None:
+    rng, mae = np.random.default_rng(0), example_module("pretrain_mae")
+    for folder in ("blocks/images", "blocks/masks", "unlabelled_photos"):
+        (tmp_path / folder).mkdir(parents=True)
+    for number in range(3):
+        image = rng.integers(0, 255, (96, 128, 3), np.uint8)
+        cv2.imwrite(str(tmp_path / f"blocks/images/{number}.png"), image)
+        cv2.imwrite(str(tmp_path / f"blocks/masks/{number}.png"), np.zeros((96, 128), np.uint8))
+        cv2.imwrite(str(tmp_path / f"unlabelled_photos/{number}.jpg"), image)
+    config = {
+        "steps": 1, "output": "none",
+        "data": {"root": str(tmp_path), "folders": {"blocks": 1}, "cache": str(tmp_path), "held_out": 0},
+    }  # fmt: skip
+    (tmp_path / "tiny.yaml").write_text(json.dumps(config))
+    line = ["--config", str(tmp_path / "tiny.yaml"), "--out", str(tmp_path / "mae"), "--batch", "2", "--size", "64"]
+    mae.main([*line, "--minutes", "0.002"])
+    kept = torch.load(tmp_path / "mae" / "checkpoint.pt", weights_only=True)
+    mae.main([*line, "--minutes", "0.004"])
+    assert torch.load(tmp_path / "mae" / "checkpoint.pt", weights_only=True)["done"] > kept["done"] > 0
+    backbone = MobileNetV2()
+    start_backbone(backbone, tmp_path / "mae" / "backbone.safetensors")
+    assert all(bool(p.isfinite().all()) for p in backbone.parameters())
 
 
 def test_the_documented_table_of_what_survives_an_exchange_is_the_measured_one() -> None:

@@ -150,3 +150,27 @@ def test_the_first_answer_is_rehearsed_while_nobody_waits(monkeypatch: pytest.Mo
     assert len(said) == 3, "once a model"
     assert answer.mask[5, 5]
     worker.stop()
+
+
+def test_an_answer_that_was_guessed_is_found_and_a_wrong_guess_changes_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    said: list[object] = []
+    model = ColourModel()
+    decode = model.decode
+    worker = Worker(lambda: model, read, 10**9)
+    worker.encoder.want(1, "a", OPEN).result(10)
+    first, second, other = ((Click(x, 5.0),) for x in (5.0, 15.0, 25.0))
+    plain = [worker.answer(1, "a", Ask("plain", None, None, list(before), now)) for before, now in (
+        ([], first), ([first], second))]  # fmt: skip
+    monkeypatch.setattr(model, "decode", lambda *given: (said.append(given[1][-1]), decode(*given))[1])
+    worker.guess(1, "a", Ask("o", None, None, [], first))
+    answer = worker.answer(1, "a", Ask("o", None, None, [], first))
+    assert (answer.mask == plain[0].mask).all()
+    assert len(said) == 1, "the guess was the answer"
+    worker.guess(1, "a", Ask("o", None, None, [first], other))
+    answer = worker.answer(1, "a", Ask("o", None, None, [first], second))
+    assert (answer.mask == plain[1].mask).all()
+    worker.guess(2, "b", Ask("o", None, None, [], first))
+    assert not worker.encoder.has(2), "a guess encodes nothing"
+    worker.stop()

@@ -287,3 +287,23 @@ def test_an_answer_in_lines_ends_with_the_outcome_or_the_problem(
     assert set(early) == {"early"}
     assert last["status"] == 507
     assert "a full disk" in last["problem"]["message"]  # type: ignore[index]
+
+
+def test_a_guess_saves_nothing_and_the_click_that_follows_is_answered_as_without_it(
+    client: TestClient, person: Person
+) -> None:
+    def guess(item: str, x: float, y: float, seen: int) -> int:
+        body = {"object": item, "seen": seen, "prompts": [{"type": "click", "x": x, "y": y, "positive": True}]}
+        return client.post(f"/api/images/{person.image}/guesses", json=body, headers=person.headers).status_code
+
+    before = person.look(), client.get("/api/journal").json()
+    assert guess("o1", *RED, seen=person.head) == 202
+    assert (person.look(), client.get("/api/journal").json()) == before
+    guessed = mask_of(person.click("o1", *RED)["changed"][0])
+    assert (guessed == mask_of(person.click("o2", *RED)["changed"][0])).all()
+    assert guess("o1", *BLUE, seen=person.head - 1) == 409
+    assert guess("o1", 500, 3, seen=person.head) == 202  # outside: the action will say so, the guess is dropped
+    assert person.send(kind="prompt", object="o1", prompts=[{"type": "click", "x": 500, "y": 3}]).status_code == 422
+    both = mask_of(person.click("o1", *BLUE)["changed"][0])
+    assert both[RED[1], RED[0]]
+    assert both[BLUE[1], BLUE[0]]

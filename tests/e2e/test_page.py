@@ -96,6 +96,29 @@ def test_a_drag_makes_a_box_and_n_begins_another_object(window: Window) -> None:
     assert window.objects()[0]["prompts"][0][0] == {"type": "box", "x0": 10, "y0": 10, "x1": 30, "y1": 40}
 
 
+def test_the_model_begins_while_the_button_is_down(window: Window) -> None:
+    page = window.page
+
+    def guesses() -> int:
+        return window.state("tool") == "click" and sum(url.endswith("/guesses") for url in window.asked)
+
+    page.mouse.move(*window.at(*RED))
+    page.mouse.down()
+    until(lambda: guesses() == 1)
+    assert window.objects() == []
+    page.mouse.up()
+    until(lambda: len(window.objects()) == 1)
+    window.settled()
+    assert window.mask()[RED[1]][RED[0]]
+    page.mouse.move(*window.at(80, 60))
+    page.mouse.down()
+    until(lambda: guesses() == 2)
+    page.mouse.move(*window.at(144, 105), steps=4)
+    page.mouse.up()
+    until(lambda: len(window.objects()[0]["prompts"]) == 2)
+    assert window.objects()[0]["prompts"][1][0]["type"] == "box", "a drag is no click, whatever was guessed"
+
+
 def test_the_brush_paints_exactly_what_its_cursor_shows(window: Window) -> None:
     page = window.page
     page.click("#do-tool-brush")

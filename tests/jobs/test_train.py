@@ -19,7 +19,9 @@ from segue.jobs import train as job
 from segue.jobs.config import TrainConfig
 from segue.jobs.train import train
 from segue.jobs.trainer import Trainer
+from segue.models.backbones import start_backbone
 from segue.models.rows import MODELS
+from segue.nn.shufflenet import ShuffleNetV2
 from segue.session.session import Session
 
 TINY: dict[str, dict[str, Any]] = {
@@ -150,6 +152,26 @@ def test_frozen_blocks_keep_their_weights(shared: Path, root: Path, tmp_path: Pa
         k.startswith(("network.encoder.backbone.stem", "network.encoder.backbone.blocks.3.")) for k in moved
     )
     assert any(k.startswith("network.encoder.backbone.blocks.4.") for k in moved)
+
+
+def test_a_fresh_backbone_is_scaled_and_a_pretrained_one_is_not(shared: Path, root: Path, tmp_path: Path) -> None:
+    """Without batch norm the features of a random one would be as good as nothing."""
+    config = {"longest": 64, "zoom": 0, "backbone": "shufflenet"}
+    start = shared / "weights_init" / "nanodet-m.param"
+    fresh, pretrained = (
+        Trainer(tiny(root, tmp_path, config=config, start=path, frozen=frozen)).model.network.encoder.backbone
+        for path, frozen in ((None, 0), (start, 1))
+    )
+    published = ShuffleNetV2()
+    start_backbone(published, start)
+    assert states_equal(pretrained.state_dict(), published.state_dict())
+    assert [p.requires_grad for p in (pretrained.stem.bias, *(b.project.bias for b in pretrained.blocks[:2]))] == [
+        False, False, True,
+    ]  # fmt: skip
+    with torch.no_grad():
+        deviations = [m.std() for m in fresh(torch.rand(4, 3, 64, 64) * 2 - 1).values()]
+    assert min(deviations) > 0.2
+    assert fresh.stem.bias.requires_grad
 
 
 def test_the_command_trains_and_a_second_one_resumes(root: Path, tmp_path: Path) -> None:

@@ -38,6 +38,8 @@ ARGUMENTS = (
     "--disable-sync",
 )
 
+HOLD = 80.0  # milliseconds that a person's button is down
+
 
 def measure(
     model: str = "nano",
@@ -45,27 +47,31 @@ def measure(
     objects: int = 200,
     size: tuple[int, int] = (1080, 1920),
     reach: float = 0.1,
+    hold: float = HOLD,
 ) -> dict[str, Any]:
     """Milliseconds from click to painted mask on a photo of ``size`` (H, W), payload bytes, and how the same click
     fares in an image that holds ``objects`` objects.
 
     Every fifth of ``clicks`` clicks begins a new object anywhere, the others correct it: they fall within ``reach``
-    of the photo's sides around the first (1: anywhere), every third of them is negative.
+    of the photo's sides around the first (1: anywhere), every third of them is negative. The button stays down for
+    ``hold`` milliseconds; times count from its release, which makes the click, and once more from the press.
     """
     with tempfile.TemporaryDirectory(prefix="segue-measure-") as home:
         folder = _photos(Path(home), size, 2)
         with command(folder, model) as (address, _), browser() as chromium:
             matmul = matmul_ms()
-            one = _click_through(chromium, address, 1, clicks, reach)
+            one = _click_through(chromium, address, 1, clicks, reach, hold)
             _fill(chromium, address, objects)
-            many = _click_through(chromium, address, 2, clicks, reach)
+            many = _click_through(chromium, address, 2, clicks, reach, hold)
     return {
         "model": model,
         "photo": f"{size[1]} x {size[0]}",
         "clicks": clicks,
         "reach": reach,
+        "hold_ms": hold,
         "matmul_1024_ms": round(matmul, 1),
         "click_to_painted_ms": one["painted"],
+        "press_to_painted_ms": one["pressed"],
         "click_to_saved_ms": one["saved"],
         "parts_p50_ms": one["parts"],
         "server_p50_ms": one["server"],
@@ -235,13 +241,16 @@ PAINTED = """(count) => new Promise((done) => {
 })"""
 ENTRIES = """(name) => performance.getEntriesByName(name)
   .map((m) => ({ start: m.startTime, total: m.duration, ...m.detail }))"""
+PRESSES = """() => document.addEventListener(
+  'pointerdown', (event) => performance.mark('pressed', { startTime: event.timeStamp }), true)"""
 PAYLOAD = """() => Math.max(...performance.getEntriesByType('resource').filter((r) => r.name.endsWith('/actions'))
   .map((r) => r.encodedBodySize))"""
 
 
-def _click_through(chromium: Any, address: str, image: int, clicks: int, reach: float) -> dict[str, Any]:
+def _click_through(chromium: Any, address: str, image: int, clicks: int, reach: float, hold: float) -> dict[str, Any]:
     page = _open(chromium, address, image)
     page.evaluate("performance.setResourceTimingBufferSize(10000)")
+    page.evaluate(PRESSES)
     box = page.locator("#stage").bounding_box()
     dice, low, high = np.random.default_rng(0), np.array((0.15, 0.2)), np.array((0.85, 0.75))
     begun = low
@@ -252,17 +261,19 @@ def _click_through(chromium: Any, address: str, image: int, clicks: int, reach: 
         around = (low, high) if number % 5 == 0 else (np.maximum(low, begun - reach), np.minimum(high, begun + reach))
         x, y = dice.uniform(*around)
         button = "right" if number % 5 and number % 3 == 2 else "left"
-        page.mouse.click(box["x"] + x * box["width"], box["y"] + y * box["height"], button=button)
+        page.mouse.click(box["x"] + x * box["width"], box["y"] + y * box["height"], button=button, delay=hold)
         page.evaluate(PAINTED, number + 1)
         time.sleep(0.2)
     painted = page.evaluate(ENTRIES, "segue:click-to-painted")[3:]
     saved = page.evaluate(ENTRIES, "segue:click-to-saved")[3:]
+    presses = page.evaluate("performance.getEntriesByName('pressed').map((m) => m.startTime)")[3:]
     payload, objects = page.evaluate(PAYLOAD), page.locator("#object-list .object").count()
     page.close()
     steps = {"request": "sent", "server": "answered", "decode": "decoded", "draw": "drawn", "paint": "end"}
     ends = ["start", *steps.values()]
     return {
         "painted": _spread([entry["total"] for entry in painted]),
+        "pressed": _spread([entry["end"] - press for entry, press in zip(painted, presses, strict=True)]),
         "saved": _spread([entry["total"] for entry in saved]),
         "parts": {
             part: _spread([entry[end] - entry[begin] for entry in painted])["p50"]
@@ -307,11 +318,12 @@ def main() -> None:
     parser.add_argument("--objects", type=int, default=200)
     parser.add_argument("--reach", type=float, default=0.1, help="how far corrections fall from the first click")
     parser.add_argument("--images", type=int, help="measure opening a folder of so many images instead")
+    parser.add_argument("--hold", type=float, default=HOLD, help="milliseconds that the button is down")
     given = parser.parse_args()
     if given.images:
         result = measure_folder(given.images)
     else:
-        result = measure(given.model, given.clicks, given.objects, reach=given.reach)
+        result = measure(given.model, given.clicks, given.objects, reach=given.reach, hold=given.hold)
     sys.stdout.write(json.dumps(result, indent=1) + "\n")
 
 

@@ -214,6 +214,22 @@ class Project:
                 outcome.took.wait, outcome.took.model = reply.answer.wait, reply.answer.model
             return outcome
 
+    def guess(self, image_id: int, who: str, request: schemas.Guess) -> None:
+        """Let the model begin with what an action will probably ask, unless an action is under way."""
+        with self._image_lock(image_id, wait=False) as free:
+            if not free:
+                return
+            with self.store.read() as db:
+                row = image_row(db, image_id)
+                if row.width is None:
+                    return
+                _check_current(row, who, request.seen)
+                scene = Scene.of(db, row)
+                stored = actions.to_stored(db, request.prompts)
+                ask = self._ask(scene, request.object, scene.paintable(request.object), stored)
+                path = row.path
+            self.worker.guess(image_id, path, ask)
+
     def _reply(self, image_id: int, who: str, request: schemas.Act, action: schemas.Prompted) -> _Reply | None:
         """What the model says; None when this request was carried out before."""
         with self.store.read() as db:
@@ -228,13 +244,17 @@ class Project:
             if item is None:
                 actions.check_label(db, action.label)
             stored = actions.to_stored(db, action.prompts)
-            groups = actions.to_prompts(db, [*(item.prompts if item else []), stored], self.library.pixels)
-            base_id = item.base_id if item else None
-            size = scene.size
-            packed = None if base_id is None else get_mask(db, base_id)
-        base = None if packed is None else (lambda: unpack(packed, size))
-        answer = self.worker.answer(image_id, row.path, Ask(action.object, base_id, base, groups[:-1], groups[-1]))
+            ask, path = self._ask(scene, action.object, item, stored), row.path
+        answer = self.worker.answer(image_id, path, ask)
         return _Reply(answer, pack(answer.mask), stored)
+
+    def _ask(self, scene: Scene, object_id: str, item: Item | None, stored: list[dict[str, Any]]) -> Ask:
+        """The model's part of an action that brings the prompts ``stored`` to an object."""
+        groups = actions.to_prompts(scene.db, [*(item.prompts if item else []), stored], self.library.pixels)
+        base_id, size = item.base_id if item else None, scene.size
+        packed = None if base_id is None else get_mask(scene.db, base_id)
+        base = None if packed is None else (lambda: unpack(packed, size))
+        return Ask(object_id, base_id, base, groups[:-1], groups[-1])
 
     def _save(
         self,
@@ -329,11 +349,16 @@ class Project:
         return following, previous
 
     @contextlib.contextmanager
-    def _image_lock(self, image_id: int) -> Iterator[None]:
+    def _image_lock(self, image_id: int, *, wait: bool = True) -> Iterator[bool]:
+        """One action at a time on an image; False where another is under way and nobody wants to ``wait``."""
         with self._making:
             lock = self._locks.setdefault(image_id, threading.RLock())
-        with lock:
-            yield
+        held = lock.acquire(blocking=wait)
+        try:
+            yield held
+        finally:
+            if held:
+                lock.release()
 
 
 @dataclass(frozen=True)

@@ -142,6 +142,12 @@ async def act(project: Open, who: Who, image_id: ImageId, request: schemas.Act, 
     return StreamingResponse(_lines(early, sent, saving), media_type=LINES) if early.done() else await saving
 
 
+@router.post("/images/{image_id}/guesses", status_code=202)
+def guess(project: Open, who: Who, image_id: ImageId, request: schemas.Guess) -> None:
+    """Let the model begin with an answer that is not asked for yet: a button went down. Nothing is saved."""
+    project.guess(image_id, who.id, request)
+
+
 async def _lines(
     early: asyncio.Future[schemas.Early], sent: threading.Event, saving: asyncio.Future[schemas.Outcome]
 ) -> AsyncIterator[str]:

@@ -182,6 +182,14 @@ class Act(Strict):
     action: AnyAction
 
 
+class Guess(Strict):
+    """The prompts that an action on ``object`` will probably bring; ``seen`` as in an action."""
+
+    object: Key
+    seen: Annotated[int, Field(ge=0, le=2**31 - 1)]
+    prompts: Annotated[list[AnyPrompt], Field(min_length=1, max_length=64)]
+
+
 class ObjectOut(BaseModel):
     """An object; ``mask`` is left out when the page already has it."""
 

@@ -153,6 +153,16 @@ class Worker:
         finally:
             self._began(-1)
 
+    def guess(self, image_id: int, path: str, ask: Ask) -> None:
+        """Begin with what will probably be asked for next, where that delays nobody; ``answer`` finds it done."""
+        if self._waiting or not self.encoder.has(image_id):
+            return
+        encoded = self.encoder.want(image_id, path, PREFETCH).result()
+        self._began(+1)
+        self._answers.submit(self._decode, encoded, ask, time.perf_counter()).add_done_callback(
+            lambda _: self._began(-1)
+        )
+
     def stop(self) -> None:
         """End both threads."""
         self.encoder.stop()
@@ -181,13 +191,18 @@ class Worker:
     def _decode(self, encoded: Encoded, ask: Ask, asked: float) -> Answer:
         began = time.perf_counter()
         live = self._follow(encoded, ask)
-        mask = live.session.add(*ask.prompts)
-        live.groups.append(ask.prompts)
+        if len(live.groups) > len(ask.before):
+            mask = live.session.mask
+            assert mask is not None, "a guess is kept with its mask"
+        else:
+            mask = live.session.add(*ask.prompts)
+            live.groups.append(ask.prompts)
         done = time.perf_counter()
         return Answer(mask, live.session.score, 1000 * (began - asked), 1000 * (done - began))
 
     def _follow(self, encoded: Encoded, ask: Ask) -> _Live:
-        """The object's session in the state that the journal says: kept, stepped back, or played again."""
+        """The object's session in the state that the journal says, or one further where the answer was guessed: kept,
+        stepped back, or played again."""
         live = self._sessions.pop(ask.item, None)
         before = list(ask.before)
         if live is None or not live.fits(encoded, ask.base_id, before):
@@ -197,7 +212,8 @@ class Worker:
             for group in before:
                 session.add(*group)
             live = _Live(session, ask.base_id, before)
-        while len(live.groups) > len(before):
+        guessed = live.groups[: len(before) + 1] == [*before, ask.prompts]
+        while len(live.groups) > len(before) + guessed:
             live.session.undo()
             live.groups.pop()
         self._sessions[ask.item] = live

@@ -11,13 +11,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from segue.core.errors import ConfigError
 from segue.core.segmenter import Segmenter
+from segue.models.backbones import start_backbone
 from segue.models.interformer import InterFormer
 from segue.models.nano import Nano
 from segue.models.simpleclick import SimpleClick
@@ -59,21 +59,22 @@ class NanoCore:
     def __init__(self, model: Nano) -> None:
         self.model = model
         self.net = model.network
+        self.fresh = True
 
     def start(self, path: Path, frozen: int) -> None:
-        """Arrays of a TensorFlow MobileNetV2 (``.npz``); the stem is fixed with the first block."""
-        backbone = self.net.encoder.backbone
-        with np.load(path) as arrays:
-            backbone.load_arrays(dict(arrays))
+        """A file that ``start_backbone`` reads; the stem is fixed with the first block."""
+        backbone, self.fresh = self.net.encoder.backbone, False
+        start_backbone(backbone, path)
         for module in [backbone.stem, *backbone.blocks[:frozen]] if frozen else []:
             module.requires_grad_(False)
 
     def calibrate(self, pixels: Tensor, clicks: Tensor, box: Tensor, previous: Tensor) -> None:
-        """Data-dependent initialisation, in place of normalisation layers."""
-        calibrate(self.net, pixels * 2 - 1, clicks, box, previous)
+        """Data-dependent initialisation, in place of normalisation layers; of the backbone too where nothing
+        was loaded into it."""
+        calibrate(self.net, pixels * 2 - 1, clicks, box, previous, self.fresh)
 
     def backbone(self) -> Sequence[nn.Module]:
-        """MobileNetV2."""
+        """MobileNetV2 or ShuffleNetV2."""
         return [self.net.encoder.backbone]
 
     def encode(self, pixels: Tensor) -> dict[str, Tensor]:

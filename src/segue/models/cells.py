@@ -19,6 +19,7 @@ from segue.models.matching import unit
 from segue.models.nano import Nano, as_pixels
 from segue.models.weights import shipped_file
 from segue.nn.mobilenet import MobileNetV2
+from segue.nn.shufflenet import ShuffleNetV2
 
 SHIPPED = "nano-match"
 SIZES = (96, 192, 384)  # pixels on the model's grid of the object's longer side, in the views of a reference
@@ -97,8 +98,7 @@ def _nano(model: Nano, images: Sequence[Image], features: Features) -> Tensor:
     for image, frame in zip(images, features.frames, strict=True):
         pixels = torch.from_numpy(np.ascontiguousarray(image)).to(model.device).permute(2, 0, 1)[None]
         views.append(frame.pad(as_pixels(frame.resample(pixels))))
-    backbone = next(m for m in model.modules() if isinstance(m, MobileNetV2))  # wherever adapters have put it
-    taps = backbone(torch.cat(views))
+    taps = _backbone(model)(torch.cat(views))
     size = taps[16].shape[-2:]
     deep = F.interpolate(taps[32], size, mode="bilinear", align_corners=False)
     fine = [F.adaptive_avg_pool2d(m, size) for m in (taps[8], features.maps["embedding"])]
@@ -107,9 +107,13 @@ def _nano(model: Nano, images: Sequence[Image], features: Features) -> Tensor:
 
 def layer_widths(model: Nano) -> list[int]:
     """How many channels each layer of nano's raw cells has, in their order."""
-    backbone = next(m for m in model.modules() if isinstance(m, MobileNetV2))
-    sizes = model.network.sizes
-    return [*(backbone.channels[stride] for stride in (8, 16, 32)), sizes.channels[0], sizes.embedding]
+    channels, sizes = _backbone(model).channels, model.network.sizes
+    return [*(channels[stride] for stride in (8, 16, 32)), sizes.channels[0], sizes.embedding]
+
+
+def _backbone(model: Nano) -> MobileNetV2 | ShuffleNetV2:
+    """Wherever adapters have put it."""
+    return next(m for m in model.modules() if isinstance(m, MobileNetV2 | ShuffleNetV2))
 
 
 def reference_frames(model: Segmenter, reference: Reference) -> list[Frame]:

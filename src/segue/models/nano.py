@@ -33,8 +33,7 @@ from segue.models.nano_views import (
     stored_photo,
     zoomed,
 )
-from segue.nn.mobilenet import TAPS
-from segue.nn.nanonet import NanoNet, NanoSizes
+from segue.nn.nanonet import BackboneName, NanoNet, NanoSizes
 
 MAPS = ("stride16", "stride8", "stride4", "embedding")
 GLANCE = "glance."  # before the names of the small copy's maps
@@ -42,7 +41,7 @@ Engine: TypeAlias = Literal["auto", "onnx", "torch"]
 
 
 class Nano(Segmenter):
-    """MobileNetV2 and an attention decoder: clicks and boxes in, one mask and its estimated IoU out.
+    """A small backbone and an attention decoder: clicks and boxes in, one mask and its estimated IoU out.
 
     ``longest`` is the longer side, in pixels, at which a whole photo is encoded; ``zoom`` that of a region
     encoded again (0 never zooms in), ``glance`` that of the small copy in which regions are first looked for (0
@@ -50,6 +49,7 @@ class Nano(Segmenter):
     longer sides of the photo, and only encoded if that shows the object ``gain`` times larger; with ``eager``
     for the first prompt already. ``engine`` "onnx" runs on ONNX Runtime, "torch" on PyTorch; "auto" takes ONNX
     Runtime on a CPU where it is installed, unless gradients are wanted or an adapter has changed the network.
+    ``backbone`` is the encoder's network, "mobilenet" (V2) or "shufflenet" (V2).
 
     Source: InterFormer (Huang et al., 2023) for encoding once and decoding per click; RITM for zooming in.
 
@@ -60,6 +60,7 @@ class Nano(Segmenter):
     """
 
     accepts: ClassVar[frozenset[type]] = frozenset({Click, Box})
+    told: ClassVar[frozenset[str]] = frozenset({"backbone"})
 
     def __init__(
         self,
@@ -76,12 +77,14 @@ class Nano(Segmenter):
         embedding: int = 32,
         heads: int = 4,
         engine: Engine = "auto",
+        backbone: BackboneName = "mobilenet",
     ) -> None:
         super().__init__()
         self.longest, self.zoom, self.glance, self.margin, self.gain = longest, zoom, glance, margin, gain
         self.smallest, self.eager, self.engine = smallest, eager, engine
         c, n = tuple(channels), tuple(blocks)
-        self.network = NanoNet(NanoSizes((c[0], c[1], c[2]), (n[0], n[1], n[2]), embedding, heads, width))
+        self.network = NanoNet(NanoSizes((c[0], c[1], c[2]), (n[0], n[1], n[2]), embedding, heads, width, backbone))
+        self._deep = self.network.encoder.backbone.deep
         self._graphs = Graphs()
         self._built_of = sum(1 for _ in self.network.modules())
 
@@ -148,7 +151,7 @@ class Nano(Segmenter):
         names = {"decoder.16": "blocks16", "decoder.8": "blocks8", "decoder.4": "blocks4"}
         counts = {site: len(getattr(self.network.decoder, name)) for site, name in names.items()}
         blocks = {f"{site}.{i}": f"network.decoder.{names[site]}.{i}" for site, n in counts.items() for i in range(n)}
-        backbone = {f"backbone.{i}": f"network.encoder.backbone.blocks.{i}" for i in range(TAPS[4] + 1, TAPS[32] + 1)}
+        backbone = {f"backbone.{i}": f"network.encoder.backbone.blocks.{i}" for i in self._deep}
         return {"features": "network.encoder", **backbone, **blocks, "head": "network.decoder"}
 
     def parts(self) -> Mapping[str, ExportPart]:

@@ -54,6 +54,8 @@ class MobileNetV2(nn.Module):
         networks trained on odd sizes do (DeepLab: 513); ``same`` pads only bottom and right, as TensorFlow
         does on even sizes (ImageNet: 224).
 
+    ``deep`` are the indices of the ``blocks`` from stride 8 on.
+
     Examples
     --------
     >>> maps = MobileNetV2()(torch.zeros(1, 3, 64, 96))
@@ -74,6 +76,7 @@ class MobileNetV2(nn.Module):
                 inputs = outputs
         self.blocks = nn.ModuleList(blocks)
         self.channels = {s: blocks[i].project.out_channels for s, i in TAPS.items()}
+        self.deep = range(TAPS[4] + 1, len(blocks))
 
     def forward(self, pixels: Tensor) -> dict[int, Tensor]:
         """b 3 H W in [-1, 1], H and W multiples of 32 -> {stride: b c H/stride W/stride}."""

@@ -1,4 +1,4 @@
-"""The network of nano: MobileNetV2 once per image, a light convolutional decoder with attention per prompt.
+"""The network of nano: a small backbone once per image, a light convolutional decoder with attention per prompt.
 
 InterFormer's division of labour (Huang et al., 2023) at pocket size: everything that depends on the image
 alone, the decoder's image projections included, is computed once; what a click costs is a few
@@ -8,15 +8,23 @@ object-level skin over it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import Literal, TypeAlias
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from segue.core.errors import ConfigError
 from segue.nn.mobilenet import MobileNetV2
+from segue.nn.shufflenet import ShuffleNetV2
 
+BackboneName: TypeAlias = Literal["mobilenet", "shufflenet"]
+BACKBONES: Mapping[str, type[MobileNetV2] | type[ShuffleNetV2]] = {
+    "mobilenet": MobileNetV2,
+    "shufflenet": ShuffleNetV2,
+}
 # Standard deviations, in pixels of the model's input, of the bumps that tell the decoder where the clicks are:
 # the exact spot, its surroundings, and the part of the picture.
 CLICK_SIGMAS = (4.0, 20.0, 80.0)
@@ -26,13 +34,15 @@ PADDING = -1.0  # the label of a row of `clicks` that is not a click
 
 @dataclass(frozen=True)
 class NanoSizes:
-    """Channels and blocks of the decoder at strides 16, 8 and 4; the embedding that clicks are compared in."""
+    """Channels and blocks of the decoder at strides 16, 8 and 4; the embedding that clicks are compared in; the
+    encoder's network and the multiplier of its channels."""
 
     channels: tuple[int, int, int] = (128, 64, 48)
     blocks: tuple[int, int, int] = (5, 4, 3)
     embedding: int = 32
     heads: int = 4
     width: float = 1.0
+    backbone: BackboneName = "mobilenet"
 
 
 class Block(nn.Module):
@@ -84,7 +94,9 @@ class NanoEncoder(nn.Module):
     def __init__(self, sizes: NanoSizes):
         super().__init__()
         c16, c8, c4 = sizes.channels
-        self.backbone = MobileNetV2(sizes.width)
+        if sizes.backbone not in BACKBONES:
+            raise ConfigError(f"backbone {sizes.backbone!r}", f"one of {', '.join(BACKBONES)}")
+        self.backbone = BACKBONES[sizes.backbone](sizes.width)
         taps = self.backbone.channels
         self.deep = nn.Conv2d(taps[32], c16, 1)
         self.context = nn.ModuleList([Block(c16, 5), Block(c16, 5)])
@@ -264,28 +276,43 @@ def similarity_maps(embedding: Tensor, clicks: Tensor, previous: Tensor) -> Tens
 
 
 @torch.no_grad()
-def calibrate(net: NanoNet, pixels: Tensor, clicks: Tensor, box: Tensor, previous: Tensor) -> None:
-    """Scale the fresh convolutions so that on this batch every channel they make has mean 0 and deviation 1.
+def calibrate(
+    net: NanoNet, pixels: Tensor, clicks: Tensor, box: Tensor, previous: Tensor, backbone: bool = False
+) -> None:
+    """Standardise the fresh convolutions on this batch, those of the ``backbone`` too where nothing pretrained it."""
+    own = (".logits", ".embed")  # outputs start as they are, ends of residuals in the decoder near 0
+    fresh = [
+        m
+        for name, m in net.named_modules()
+        if isinstance(m, nn.Conv2d) and (backbone if "backbone" in name else not name.endswith((*own, ".project")))
+    ]
+    standardise(fresh, lambda: net.decoder(net.encoder(pixels), clicks, box, previous))
+    net.decoder.logits.weight *= 0.2
+
+
+@torch.no_grad()
+def standardise(layers: Iterable[nn.Conv2d], run: Callable[[], object]) -> None:
+    """Scale ``layers``, in the order in which ``run`` calls them, so that every channel they make has mean 0 and
+    deviation 1 there.
 
     Data-dependent initialisation (Salimans and Kingma, 2016) in place of normalisation layers: the pretrained
     backbone's features differ in scale by orders of magnitude, and nothing has to be normalised at run time.
+
+    >>> layer, pixels = nn.Conv2d(3, 4, 1), torch.rand(1, 3, 8, 8)
+    >>> standardise([layer], lambda: layer(pixels))
+    >>> bool(torch.allclose(layer(pixels).std((0, 2, 3)), torch.ones(4), atol=0.02))
+    True
     """
 
-    def standardise(layer: nn.Conv2d, _: object, out: Tensor) -> Tensor:
+    def scale(layer: nn.Module, _: object, out: Tensor) -> Tensor:
+        assert isinstance(layer, nn.Conv2d)
         assert layer.bias is not None
         mean, deviation = out.mean((0, 2, 3)), out.std((0, 2, 3)) + 1e-3
         layer.weight /= deviation[:, None, None, None]
         layer.bias.copy_((layer.bias - mean) / deviation)
         return (out - mean[:, None, None]) / deviation[:, None, None]
 
-    own = (".project", ".logits", ".embed")  # these start as they are: residual ends, outputs
-    fresh = [
-        m
-        for name, m in net.named_modules()
-        if isinstance(m, nn.Conv2d) and "backbone" not in name and not name.endswith(own)
-    ]
-    hooks = [layer.register_forward_hook(standardise) for layer in fresh]
-    net.decoder(net.encoder(pixels), clicks, box, previous)
+    hooks = [layer.register_forward_hook(scale) for layer in layers]
+    run()
     for hook in hooks:
         hook.remove()
-    net.decoder.logits.weight *= 0.2

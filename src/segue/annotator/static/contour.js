@@ -2,12 +2,18 @@
 // @ts-check
 import { fromBase64, inflate, toFramedPixels } from "./runs.js";
 
+/** The memory of the last outline, for the next: fresh pages of a large mask cost as much as following its edge. */
+const scratch = { pixels: new Uint8Array(0), seen: new Uint8Array(0) };
+
 /** @param {import("./types").MaskMessage} mask */
 export async function outlineOf(mask) {
   const [x0, y0, x1, y1] = mask.box;
   if (!mask.data) return "";
   const bytes = await inflate(fromBase64(mask.data));
-  return toPath(toFramedPixels(bytes, x1 - x0, y1 - y0), x1 - x0, x0, y0);
+  const size = (x1 - x0 + 2) * (y1 - y0 + 2);
+  if (size > scratch.pixels.length) Object.assign(scratch, { pixels: new Uint8Array(size), seen: new Uint8Array(size) });
+  const pixels = toFramedPixels(bytes, x1 - x0, y1 - y0, scratch.pixels.subarray(0, size).fill(0));
+  return toPath(pixels, x1 - x0, x0, y0, scratch.seen.subarray(0, size).fill(0));
 }
 
 /**
@@ -15,10 +21,10 @@ export async function outlineOf(mask) {
  * Foreground is kept on the right; pixels that touch only at a corner are separate. Every ring has an edge to the
  * left of some run, so only the beginnings of runs are looked at.
  * @param {Uint8Array} pixels @param {number} width @param {number} x0 @param {number} y0
+ * @param {Uint8Array} [seen] zeros as many as pixels: those whose left edge belongs to a ring already
  */
-export function toPath(pixels, width, x0, y0) {
+export function toPath(pixels, width, x0, y0, seen = new Uint8Array(pixels.length)) {
   const stride = width + 2;
-  const seen = new Uint8Array(pixels.length); // pixels whose left edge belongs to a ring already
   const parts = [];
   for (let at = pixels.indexOf(1); at >= 0; at = pixels.indexOf(1, pixels.indexOf(0, at))) {
     if (!seen[at]) parts.push(ring(pixels, seen, stride, at, x0 - 1, y0 - 1));

@@ -35,11 +35,10 @@ export function toRuns(pixels) {
 
 /**
  * Varint bytes -> pixels of a box inside a frame of one empty pixel: (height + 2) rows of (width + 2).
- * @param {Uint8Array} bytes @param {number} width @param {number} height
+ * @param {Uint8Array} bytes @param {number} width @param {number} height @param {Uint8Array} [pixels] zeros to write to
  */
-export function toFramedPixels(bytes, width, height) {
+export function toFramedPixels(bytes, width, height, pixels = new Uint8Array((width + 2) * (height + 2))) {
   const stride = width + 2;
-  const pixels = new Uint8Array(stride * (height + 2));
   let value = 0;
   let x = 0;
   let row = stride + 1;

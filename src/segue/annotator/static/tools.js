@@ -4,11 +4,13 @@ import { byId } from "./dom.js";
 import { Stroke } from "./brush.js";
 import { redraw, redrawAll, setPointer, setRubber, view } from "./stage.js";
 import { active, objectOf, on, state, tell } from "./state.js";
-import { act, finishObject, notify, prompt, select, target } from "./work.js";
+import { act, finishObject, guess, notify, prompt, select, target } from "./work.js";
 /** @typedef {import("./types").Point} Point */
 
 const stage = byId("stage");
 const DRAG = 5; // CSS pixels that make a click a drag
+const PRESS = 12; // milliseconds after which a button is held, not tapped
+let expecting = 0;
 /** @type {{at: Point, image: Point, button: number, shift: boolean, moved: boolean, pan: boolean} | null} */
 let press = null;
 let spaceHeld = false;
@@ -35,6 +37,15 @@ function down(event) {
   if (pan) stage.classList.add("panning");
   else if (event.altKey && event.button === 0) pick(image);
   else if (state.tool === "brush" || state.tool === "eraser") beginStroke(image, event.button === 2 || event.shiftKey);
+  else if (view.holds(image)) expectClick(image, event.button === 0 && !event.shiftKey);
+}
+
+/**
+ * Most presses become clicks where they began: the model need not wait for the release, unless it comes at once.
+ * @param {Point} point @param {boolean} positive
+ */
+function expectClick(point, positive) {
+  if (positive || active()) expecting = window.setTimeout(() => guess([clickOf(point, positive)]), PRESS);
 }
 
 /** @param {PointerEvent} event */
@@ -61,6 +72,7 @@ function move(event) {
 function up(event) {
   const done = press;
   press = null;
+  clearTimeout(expecting);
   stage.classList.remove("panning");
   setRubber(null);
   if (!done || done.pan || event.type === "pointercancel") {
@@ -84,9 +96,14 @@ export function clickAt(point, positive, at) {
     notify("There is nothing to remove from yet. Click the object first, or choose one in the list.");
     return Promise.resolve(false);
   }
+  return prompt([clickOf(point, positive)], at);
+}
+
+/** @param {Point} point @param {boolean} positive @returns {import("./types").ClickPrompt} */
+function clickOf(point, positive) {
   const x = Math.round(point.x * 10) / 10;
   const y = Math.round(point.y * 10) / 10;
-  return prompt([{ type: "click", x: Math.min(x, view.image.width - 0.1), y: Math.min(y, view.image.height - 0.1), positive }], at);
+  return { type: "click", x: Math.min(x, view.image.width - 0.1), y: Math.min(y, view.image.height - 0.1), positive };
 }
 
 /** @param {Point} a @param {Point} b @returns {import("./types").BoxPrompt | null} */

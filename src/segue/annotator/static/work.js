@@ -212,6 +212,9 @@ async function withShapes(objects) {
   );
 }
 
+/** The id of the next new object. */
+let upcoming = newId();
+
 /** The object that a prompt or stroke goes to; a new one when none is active. */
 export function target() {
   const object = active();
@@ -220,10 +223,18 @@ export function target() {
     return null;
   }
   if (!state.active) {
-    state.active = newId();
+    state.active = upcoming;
+    upcoming = newId();
     tell("active");
   }
   return state.active;
+}
+
+/** Let the model begin: these prompts will probably follow. @param {import("./types").Prompt[]} prompts */
+export function guess(prompts) {
+  const id = state.image?.id;
+  if (!id || !heads.has(id) || busy(id) || active()?.locked) return;
+  post(`images/${id}/guesses`, { object: state.active ?? upcoming, seen: heads.get(id), prompts }).catch(() => {});
 }
 
 /** Ask the model. @param {import("./types").Prompt[]} prompts @param {number} [at] */

@@ -1,0 +1,167 @@
+"""Which weights should nano's encoder start from? A short training from each, everything else equal.
+
+    python examples/pretrain_mae.py --data ../shared/data/train --out runs/mae
+    python examples/compare_starts.py --shared ../shared --mae runs/mae/backbone.safetensors --out runs
+    python examples/compare_starts.py --shared ../shared --out runs --starts voc imagenet   # some of them
+
+Each start leaves its configuration ``OUT/start-<name>.yaml``, its run ``OUT/start-<name>/`` and, in there, what the
+robot needed on held-out photos of the training data (``validation.json``). What is done is not repeated and what was
+interrupted goes on: stop and start again as you like. ``OUT/starts.md`` is the table, ``starts.json`` its numbers.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import yaml
+
+import segue
+from segue.core.types import Image, Mask
+from segue.data.sampling import VOID, build_pack
+from segue.jobs.bench import BenchConfig, bench
+from segue.jobs.config import TrainConfig
+from segue.metrics.interaction import noc, quality_at
+from segue.session.robot import play
+from segue.session.session import Session
+
+RECIPE = Path(__file__).resolve().parents[1] / "configs" / "nano-3.yaml"  # its photos and their weights
+CLICKS, FAILED = 8, 12  # the robot's, and what an object counts that it could not finish
+# Pretrained features are kept up to the first block of stride 8 and learn slowly behind it.
+PRETRAINED, FRESH = {"backbone_rate": 3e-4}, {"backbone_rate": 8e-4}
+STARTS: dict[str, dict[str, Any]] = {
+    "voc": {"start": "voc_deeplab_mobilenet_v2_1.0.npz", "frozen": 4, "optimiser": PRETRAINED},
+    "imagenet": {"start": "imagenet_mobilenet_v2_1.0.npz", "frozen": 4, "optimiser": PRETRAINED},
+    "nanodet": {"start": "nanodet-m.param", "frozen": 1, "optimiser": PRETRAINED, "backbone": "shufflenet"},
+    "mae": {"start": None, "frozen": 0, "optimiser": FRESH},
+    "none": {"start": None, "frozen": 0, "optimiser": FRESH},
+}
+SAID = {
+    "voc": "COCO + VOC, DeepLab's MobileNetV2",
+    "imagenet": "ImageNet, MobileNetV2",
+    "nanodet": "COCO boxes, NanoDet's ShuffleNetV2",
+    "mae": "masked photos of the training data, MobileNetV2",
+    "none": "random, MobileNetV2",
+}
+HEAD = (
+    "| start | NoC85 | NoC90 | mIoU@1 | @3 | @5 | parameters (M) | encode (GFLOP) | encode (ms) | training (min) |",
+    "|---|---|---|---|---|---|---|---|---|---|",
+)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--shared", type=Path, required=True, help="the folder of weights_init/ and data/train/")
+    parser.add_argument("--mae", type=Path, help="what pretrain_mae.py wrote")
+    parser.add_argument("--out", type=Path, default=Path("runs"))
+    parser.add_argument("--starts", nargs="+", choices=STARTS, default=list(STARTS))
+    parser.add_argument("--steps", type=int, default=700)
+    parser.add_argument("--every", type=int, default=2, help="of the held-out objects, how many are passed over")
+    args = parser.parse_args(arguments)
+    if "mae" in args.starts and args.mae is None:
+        parser.error("the start mae needs --mae FILE, which examples/pretrain_mae.py writes")
+    torch.set_num_threads(1)
+    args.out.mkdir(parents=True, exist_ok=True)
+    rows = {}
+    for name in args.starts:
+        path = args.out / f"start-{name}.yaml"
+        path.write_text(yaml.safe_dump(configuration(name, args), sort_keys=False))
+        config = TrainConfig.read(path)
+        train(path, config)
+        rows[name] = validated(config, args.every)
+        print(name, rows[name]["figures"], flush=True)
+    costs = bench(BenchConfig(models=tuple(str(r["model"]) for r in rows.values()), size=(480, 640), clicks=1,
+                              rounds=20, threads=1))["rows"]  # fmt: skip
+    for row, cost in zip(rows.values(), costs, strict=True):
+        row["costs"] = {"parameters": cost["parameters"], "encode": cost["encode"]}
+    (args.out / "starts.json").write_text(json.dumps(rows, indent=1))
+    (args.out / "starts.md").write_text("\n".join(table(rows)) + "\n")
+    print("\n".join(table(rows)))
+
+
+def configuration(name: str, args: argparse.Namespace) -> dict[str, Any]:
+    """The recipe of the shipped weights, much shorter and at 192 pixels, from start ``name``."""
+    values, own = yaml.safe_load(RECIPE.read_text()), STARTS[name]
+    del values["warm"]
+    start = args.mae if name == "mae" else own["start"] and args.shared / "weights_init" / own["start"]
+    values |= {
+        "config": {"backbone": own["backbone"]} if "backbone" in own else {},
+        "start": start and str(start), "frozen": own["frozen"], "seed": 11, "steps": args.steps, "threads": 1,
+        "output": str(args.out / f"start-{name}"),
+    }  # fmt: skip
+    values["config"] |= {"blocks": [3, 2, 2]}
+    values["data"] |= {"root": str(args.shared / "data" / "train"), "sizes": [192]}
+    values["clicks"] |= {"rounds": [1, 3]}
+    values["optimiser"] |= {"rate": 8e-4, **own["optimiser"]}
+    return values
+
+
+def train(path: Path, config: TrainConfig) -> None:
+    """One run in a process of its own, on one thread; ``cpu.txt`` sums the processor seconds of its parts."""
+    if (config.output / "model").is_dir():
+        return
+    resume = ["--resume"] if (config.output / "checkpoint.pt").exists() else []
+    before = sum(os.times()[2:4])
+    try:
+        subprocess.run([sys.executable, "-m", "segue", "train", str(path), *resume], check=True)
+    finally:
+        if config.output.is_dir():
+            with (config.output / "cpu.txt").open("a") as file:
+                file.write(f"{sum(os.times()[2:4]) - before:.0f}\n")
+
+
+def validated(config: TrainConfig, every: int) -> dict[str, Any]:
+    """What the robot needed for every ``every``-th held-out object; read where it was already written."""
+    path, model = config.output / "validation.json", config.output / "model"
+    if not path.exists():
+        net = segue.load(model, device="cpu")
+        courses = [
+            play(Session(net, image), truth, void, max_clicks=CLICKS, boundary=False).ious
+            for number, (image, truth, void) in enumerate(held_out(config))
+            if number % every == 0
+        ]
+        miou = quality_at(courses, CLICKS)
+        figures = {f"noc{t * 100:.0f}": noc(courses, t, FAILED) for t in (0.85, 0.9)}
+        figures |= {f"miou{k}": miou[k - 1] for k in (1, 3, 5)}
+        minutes = sum(map(float, (config.output / "cpu.txt").read_text().split())) / 60
+        found = {"model": str(model), "objects": len(courses), "figures": figures, "minutes": minutes}
+        path.write_text(json.dumps(found | {"courses": courses}, indent=1))
+    return dict(json.loads(path.read_text()))
+
+
+def held_out(config: TrainConfig) -> Iterator[tuple[Image, Mask, Mask]]:
+    """Image, truth and void of up to three objects of every held-out photo: the largest, of more than 0.5 % of it;
+    one in facades and cars, which are all alike."""
+    pack = build_pack([config.data.root / name for name in config.data.folders], config.data.cache)
+    for index in pack.held_out(config.data.held_out)[1]:
+        scene = pack.scenes[index]
+        h, w = scene.size
+        large = {k: box[0] for k, box in scene.objects.items() if box[0] > 0.005 * h * w}
+        labels = np.array(pack.labels[index][:h, :w])
+        most = 1 if scene.group in ("building_facade", "car_panels") else 3
+        for label in sorted(sorted(large), key=lambda k: -large[k])[:most]:
+            yield np.array(pack.images[index][:h, :w]), labels == label, labels == VOID
+
+
+def table(rows: dict[str, Any]) -> list[str]:
+    """Markdown: a row a start."""
+    lines = list(HEAD)
+    for name, row in rows.items():
+        f, costs = row["figures"], row["costs"]
+        cells = [SAID[name], f"{f['noc85']:.2f}", f"{f['noc90']:.2f}", *(f"{f[f'miou{k}']:.3f}" for k in (1, 3, 5))]
+        cells += [f"{costs['parameters'] / 1e6:.2f}", f"{costs['encode']['gflops']:.2f}"]
+        cells += [f"{1000 * costs['encode']['processor_p50']:.0f}", f"{row['minutes']:.1f}"]
+        lines.append(f"| {' | '.join(cells)} |")
+    return lines
+
+
+if __name__ == "__main__":
+    main()
