@@ -110,5 +110,7 @@ def test_prompts_suit_the_model():
     model = InterFormer(**INTERFORMER).eval()
     dialogue = job.prompts_for(model, image, 4)
     assert [type(p) for p in dialogue] == [Click] * 4
-    assert [p.positive for p in dialogue] == [True, False, True, True]
+    inside = job.sample_mask((40, 60))
+    assert [p.positive for p in dialogue] == [bool(inside[int(p.y), int(p.x)]) for p in dialogue]
+    assert dialogue[0].positive
     assert operator_order(SimpleClick(**SIMPLECLICK), BenchConfig()) is None

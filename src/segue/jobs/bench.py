@@ -19,7 +19,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from segue.core.frame import Frame
 from segue.core.segmenter import Segmenter
-from segue.core.types import NO_MEMORY, Box, Click, Features, Image, Prompt, Reference, Text
+from segue.core.types import NO_MEMORY, Box, Click, Features, Image, Mask, Prompt, Reference, Text
 from segue.jobs.base import JobConfig
 from segue.jobs.evaluate import read_result
 from segue.jobs.inventory import matmul_gflops
@@ -125,16 +125,24 @@ def sample_image(size: Sequence[int]) -> Image:
     (4, 6, 3)
     """
     height, width = size
-    y, x = np.mgrid[:height, :width]
-    image = np.random.default_rng(0).normal(90, 20, (height, width, 3)) + (x / width * 60)[..., None]
-    inside = ((y - height / 2) / (height / 4)) ** 2 + ((x - width / 2) / (width / 4)) ** 2 <= 1
-    image[inside] += (90, 40, 0)
+    slope = np.arange(width)[None, :, None] / width * 60
+    image = np.random.default_rng(0).normal(90, 20, (height, width, 3)) + slope
+    image[sample_mask(size)] += (90, 40, 0)
     clipped: Image = np.clip(image, 0, 255).astype(np.uint8)
     return clipped
 
 
+def sample_mask(size: Sequence[int]) -> Mask:
+    """The ellipse (H, W) bool of ``sample_image``."""
+    height, width = size
+    y, x = np.mgrid[:height, :width]
+    mask: Mask = ((y - height / 2) / (height / 4)) ** 2 + ((x - width / 2) / (width / 4)) ** 2 <= 1
+    return mask
+
+
 def prompts_for(model: Segmenter, image: Image, clicks: int) -> list[Prompt]:
-    """A dialogue of ``clicks`` clicks, or for models that take none the one prompt that they do.
+    """A dialogue of ``clicks`` clicks that agree with the ellipse of the sample image, on it and around it, or for
+    models that take none the one prompt that they do.
 
     >>> from segue.session.load import load
     >>> len(prompts_for(load("nano"), sample_image((20, 30)), 3))
@@ -143,9 +151,10 @@ def prompts_for(model: Segmenter, image: Image, clicks: int) -> list[Prompt]:
     height, width = image.shape[:2]
     if Click in model.accepts:
         rng = np.random.default_rng(0)
-        spots = rng.uniform(0.3, 0.7, (clicks, 2)) * (width, height)
+        spots = rng.uniform(0.2, 0.8, (clicks, 2)) * (width, height)
         spots[0] = width // 2, height // 2
-        return [Click(float(x), float(y), i == 0 or i % 3 != 1) for i, (x, y) in enumerate(spots)]
+        wanted = sample_mask((height, width))
+        return [Click(float(x), float(y), bool(wanted[int(y), int(x)])) for x, y in spots]
     mask = np.zeros((height, width), bool)
     mask[height // 4 : height // 4 * 3, width // 4 : width // 4 * 3] = True
     others: dict[type, Prompt] = {
