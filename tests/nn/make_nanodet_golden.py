@@ -11,7 +11,6 @@ single precision here, so that it differs from others by rounding only.
 import sys
 from pathlib import Path
 
-import ncnn
 import numpy as np
 from PIL import Image
 
@@ -21,6 +20,8 @@ MEAN, STD = np.float32([103.53, 116.28, 123.675]), np.float32([57.375, 57.12, 58
 
 
 def main(param: Path) -> None:
+    import ncnn  # no dependency of segue's, not even of its tests
+
     net = ncnn.Net()
     for option in ("use_fp16_packed", "use_fp16_storage", "use_fp16_arithmetic", "use_bf16_storage"):
         setattr(net.opt, option, False)
