@@ -23,7 +23,6 @@ from segue.data.image import write_bytes
 from segue.data.medical import MEDICAL, read_medical, with_texts
 from segue.data.rows import open_data
 from segue.data.sample import Options, Sample
-from segue.jobs import adapt_text as words
 from segue.jobs.adapt_clicks import ClickAdapting, ClickSettings
 from segue.jobs.adapt_measure import (
     Played,
@@ -231,6 +230,8 @@ def _with_texts(
     test: Sequence[Sample],
     watch: Callable[[Mapping[str, float]], None],
 ) -> dict[str, Any]:
+    from segue.jobs import adapt_text as words  # brings transformers, which clicks do without
+
     learn, val = validation(train, most=10**6)
     clipseg = words.as_clipseg(model)
     said_learn, said_val = words.prepare(model, learn), words.prepare(model, val)

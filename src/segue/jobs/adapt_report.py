@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
+import torch
 from matplotlib.figure import Figure
 
 from segue.adapters.base import off
 from segue.core.segmenter import Segmenter
-from segue.core.types import Image, Mask
+from segue.core.types import Image, Mask, Text
 from segue.data.image import write_bytes, write_image
 from segue.data.overlay import overlay
 from segue.data.pairs import file_stem
 from segue.data.sample import Sample
 from segue.jobs.adapt_measure import Played
-from segue.jobs.adapt_text import examples_of
 from segue.metrics.interaction import clicks_needed
 from segue.session.session import Session
 
@@ -109,8 +109,8 @@ def write_text_report(folder: Path, result: Mapping[str, Any], model: Segmenter,
     write_bytes(folder / "curve.png", text_curve(result["runs"]))
     write_bytes(folder / "report.md", text_page(result).encode())
     with off(model):
-        plain = [mask for _, _, mask, _ in examples_of(model, test[:SHOWN])]
-    for i, (old, (image, truth, said, _)) in enumerate(zip(plain, examples_of(model, test[:SHOWN]), strict=True)):
+        plain = [mask for _, _, mask, _ in _examples(model, test[:SHOWN])]
+    for i, (old, (image, truth, said, _)) in enumerate(zip(plain, _examples(model, test[:SHOWN]), strict=True)):
         write_image(
             folder / "overlays" / f"{i:02d}_{file_stem(test[i])}.jpg", side_by_side(image, (old, said), truth)
         )
@@ -206,3 +206,14 @@ def side_by_side(image: Image, masks: Sequence[Mask], truth: Mask) -> Image:
     outlines, _ = cv2.findContours(truth.astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
     tiles = [cv2.drawContours(overlay(image, mask), outlines, -1, YELLOW, 1) for mask in masks]
     return np.concatenate(tiles, 1).astype(np.uint8)
+
+
+def _examples(model: Segmenter, samples: Sequence[Sample]) -> Iterator[tuple[Image, Mask, Mask, str]]:
+    """(image, truth, mask said, text) of the first object of each sample, for pictures."""
+    for sample in samples:
+        image, truth = sample.read()
+        if truth.instances:
+            first = truth.instances[0]
+            with torch.no_grad():
+                said = model.decode(model.encode([image]), [Text(first.texts[0])]).mask().cpu().numpy()
+            yield image, first.mask, said, first.texts[0]

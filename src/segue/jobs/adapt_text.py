@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -17,7 +17,7 @@ from torch import Tensor
 from segue.adapters.base import Adapter, off, training
 from segue.core.errors import CheckpointError, DataError
 from segue.core.segmenter import Segmenter
-from segue.core.types import Image, Mask, Text
+from segue.core.types import Mask, Text
 from segue.data.sample import Sample
 from segue.jobs.checkpoint import write_checkpoint
 from segue.metrics.distance import hd95
@@ -263,17 +263,6 @@ def before_and_after(model: Segmenter, samples: Sequence[Sample], seed: int) -> 
     with off(model):
         before = score(model, samples, seed)
     return before, score(model, samples, seed)
-
-
-def examples_of(model: Segmenter, samples: Sequence[Sample]) -> Iterator[tuple[Image, Mask, Mask, str]]:
-    """(image, truth, mask said, text) of the first object of each sample, for pictures."""
-    for sample in samples:
-        image, truth = sample.read()
-        if truth.instances:
-            first = truth.instances[0]
-            with torch.no_grad():
-                said = model.decode(model.encode([image]), [Text(first.texts[0])]).mask().cpu().numpy()
-            yield image, first.mask, said, first.texts[0]
 
 
 def as_clipseg(model: Segmenter) -> CLIPSeg:
