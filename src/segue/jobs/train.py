@@ -16,14 +16,14 @@ import numpy as np
 import torch
 
 from segue.core.segmenter import Segmenter
-from segue.core.types import Click, Mask
+from segue.core.types import Mask
 from segue.data.sampling import VOID, Pack
 from segue.jobs.config import TrainConfig
 from segue.jobs.trainer import Trainer
-from segue.metrics.overlap import iou
+from segue.metrics.interaction import noc, quality_at
 from segue.models.weights import save_pretrained
 from segue.session.load import build
-from segue.session.robot import MASK_THRESHOLD, next_click
+from segue.session.robot import play
 from segue.session.session import Session
 
 CHECKPOINT, METRICS, MODEL = "checkpoint.pt", "metrics.jsonl", "model"
@@ -100,16 +100,16 @@ def averaged(trainer: Trainer) -> Segmenter:
 def validate(model: Segmenter, pack: Pack, scenes: list[int], config: TrainConfig) -> dict[str, float]:
     """Let the robot annotate the same held-out objects every time: NoC at 0.85 and 0.90 (a failure counts as 20)
     and the mean IoU after 1, 3 and the last click."""
-    count, most = config.validate_objects, config.validate_clicks
-    courses = np.array([_course(model, *chosen, most) for chosen in _chosen(pack, scenes, count)])
-    if not len(courses):
+    most = config.validate_clicks
+    courses = [
+        play(Session(model, image), truth, void, max_clicks=most, boundary=False).ious
+        for image, truth, void in _chosen(pack, scenes, config.validate_objects)
+    ]
+    if not courses:
         return {}
-    reached = {t: courses >= t for t in (0.85, 0.9)}
-    result = {
-        f"noc{round(100 * t)}": float(np.where(hit.any(1), hit.argmax(1) + 1, 20).mean())
-        for t, hit in reached.items()
-    }
-    result |= {f"miou{k}": float(courses[:, k - 1].mean()) for k in sorted({1, min(3, most), most})}
+    reached = quality_at(courses, most)
+    result = {f"noc{round(100 * target)}": noc(courses, target) for target in (0.85, 0.9)}
+    result |= {f"miou{k}": reached[k - 1] for k in sorted({1, min(3, most), most})}
     return {k: round(v, 4) for k, v in result.items()}
 
 
@@ -124,17 +124,6 @@ def _chosen(pack: Pack, scenes: list[int], count: int) -> Iterator[tuple[np.ndar
             label = sorted(areas)[index % len(areas)]
             labels = np.array(pack.labels[index][:h, :w])
             yield np.array(pack.images[index][:h, :w]), labels == label, labels == VOID
-
-
-def _course(model: Segmenter, image: np.ndarray[Any, Any], truth: Mask, void: Mask, most: int) -> list[float]:
-    """IoU after each click."""
-    session = Session(model, image, threshold=MASK_THRESHOLD)
-    shown, clicks, ious = np.zeros_like(truth), list[Click](), list[float]()
-    while len(ious) < most:
-        clicks.append(next_click(shown, truth, void, clicks))
-        shown = session.add(clicks[-1])
-        ious.append(iou(shown, truth, void))
-    return ious
 
 
 def _forget_after(metrics: Path, step: int) -> None:
