@@ -34,6 +34,8 @@ from segue.session.robot import play
 from segue.session.session import Session
 
 RECIPE = Path(__file__).resolve().parents[1] / "configs" / "nano-3.yaml"  # its photos and their weights
+# The model's own views, and smaller ones nearer to the 192 pixels of the training: the order of starts may differ.
+VIEWS: dict[str, dict[str, int]] = {"own": {}, "small": {"longest": 256, "zoom": 192, "glance": 0}}
 CLICKS, FAILED = 8, 12  # the robot's, and what an object counts that it could not finish
 # Pretrained features are kept up to the first block of stride 8 and learn slowly behind it.
 PRETRAINED, FRESH = {"backbone_rate": 3e-4}, {"backbone_rate": 8e-4}
@@ -52,8 +54,8 @@ SAID = {
     "none": "random, MobileNetV2",
 }
 HEAD = (
-    "| start | NoC85 | NoC90 | mIoU@1 | @3 | @5 | parameters (M) | encode (GFLOP) | encode (ms) | training (min) |",
-    "|---|---|---|---|---|---|---|---|---|---|",
+    "| start | views | NoC85 | NoC90 | mIoU@1 | @3 | @5 | parameters (M) | encode (GFLOP) | (ms) | training (min) |",
+    "|---|---|---|---|---|---|---|---|---|---|---|",
 )
 
 
@@ -122,19 +124,25 @@ def validated(config: TrainConfig, every: int) -> dict[str, Any]:
     """What the robot needed for every ``every``-th held-out object; read where it was already written."""
     path, model = config.output / "validation.json", config.output / "model"
     if not path.exists():
-        net = segue.load(model, device="cpu")
-        courses = [
-            play(Session(net, image), truth, void, max_clicks=CLICKS, boundary=False).ious
-            for number, (image, truth, void) in enumerate(held_out(config))
-            if number % every == 0
-        ]
-        miou = quality_at(courses, CLICKS)
-        figures = {f"noc{t * 100:.0f}": noc(courses, t, FAILED) for t in (0.85, 0.9)}
-        figures |= {f"miou{k}": miou[k - 1] for k in (1, 3, 5)}
+        courses = dict[str, list[list[float]]]()
+        for view, sizes in VIEWS.items():
+            net = segue.load(model, config=sizes, device="cpu")
+            courses[view] = [
+                play(Session(net, image), truth, void, max_clicks=CLICKS, boundary=False).ious
+                for number, (image, truth, void) in enumerate(held_out(config))
+                if number % every == 0
+            ]
         minutes = sum(map(float, (config.output / "cpu.txt").read_text().split())) / 60
-        found = {"model": str(model), "objects": len(courses), "figures": figures, "minutes": minutes}
+        found = {"model": str(model), "objects": len(courses["own"]), "minutes": minutes}
+        found["figures"] = {view: figures(rows) for view, rows in courses.items()}
         path.write_text(json.dumps(found | {"courses": courses}, indent=1))
     return dict(json.loads(path.read_text()))
+
+
+def figures(courses: list[list[float]]) -> list[float]:
+    """NoC85, NoC90, mIoU after 1, 3 and 5 clicks."""
+    miou = quality_at(courses, CLICKS)
+    return [*(noc(courses, target, FAILED) for target in (0.85, 0.9)), *(miou[k - 1] for k in (1, 3, 5))]
 
 
 def held_out(config: TrainConfig) -> Iterator[tuple[Image, Mask, Mask]]:
@@ -152,14 +160,16 @@ def held_out(config: TrainConfig) -> Iterator[tuple[Image, Mask, Mask]]:
 
 
 def table(rows: dict[str, Any]) -> list[str]:
-    """Markdown: a row a start."""
+    """Markdown: a row a start and kind of views; what a start costs in its first row."""
     lines = list(HEAD)
     for name, row in rows.items():
-        f, costs = row["figures"], row["costs"]
-        cells = [SAID[name], f"{f['noc85']:.2f}", f"{f['noc90']:.2f}", *(f"{f[f'miou{k}']:.3f}" for k in (1, 3, 5))]
-        cells += [f"{costs['parameters'] / 1e6:.2f}", f"{costs['encode']['gflops']:.2f}"]
-        cells += [f"{1000 * costs['encode']['processor_p50']:.0f}", f"{row['minutes']:.1f}"]
-        lines.append(f"| {' | '.join(cells)} |")
+        costs = row["costs"]
+        ends = [f"{costs['parameters'] / 1e6:.2f}", f"{costs['encode']['gflops']:.2f}"]
+        ends += [f"{1000 * costs['encode']['processor_p50']:.0f}", f"{row['minutes']:.1f}"]
+        for view, (noc85, noc90, *miou) in row["figures"].items():
+            cells = [SAID[name], view, f"{noc85:.2f}", f"{noc90:.2f}", *(f"{value:.3f}" for value in miou), *ends]
+            lines.append(f"| {' | '.join(cells)} |")
+            ends = [""] * len(ends)
     return lines
 
 
