@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ import pytest
 from segue.annotator.encoder import OPEN, PREFETCH, WAITED, Encoder
 from segue.annotator.workers import Ask, Worker
 from segue.core.errors import ImageError, InputError
-from segue.core.types import Click, Image, Text
+from segue.core.types import Click, Image, Prediction, Text
 from tests.annotator.fake_model import ColourModel
 
 SIZE = (40, 60)
@@ -163,11 +164,18 @@ def test_an_answer_that_was_guessed_is_found_and_a_wrong_guess_changes_nothing(
     first, second, other = ((Click(x, 5.0),) for x in (5.0, 15.0, 25.0))
     plain = [worker.answer(1, "a", Ask("plain", None, None, list(before), now)) for before, now in (
         ([], first), ([first], second))]  # fmt: skip
-    monkeypatch.setattr(model, "decode", lambda *given: (said.append(given[1][-1]), decode(*given))[1])
+
+    def slowly(*given: Any) -> Prediction:
+        said.append(given[1][-1])
+        time.sleep(0.02)
+        return decode(*given)
+
+    monkeypatch.setattr(model, "decode", slowly)
     worker.guess(1, "a", Ask("o", None, None, [], first))
     answer = worker.answer(1, "a", Ask("o", None, None, [], first))
     assert (answer.mask == plain[0].mask).all()
     assert len(said) == 1, "the guess was the answer"
+    assert answer.model >= 20, "what the guess took is what the model took"
     worker.guess(1, "a", Ask("o", None, None, [first], other))
     answer = worker.answer(1, "a", Ask("o", None, None, [first], second))
     assert (answer.mask == plain[1].mask).all()

@@ -34,7 +34,8 @@ class Ask:
 
 @dataclass(frozen=True)
 class Answer:
-    """A mask (H, W) bool with the model's score; ``wait`` and ``model`` in milliseconds."""
+    """A mask (H, W) bool with the model's score; milliseconds of waiting, and those that the ``model`` took, be it for
+    a guess."""
 
     mask: Mask
     score: float
@@ -47,6 +48,7 @@ class _Live:
     session: Session
     base_id: int | None
     groups: list[tuple[Prompt, ...]]
+    took: float = 0.0  # milliseconds of the newest answer
 
     def fits(self, encoded: Encoded, base_id: int | None, before: Sequence[tuple[Prompt, ...]]) -> bool:
         """Whether stepping back is enough to reach the state after ``before``."""
@@ -197,8 +199,8 @@ class Worker:
         else:
             mask = live.session.add(*ask.prompts)
             live.groups.append(ask.prompts)
-        done = time.perf_counter()
-        return Answer(mask, live.session.score, 1000 * (began - asked), 1000 * (done - began))
+            live.took = 1000 * (time.perf_counter() - began)
+        return Answer(mask, live.session.score, 1000 * (began - asked), live.took)
 
     def _follow(self, encoded: Encoded, ask: Ask) -> _Live:
         """The object's session in the state that the journal says, or one further where the answer was guessed: kept,
