@@ -34,8 +34,8 @@ class Ask:
 
 @dataclass(frozen=True)
 class Answer:
-    """A mask (H, W) bool with the model's score; milliseconds of waiting, and those that the ``model`` took, be it for
-    a guess."""
+    """A mask (H, W) bool with the model's score; milliseconds it waited, and those the ``model`` took, if only
+    to guess it."""
 
     mask: Mask
     score: float
