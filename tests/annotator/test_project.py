@@ -293,7 +293,8 @@ def test_a_guess_saves_nothing_and_the_click_that_follows_is_answered_as_without
     client: TestClient, person: Person
 ) -> None:
     def guess(item: str, x: float, y: float, seen: int) -> int:
-        body = {"object": item, "seen": seen, "prompts": [{"type": "click", "x": x, "y": y, "positive": True}]}
+        click = {"type": "click", "x": x, "y": y, "positive": True}
+        body = {"seen": seen, "action": {"kind": "prompt", "object": item, "prompts": [click]}}
         return client.post(f"/api/images/{person.image}/guesses", json=body, headers=person.headers).status_code
 
     before = person.look(), client.get("/api/journal").json()

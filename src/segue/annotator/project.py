@@ -221,40 +221,36 @@ class Project:
                 return
             with self.store.read() as db:
                 row = image_row(db, image_id)
-                if row.width is None:
-                    return
-                _check_current(row, who, request.seen)
-                scene = Scene.of(db, row)
-                stored = actions.to_stored(db, request.prompts)
-                ask = self._ask(scene, request.object, scene.paintable(request.object), stored)
-                path = row.path
-            self.worker.guess(image_id, path, ask)
+                ask, _ = self._ask(db, row, who, request.seen, request.action)
+            self.worker.guess(image_id, row.path, ask)
 
     def _reply(self, image_id: int, who: str, request: schemas.Act, action: schemas.Prompted) -> _Reply | None:
         """What the model says; None when this request was carried out before."""
         with self.store.read() as db:
             row = image_row(db, image_id)
-            if row.width is None:
-                row.height, row.width = self.library.size(row.path)
             if entry_of(db, request.key, image_id) is not None:
                 return None
-            _check_current(row, who, request.seen)
-            scene = Scene.of(db, row)
-            item = scene.paintable(action.object)
-            if item is None:
-                actions.check_label(db, action.label)
-            stored = actions.to_stored(db, action.prompts)
-            ask, path = self._ask(scene, action.object, item, stored), row.path
-        answer = self.worker.answer(image_id, path, ask)
+            ask, stored = self._ask(db, row, who, request.seen, action)
+        answer = self.worker.answer(image_id, row.path, ask)
         return _Reply(answer, pack(answer.mask), stored)
 
-    def _ask(self, scene: Scene, object_id: str, item: Item | None, stored: list[dict[str, Any]]) -> Ask:
-        """The model's part of an action that brings the prompts ``stored`` to an object."""
-        groups = actions.to_prompts(scene.db, [*(item.prompts if item else []), stored], self.library.pixels)
+    def _ask(
+        self, db: Session, row: ImageRow, who: str, seen: int, action: schemas.Prompted
+    ) -> tuple[Ask, list[dict[str, Any]]]:
+        """What the model is to answer, and the prompts as the journal keeps them; raises what the action would."""
+        if row.width is None:
+            row.height, row.width = self.library.size(row.path)
+        _check_current(row, who, seen)
+        scene = Scene.of(db, row)
+        item = scene.paintable(action.object)
+        if item is None:
+            actions.check_label(db, action.label)
+        stored = actions.to_stored(db, action.prompts)
+        groups = actions.to_prompts(db, [*(item.prompts if item else []), stored], self.library.pixels)
         base_id, size = item.base_id if item else None, scene.size
-        packed = None if base_id is None else get_mask(scene.db, base_id)
+        packed = None if base_id is None else get_mask(db, base_id)
         base = None if packed is None else (lambda: unpack(packed, size))
-        return Ask(object_id, base_id, base, groups[:-1], groups[-1])
+        return Ask(action.object, base_id, base, groups[:-1], groups[-1]), stored
 
     def _save(
         self,

@@ -19,6 +19,7 @@ Colour = Annotated[str, StringConstraints(pattern=r"^#[0-9A-Fa-f]{6}$")]
 Policy = Literal["allow", "new", "old"]
 State = Literal["new", "started", "accepted", "skipped"]
 Ids = Annotated[int, Field(ge=1, le=2**31 - 1)]
+Head = Annotated[int, Field(ge=0, le=2**31 - 1)]
 Pixel = Annotated[float, Field(ge=-1e6, le=1e6, allow_inf_nan=False)]
 Seconds = Annotated[float, Field(ge=0, le=3600, allow_inf_nan=False)]
 
@@ -177,17 +178,16 @@ class Act(Strict):
     newest journal entry that the page knows of this image; ``seconds`` the active time since its last action."""
 
     key: Key
-    seen: Annotated[int, Field(ge=0, le=2**31 - 1)]
+    seen: Head
     seconds: Seconds = 0.0
     action: AnyAction
 
 
 class Guess(Strict):
-    """The prompts that an action on ``object`` will probably bring; ``seen`` as in an action."""
+    """The action that will probably follow; ``seen`` as in an action."""
 
-    object: Key
-    seen: Annotated[int, Field(ge=0, le=2**31 - 1)]
-    prompts: Annotated[list[AnyPrompt], Field(min_length=1, max_length=64)]
+    seen: Head
+    action: Prompted
 
 
 class ObjectOut(BaseModel):

@@ -44,7 +44,6 @@ class Segmenter(nn.Module, ABC):
     """
 
     accepts: ClassVar[frozenset[type]] = frozenset()
-    told: ClassVar[frozenset[str]] = frozenset()  # settings that the names of the weights tell already
     name: str = ""  # the registry row and the keywords it was built with, set by segue.load
     config: Mapping[str, Any] = MappingProxyType({})
 
@@ -117,7 +116,6 @@ class Segmenter(nn.Module, ABC):
         """
         parameters = inspect.signature(type(self)).parameters.items()
         settings = {name: p.default for name, p in parameters if p.default is not p.empty} | dict(self.config)
-        settings = {name: value for name, value in settings.items() if name not in self.told}
         return weights_digest(self, type(self).__qualname__, json.dumps(settings, sort_keys=True, default=str))
 
 

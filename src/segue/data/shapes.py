@@ -71,9 +71,15 @@ def _line(canvas: Canvas, points: NDArray[np.float64], thick: float) -> None:
 
 def _ring(canvas: Canvas, centre: NDArray[np.float64], radii: NDArray[np.float64], turn: float, thick: float) -> None:
     angle = np.linspace(0, 2 * math.pi, 73)
-    around = np.stack([np.cos(angle) * radii[0], np.sin(angle) * radii[1]], 1)
+    _line(canvas, centre + _on_ellipse(angle, radii, turn), thick)
+
+
+def _on_ellipse(angle: NDArray[np.float64], radii: NDArray[np.float64], turn: float) -> NDArray[np.float64]:
+    """Points (n, 2) of a turned ellipse around 0."""
     cos, sin = math.cos(turn), math.sin(turn)
-    _line(canvas, centre + around @ np.array([[cos, sin], [-sin, cos]]), thick)
+    level = np.stack([np.cos(angle) * radii[0], np.sin(angle) * radii[1]], 1)
+    turned: NDArray[np.float64] = level @ np.array([[cos, sin], [-sin, cos]])
+    return turned
 
 
 def _wheel(canvas: Canvas, thick: float, chance: np.random.Generator) -> None:
@@ -81,9 +87,8 @@ def _wheel(canvas: Canvas, thick: float, chance: np.random.Generator) -> None:
     radii = radius * np.array([1.0, chance.uniform(0.35, 1)])
     turn, spokes = chance.uniform(0, math.pi), int(chance.integers(0, 15))
     _ring(canvas, centre, radii, turn, thick * chance.uniform(1, 3))
-    cos, sin = math.cos(turn), math.sin(turn)
-    for angle in np.linspace(0, 2 * math.pi, spokes, endpoint=False) + chance.uniform(0, 1):
-        rim = np.array([math.cos(angle) * radii[0], math.sin(angle) * radii[1]]) @ np.array([[cos, sin], [-sin, cos]])
+    angles = np.linspace(0, 2 * math.pi, spokes, endpoint=False) + chance.uniform(0, 1)
+    for rim in _on_ellipse(angles, radii, turn):
         _line(canvas, np.stack([centre, centre + rim]), thick * 0.7)
     if spokes:
         cv2.circle(canvas, (len(canvas) // 2,) * 2, round(thick * chance.uniform(1, 4)), 255, -1, cv2.LINE_AA)

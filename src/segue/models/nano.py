@@ -60,7 +60,6 @@ class Nano(Segmenter):
     """
 
     accepts: ClassVar[frozenset[type]] = frozenset({Click, Box})
-    told: ClassVar[frozenset[str]] = frozenset({"backbone"})
 
     def __init__(
         self,

@@ -45,7 +45,7 @@ async function ask(method, path, body, accept) {
 /** @param {string} method @param {string} path @param {unknown} [body] @returns {Promise<any>} */
 export async function request(method, path, body) {
   const answer = await ask(method, path, body);
-  return answer.status === 204 || answer.status === 202 ? null : answer.json();
+  return answer.status === 204 ? null : answer.json();
 }
 
 /** @param {string} path */

@@ -234,7 +234,8 @@ export function target() {
 export function guess(prompts) {
   const id = state.image?.id;
   if (!id || !heads.has(id) || busy(id) || active()?.locked) return;
-  post(`images/${id}/guesses`, { object: state.active ?? upcoming, seen: heads.get(id), prompts }).catch(() => {});
+  const action = { kind: "prompt", object: state.active ?? upcoming, prompts, label: state.label };
+  post(`images/${id}/guesses`, { seen: heads.get(id), action }).catch(() => {});
 }
 
 /** Ask the model. @param {import("./types").Prompt[]} prompts @param {number} [at] */
