@@ -84,10 +84,14 @@ def test_training_makes_the_loss_fall(root: Path, tmp_path: Path) -> None:
     assert np.mean(losses[-3:]) < np.mean(losses[:2])
 
 
+@pytest.mark.parametrize("kind", ["adamw", "muon"])
 def test_a_resumed_run_ends_where_the_uninterrupted_one_does(
-    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    kind: str, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    train(tiny(root, tmp_path / "whole"))
+    def run(name: str, resume: bool = False) -> None:
+        train(tiny(root, tmp_path / name, optimiser={"kind": kind, "warmup": 2, "rate": 2e-3}), resume)
+
+    run("whole")
 
     updates = Trainer.update
 
@@ -98,10 +102,10 @@ def test_a_resumed_run_ends_where_the_uninterrupted_one_does(
 
     monkeypatch.setattr(Trainer, "update", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        train(tiny(root, tmp_path / "halves"))
+        run("halves")
     monkeypatch.undo()
-    train(tiny(root, tmp_path / "halves"), resume=True)
-    ends = [torch.load(tmp_path / run / job.CHECKPOINT, weights_only=True) for run in ("whole", "halves")]
+    run("halves", resume=True)
+    ends = [torch.load(tmp_path / name / job.CHECKPOINT, weights_only=True) for name in ("whole", "halves")]
     assert ends[0]["step"] == ends[1]["step"] == 20
     assert states_equal(ends[0]["model"], ends[1]["model"])
     assert states_equal(ends[0]["average"], ends[1]["average"])

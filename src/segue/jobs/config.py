@@ -66,7 +66,8 @@ class ClickConfig(JobConfig):
 
 
 class OptimiserConfig(JobConfig):
-    """AdamW: linear warm-up over ``warmup`` steps, a constant stretch, a linear end over a share ``decay``.
+    """AdamW, or Muon for weights that are matrices, at rates that rise over ``warmup`` steps, stay, and fall to 0
+    over the last share ``decay``.
 
     The pretrained backbone learns at ``backbone_rate``; gradients are clipped to norm ``clip``; the shipped
     weights are a moving average with factor ``ema``. ``layer_decay`` below 1 gives each block of a ViT that share
@@ -74,6 +75,7 @@ class OptimiserConfig(JobConfig):
     0.75 for ViT-L).
     """
 
+    kind: Literal["adamw", "muon"] = "adamw"
     rate: float = Field(8e-4, gt=0)
     backbone_rate: float = Field(1.5e-4, ge=0)
     weight_decay: float = Field(0.01, ge=0)

@@ -23,6 +23,7 @@ from segue.data.simulate import (
 from segue.jobs.checkpoint import write_checkpoint
 from segue.jobs.config import TrainConfig
 from segue.jobs.cores import TrainingCore, training_core
+from segue.jobs.muon import Muon
 from segue.models.weights import WEIGHTS, read_state
 from segue.nn.losses import normalized_focal, soft_iou
 from segue.nn.vit import layer_shares
@@ -207,7 +208,7 @@ class Trainer:
                 decay = rates.weight_decay if parameter.ndim > 1 else 0.0
                 groups.setdefault((rate, decay), []).append(parameter)
         rows = [{"params": p, "lr": r, "peak": r, "weight_decay": d} for (r, d), p in groups.items()]
-        return torch.optim.AdamW(rows, foreach=True)
+        return Muon(rows) if rates.kind == "muon" else torch.optim.AdamW(rows, foreach=True)
 
     def _schedule(self) -> float:
         """The factor of the learning rate at this step."""
