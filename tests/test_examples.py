@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from segue.data.image import read_image, read_labels
 from segue.jobs.config import TrainConfig
@@ -152,3 +153,16 @@ def test_clicks_in_a_tiff_that_is_read_in_windows(tmp_path: Path, monkeypatch: p
     assert (labels[900:1200, 100:551] > 0).mean() > 0.4
     assert (labels > 0).sum() < 451 * 300
     assert read_image(tmp_path / "overview.jpg").shape == (512, 512, 3)
+
+
+def test_averaged_weights_lie_between_those_given(tmp_path: Path) -> None:
+    average = example_module("average_weights")
+    for name, value in (("a", 1.0), ("b", 4.0)):
+        (tmp_path / name).mkdir()
+        save_file({"w": torch.full((2, 3), value)}, tmp_path / name / "model.safetensors")
+    save_file({"other": torch.zeros(1)}, tmp_path / "c.safetensors")
+    out, a, b = (str(tmp_path / name) for name in ("mean.safetensors", "a", "b"))
+    average.main(["-o", out, "2", a, "1", b])
+    assert torch.equal(load_file(out)["w"], torch.full((2, 3), 2.0, dtype=torch.float16))
+    with pytest.raises(ValueError, match="different models"):
+        average.main(["-o", out, "1", a, "1", str(tmp_path / "c.safetensors")])
