@@ -78,6 +78,15 @@ def test_twenty_steps_of_every_trainable_model(name: str, root: Path, tmp_path: 
     assert mask.shape == (48, 64)
 
 
+def test_training_begins_with_a_glance_where_it_is_asked(root: Path, tmp_path: Path) -> None:
+    nano = {"config": {**MODELS["nano"].tiny, "longest": 128, "zoom": 128, "glance": 64}}
+    train(tiny(root, tmp_path, **nano, clicks={"glances": 1.0}))
+    rows = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert all(0 <= r["glance"] <= 1 and np.isfinite(r["loss_128"]) for r in rows)
+    with pytest.raises(ConfigError, match="the only one that glances"):
+        train(tiny(root, tmp_path, model="simpleclick-xtiny", clicks={"glances": 1.0}, **TINY["simpleclick-xtiny"]))
+
+
 def test_training_makes_the_loss_fall(root: Path, tmp_path: Path) -> None:
     train(tiny(root, tmp_path, steps=60, batch=4))
     losses = [json.loads(line)["loss"] for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]

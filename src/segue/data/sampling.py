@@ -169,11 +169,11 @@ class ViewSampler:
         """One uniform draw from the sampler's own generator."""
         return low + (high - low) * float(torch.rand((), generator=self.generator))
 
-    def draw(self, batch: int, size: int, device: torch.device) -> Views:
-        """`batch` views of `size` x `size` pixels on `device`."""
+    def draw(self, batch: int, size: int, device: torch.device, whole: bool = False) -> Views:
+        """`batch` views of `size` x `size` pixels on `device`; the `whole` photo or most of it, if asked."""
         picks = torch.multinomial(self.odds, batch, replacement=True, generator=self.generator).tolist()
         indices = [self.indices[p] for p in picks]
-        thetas = torch.stack([self.place(self.pack.scenes[i]) for i in indices]).to(device)
+        thetas = torch.stack([self.place(self.pack.scenes[i], whole) for i in indices]).to(device)
         images = torch.from_numpy(self.pack.images[indices]).to(device).permute(0, 3, 1, 2).float().div_(255)
         labels = torch.from_numpy(self.pack.labels[indices]).to(device)[:, None].float()
         inside = torch.zeros_like(labels)
@@ -188,14 +188,17 @@ class ViewSampler:
         grey = 0.5 * (1 - seen)
         return Views(pixels * seen + grey, mapped[:, 0].to(torch.uint8), seen)
 
-    def place(self, scene: Scene) -> Tensor:
-        """The (2, 3) affine map from view to canvas, both in [-1, 1], of one random view of `scene`."""
+    def place(self, scene: Scene, whole: bool = False) -> Tensor:
+        """The (2, 3) affine map from view to canvas, both in [-1, 1], of one random view of `scene`; with `whole` at
+        least 0.6 of it."""
         labels = list(scene.objects)
         areas = torch.tensor([scene.objects[k][0] for k in labels], dtype=torch.float)
         label = labels[int(torch.multinomial(areas.sqrt(), 1, generator=self.generator))]
         _, x0, y0, x1, y1 = scene.objects[label]
         longest = max(scene.size)
         tight = min(max(1.15 * max(x1 - x0, y1 - y0), 48.0), 1.05 * longest)
+        if whole:
+            tight = max(tight, 0.63 * longest)
         side = math.exp(self.uniform(math.log(tight), math.log(1.05 * longest)))
         slack_x, slack_y = (side - (x1 - x0)) / 2, (side - (y1 - y0)) / 2
         cx = (x0 + x1) / 2 + slack_x * self.uniform(-0.9, 0.9)

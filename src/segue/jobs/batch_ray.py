@@ -8,7 +8,7 @@ import pickle
 import subprocess
 import sys
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import IO, TYPE_CHECKING, Any
 
 import torch
 
@@ -54,7 +54,7 @@ def encode_over_ray(model: Segmenter, cache: FeatureCache, paths: list[str], con
 
 
 def drive() -> None:
-    """The process that ``encode_over_ray`` starts: its work comes on standard input, rows leave on standard output."""
+    """The process that ``encode_over_ray`` starts: work comes on standard input, rows leave on standard output."""
     import ray
 
     rows = os.fdopen(os.dup(1), "wb")
@@ -72,12 +72,12 @@ def drive() -> None:
         ray.shutdown()
 
 
-def _send(rows: BinaryIO, row: Done | SegueError | None) -> None:
+def _send(rows: IO[bytes], row: Done | SegueError | None) -> None:
     pickle.dump(row, rows)
     rows.flush()
 
 
-def _rows(stream: BinaryIO) -> Iterator[Done]:
+def _rows(stream: IO[bytes]) -> Iterator[Done]:
     """Up to the closing None; an error is raised."""
     while (row := pickle.load(stream)) is not None:
         if isinstance(row, SegueError):

@@ -45,7 +45,9 @@ class ClickConfig(JobConfig):
     "errors" clicks ``rounds`` (low, high) times, each time into the deeper error, at its centre with probability
     ``greedy``; the first click is at the centre with probability ``centred``. A share ``boxes`` of the objects
     starts from a box and a share ``resumed`` in the middle of the work, with up to ``most_scattered`` clicks and
-    a rough mask. "decaying" is InterFormer's: each further click happens with probability ``gamma``.
+    a rough mask. A share ``glances`` of the steps is played as nano answers: a glance at the whole photo chooses the
+    view, which is told the glance's mask with probability ``told``. "decaying" is InterFormer's: each further click
+    happens with probability ``gamma``.
     """
 
     policy: Literal["errors", "decaying"] = "errors"
@@ -57,6 +59,8 @@ class ClickConfig(JobConfig):
     boxes: Share = 0.1
     resumed: Share = 0.2
     most_scattered: int = Field(8, ge=1)
+    glances: Share = 0.0
+    told: Share = 0.5
 
     @model_validator(mode="after")
     def _ordered(self) -> ClickConfig:

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import avg_pool2d
 
-from segue.core.errors import CheckpointError, MissingFile
+from segue.core.errors import CheckpointError, ConfigError, MissingFile
 from segue.data.augment import CutOuts, jitter_colours, transplant
 from segue.data.sampling import Pack, ViewSampler, build_pack, pick_objects
 from segue.data.simulate import (
@@ -23,13 +24,17 @@ from segue.data.simulate import (
 from segue.jobs.checkpoint import write_checkpoint
 from segue.jobs.config import TrainConfig
 from segue.jobs.cores import TrainingCore, training_core
+from segue.jobs.looks import COVERED, STRIDE, Looks, chosen_looks, extents
 from segue.jobs.muon import Muon
+from segue.models.nano import Nano
 from segue.models.weights import WEIGHTS, read_state
 from segue.nn.losses import normalized_focal, soft_iou
 from segue.nn.vit import layer_shares
 from segue.session.load import build
 
 MOST_ROUNDS = 20
+PHOTO = 512  # pixels of the photos that are glanced at
+GLANCE_WEIGHT = 0.5  # of its loss
 SHAPES = 700  # synthetic ones that are drawn, if any
 
 
@@ -62,14 +67,69 @@ class Trainer:
 
     def update(self) -> dict[str, float]:
         """One optimiser step; what to log: loss, gradient norm, targets, IoU after each click of fresh targets."""
-        c = self.config
+        share = self.config.clicks.glances
+        glances = share > 0 and float(torch.rand((), generator=self.generator)) < share
+        log = self._glanced() if glances else self._viewed()
+        if log:
+            log["gradient"] = self._apply()
+            self.step += 1
+        return log
+
+    def _viewed(self) -> dict[str, float]:
+        """Back-propagate dialogues in random views."""
         pixels, rows, targets, void = self.batch()
         if not len(rows):
             return {}
         clicks, box, previous = self.opening(targets, void)
+        log, _ = self._dialogue(pixels, rows, targets, void, clicks, box, previous, self._rounds())
+        return log | {"targets": float(len(rows))}
+
+    def _glanced(self) -> dict[str, float]:
+        """Back-propagate a first answer at a glance, then dialogues in the views that nano turns to."""
+        c, g, model = self.config, self.generator, self.model
+        if not isinstance(model, Nano):
+            raise ConfigError(f"clicks: glances for {c.model}", "the model nano, the only one that glances")
+        views = self.sampler.draw(max(1, c.batch // 2), PHOTO, self.device, whole=True)
+        pixels, labels = self._augmented(views.pixels, views.labels)
+        rows, targets, void = pick_objects(labels, c.objects, c.data.merge, g)
+        if not len(rows):
+            return {}
+        photos, small = extents(views.inside), shrunk(targets, STRIDE)
+        first = first_clicks(small, STRIDE, g, c.clicks.centred)[:, None]
+        boxed = (torch.rand(len(rows), generator=g) < c.clicks.boxes).to(self.device)
+        clicks = torch.where(boxed[:, None, None], -1.0, first)
+        box = torch.where(boxed[:, None], boxes_around(small, STRIDE, g), 0.0)
+        objects, skipped = targets.float(), void.float()
+
+        glance = Looks(photos[rows], PHOTO, model.glance)
+        seen = Looks(photos, PHOTO, model.glance).pixels(avg_pool2d(pixels, 2))
+        wanted, left_out = (glance.masks(avg_pool2d(m, 4)) > COVERED for m in (objects, skipped))
+        nothing = torch.zeros(wanted.shape, device=self.device)
+        opening = glance.clicks(clicks), glance.boxes(box), nothing
+        log, logits = self._dialogue(seen, rows, wanted, left_out, *opening, 1, GLANCE_WEIGHT)
+        found = glance.lifted(logits.sigmoid())
+
+        logs, rounds = [{"glance": log["iou1"]} if "iou1" in log else {}], self._rounds()
+        for pick, looks in chosen_looks(model, found > 0.5, photos[rows], clicks, box, PHOTO):
+            shrink = 2 if looks.size == model.longest else 1
+            wanted, left_out = (looks.masks(avg_pool2d(m[pick], shrink)) > COVERED for m in (objects, skipped))
+            told = float(torch.rand((), generator=g)) < c.clicks.told
+            previous = looks.masks(found[pick]) if told else torch.zeros(wanted.shape, device=self.device)
+            opening = looks.clicks(clicks[pick]), looks.boxes(box[pick]), previous
+            own, seen = torch.arange(len(pick), device=self.device), looks.pixels(pixels[rows[pick]])
+            log, _ = self._dialogue(seen, own, wanted, left_out, *opening, rounds)
+            logs.append({f"{k}_{looks.size}": v for k, v in log.items()})
+        return {k: v for one in logs for k, v in one.items()}
+
+    def _dialogue(
+        self, pixels: Tensor, rows: Tensor, targets: Tensor, void: Tensor, clicks: Tensor, box: Tensor,
+        previous: Tensor, rounds: int, weight: float = 1.0,
+    ) -> tuple[dict[str, float], Tensor]:  # fmt: skip
+        """Back-propagate ``rounds`` of clicks on the targets, of which ``rows`` says in which views they are; what to
+        log, and the last logits."""
+        c = self.config
         fresh = (clicks[:, 1:, 2] < 0).all(1) & (clicks[:, 0, 2] > 0)
-        wanted = torch.where(void, -1.0, targets.float())
-        rounds, log = self._rounds(), {"loss": 0.0}
+        wanted, log = torch.where(void, -1.0, targets.float()), {"loss": 0.0}
         with torch.autocast(self.device.type, torch.bfloat16, enabled=c.bf16 and bf16_pays(self.device)):
             maps = self.core.encode(pixels)
             chosen = {k: _as_images(v.index_select(0, rows)) for k, v in maps.items()}
@@ -77,7 +137,7 @@ class Trainer:
             for turn in range(rounds):
                 logits, score = self.core.decode(leaves, clicks, box, previous)
                 loss, reached = self.loss(logits, score, wanted)
-                torch.autograd.backward(loss / rounds)
+                torch.autograd.backward(loss * (weight / rounds))
                 log["loss"] += float(loss.detach()) / rounds
                 if bool(fresh.any()):
                     log[f"iou{turn + 1}"] = float(reached[fresh].mean())
@@ -87,9 +147,7 @@ class Trainer:
             pairs = [(chosen[k], leaf.grad) for k, leaf in leaves.items() if leaf.grad is not None]
             if pairs:
                 torch.autograd.backward([t for t, _ in pairs], [g for _, g in pairs])
-        log |= {"gradient": self._apply(), "targets": float(len(rows))}
-        self.step += 1
-        return log
+        return log, logits.detach()
 
     def batch(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """pixels (b, 3, S, S) in [0, 1]; rows (n,) view of each target; targets and void (n, 1, s, s) bool."""
@@ -97,12 +155,17 @@ class Trainer:
         size = data.sizes[int(torch.randint(len(data.sizes), (), generator=self.generator))]
         count = max(1, round(self.config.batch * (data.sizes[0] / size) ** 2))
         views = self.sampler.draw(count, size, self.device)
-        pixels, labels = self._transplanted(views.pixels, views.labels)
-        pixels, labels = self.cutouts.paste(pixels, labels, data.paste, data.most_pasted, self.generator)
-        pixels, labels = self.shapes.paste(pixels, labels, data.shapes, 1, self.generator)
-        pixels = jitter_colours(pixels, self.generator, data.colour)
+        pixels, labels = self._augmented(views.pixels, views.labels)
         rows, targets, void = pick_objects(labels, self.config.objects, data.merge, self.generator)
         return pixels, rows, shrunk(targets, self.core.stride), shrunk(void, self.core.stride)
+
+    def _augmented(self, pixels: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """The views with things pasted on some of them and other colours."""
+        data = self.config.data
+        pixels, labels = self._transplanted(pixels, labels)
+        pixels, labels = self.cutouts.paste(pixels, labels, data.paste, data.most_pasted, self.generator)
+        pixels, labels = self.shapes.paste(pixels, labels, data.shapes, 1, self.generator)
+        return jitter_colours(pixels, self.generator, data.colour), labels
 
     def _transplanted(self, pixels: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         """The views, some of them with an object of another photo."""
