@@ -20,13 +20,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 import yaml
+from validation_split import photos
 
 import segue
 from segue.core.types import Image, Mask
-from segue.data.sampling import VOID, build_pack
 from segue.jobs.bench import BenchConfig, bench
 from segue.jobs.config import TrainConfig
 from segue.metrics.interaction import noc, quality_at
@@ -146,17 +145,9 @@ def figures(courses: list[list[float]]) -> list[float]:
 
 
 def held_out(config: TrainConfig) -> Iterator[tuple[Image, Mask, Mask]]:
-    """Image, truth and void of up to three objects of every held-out photo: the largest, of more than 0.5 % of it;
-    one in facades and cars, which are all alike."""
-    pack = build_pack([config.data.root / name for name in config.data.folders], config.data.cache)
-    for index in pack.held_out(config.data.held_out)[1]:
-        scene = pack.scenes[index]
-        h, w = scene.size
-        large = {k: box[0] for k, box in scene.objects.items() if box[0] > 0.005 * h * w}
-        labels = np.array(pack.labels[index][:h, :w])
-        most = 1 if scene.group in ("building_facade", "car_panels") else 3
-        for label in sorted(sorted(large), key=lambda k: -large[k])[:most]:
-            yield np.array(pack.images[index][:h, :w]), labels == label, labels == VOID
+    """Image, truth and void of every object of the validation split."""
+    for _, image, masks, void in photos(config):
+        yield from ((image, truth, void) for truth in masks)
 
 
 def table(rows: dict[str, Any]) -> list[str]:

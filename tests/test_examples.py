@@ -12,6 +12,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from segue.data.image import read_image, read_labels
+from segue.data.rows import open_data
 from segue.jobs.config import TrainConfig
 from segue.models.backbones import start_backbone
 from segue.models.rows import MODELS
@@ -100,6 +101,25 @@ def test_the_starts_are_trained_alike_and_never_twice(
     assert len((tmp_path / "starts.md").read_text().splitlines()) == 2 + 2 * len(compare.STARTS)
     assert json.loads((tmp_path / "starts.json").read_text())["mae"]["objects"] == 2
     assert "COCO boxes" in capsys.readouterr().out
+
+
+def test_held_out_photos_become_a_data_set(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for folder in ("images", "masks"):
+        (tmp_path / "blocks" / folder).mkdir(parents=True)
+    labels = np.zeros((60, 80), np.uint8)
+    for label, (x, width) in {7: (2, 12), 8: (20, 30), 9: (60, 2), 255: (70, 5)}.items():
+        labels[5:50, x : x + width] = label
+    cv2.imwrite(str(tmp_path / "blocks" / "images" / "a.png"), np.repeat(labels[:, :, None], 3, 2))
+    cv2.imwrite(str(tmp_path / "blocks" / "masks" / "a.png"), labels)
+    data = {"root": str(tmp_path), "folders": {"blocks": 1}, "cache": str(tmp_path), "held_out": 1.0}
+    (tmp_path / "tiny.yaml").write_text(json.dumps({"steps": 1, "output": "none", "data": data}))
+    line = [str(tmp_path / "tiny.yaml"), "-o", str(tmp_path / "split")]
+    example_module("validation_split").main(line)
+    assert "3 objects in 1 photos" in capsys.readouterr().out
+    ((_, truth),) = [s.read() for s in open_data(tmp_path / "split").samples]
+    assert [i.area for i in truth.instances] == [30 * 45, 12 * 45, 2 * 45]
+    assert truth.void is not None
+    assert truth.void.sum() == 5 * 45
 
 
 def test_masked_photos_pretrain_a_backbone_that_a_training_starts_from(tmp_path: Path) -> None:

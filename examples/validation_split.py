@@ -1,0 +1,60 @@
+"""Write the photos that a training keeps for validation as a data set for `segue evaluate`.
+
+    python examples/validation_split.py configs/nano-8.yaml -o runs/validation
+    segue evaluate --data runs/validation --json -
+
+Of every photo up to three objects, the largest, of more than 0.5 % of it; one of facades and cars, which are all
+alike. Photos are as large as the training keeps them: at most 512 pixels.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from segue.core.types import Image, Mask
+from segue.data.folder import Folder
+from segue.data.sample import Instance, Sample, Truth
+from segue.data.sampling import VOID, build_pack
+from segue.jobs.config import TrainConfig
+
+ALIKE = ("building_facade", "car_panels")
+
+
+def photos(config: TrainConfig) -> Iterator[tuple[str, Image, list[Mask], Mask]]:
+    """Name, image, objects and void of every held-out photo, those without a large object left out."""
+    pack = build_pack([config.data.root / name for name in config.data.folders], config.data.cache)
+    for index in pack.held_out(config.data.held_out)[1]:
+        scene = pack.scenes[index]
+        h, w = scene.size
+        large = {k: box[0] for k, box in scene.objects.items() if box[0] > 0.005 * h * w}
+        labels = np.array(pack.labels[index][:h, :w])
+        most = sorted(sorted(large), key=lambda k: -large[k])[: 1 if scene.group in ALIKE else 3]
+        if most:
+            image = np.array(pack.images[index][:h, :w])
+            yield f"{scene.group}-{scene.stem}", image, [labels == k for k in most], labels == VOID
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("config", type=Path, help="of the training")
+    parser.add_argument("-o", "--output", type=Path, required=True)
+    options = parser.parse_args(arguments)
+    samples = [
+        Sample(
+            name,
+            partial(np.asarray, image),
+            partial(Truth.of, [Instance(f"{name}#{k}", m) for k, m in enumerate(masks)], void),
+        )
+        for name, image, masks, void in photos(TrainConfig.read(options.config))
+    ]
+    Folder().write(options.output, samples)
+    print(f"{sum(len(s.load_truth().instances) for s in samples)} objects in {len(samples)} photos")
+
+
+if __name__ == "__main__":
+    main()
