@@ -120,6 +120,9 @@ def test_held_out_photos_become_a_data_set(tmp_path: Path, capsys: pytest.Captur
     assert [i.area for i in truth.instances] == [30 * 45, 12 * 45, 2 * 45]
     assert truth.void is not None
     assert truth.void.sum() == 5 * 45
+    example_module("nano_overlays").main([line[0], "-o", str(tmp_path / "seen.jpg"), "--objects", "2"])
+    assert len(capsys.readouterr().out.splitlines()) == 2
+    assert read_image(tmp_path / "seen.jpg").shape[2] == 3
 
 
 def test_masked_photos_pretrain_a_backbone_that_a_training_starts_from(tmp_path: Path) -> None:

@@ -46,8 +46,8 @@ class ClickConfig(JobConfig):
     ``greedy``; the first click is at the centre with probability ``centred``. A share ``boxes`` of the objects
     starts from a box and a share ``resumed`` in the middle of the work, with up to ``most_scattered`` clicks and
     a rough mask. A share ``glances`` of the steps is played as nano answers: a glance at the whole photo chooses the
-    view, which is told the glance's mask with probability ``told``. "decaying" is InterFormer's: each further click
-    happens with probability ``gamma``.
+    view, where with probability ``told`` a first answer, mixed with what the glance saw, is the mask so far.
+    "decaying" is InterFormer's: each further click happens with probability ``gamma``.
     """
 
     policy: Literal["errors", "decaying"] = "errors"

@@ -114,19 +114,20 @@ class Trainer:
             shrink = 2 if looks.size == model.longest else 1
             wanted, left_out = (looks.masks(avg_pool2d(m[pick], shrink)) > COVERED for m in (objects, skipped))
             told = float(torch.rand((), generator=g)) < c.clicks.told
-            previous = looks.masks(found[pick]) if told else torch.zeros(wanted.shape, device=self.device)
-            opening = looks.clicks(clicks[pick]), looks.boxes(box[pick]), previous
+            nothing = torch.zeros(wanted.shape, device=self.device)
+            opening = looks.clicks(clicks[pick]), looks.boxes(box[pick]), nothing
             own, seen = torch.arange(len(pick), device=self.device), looks.pixels(pixels[rows[pick]])
-            log, _ = self._dialogue(seen, own, wanted, left_out, *opening, rounds)
+            glanced = looks.masks(found[pick]) if told else None
+            log, _ = self._dialogue(seen, own, wanted, left_out, *opening, rounds, glanced=glanced)
             logs.append({f"{k}_{looks.size}": v for k, v in log.items()})
         return {k: v for one in logs for k, v in one.items()}
 
     def _dialogue(
         self, pixels: Tensor, rows: Tensor, targets: Tensor, void: Tensor, clicks: Tensor, box: Tensor,
-        previous: Tensor, rounds: int, weight: float = 1.0,
+        previous: Tensor, rounds: int, weight: float = 1.0, glanced: Tensor | None = None,
     ) -> tuple[dict[str, float], Tensor]:  # fmt: skip
         """Back-propagate ``rounds`` of clicks on the targets, of which ``rows`` says in which views they are; what to
-        log, and the last logits."""
+        log, and the last logits. If ``glanced``, an answer mixed with it is the previous one of the first round."""
         c = self.config
         fresh = (clicks[:, 1:, 2] < 0).all(1) & (clicks[:, 0, 2] > 0)
         wanted, log = torch.where(void, -1.0, targets.float()), {"loss": 0.0}
@@ -134,6 +135,11 @@ class Trainer:
             maps = self.core.encode(pixels)
             chosen = {k: _as_images(v.index_select(0, rows)) for k, v in maps.items()}
             leaves = {k: v.detach().requires_grad_(v.requires_grad) for k, v in chosen.items()}
+            if glanced is not None:
+                with torch.no_grad():
+                    previous = self.core.decode(leaves, clicks, box, previous)[0].sigmoid()
+                share = torch.rand(len(glanced), 1, 1, 1, generator=self.generator).to(self.device)
+                previous = torch.lerp(previous, glanced, share)
             for turn in range(rounds):
                 logits, score = self.core.decode(leaves, clicks, box, previous)
                 loss, reached = self.loss(logits, score, wanted)
