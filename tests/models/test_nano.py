@@ -147,12 +147,19 @@ def test_a_dialogue_begins_with_a_glance_and_is_answered_in_a_finer_view(
         return answer(maps, frame, *rest)
 
     monkeypatch.setattr(nano, "_answer", spy)
+    monkeypatch.setattr(nano, "unsure", 0.0)
     with torch.inference_mode():
         features = nano.encode([image])
         said = nano.decode(features, [Click(450, 300)])
         nano.decode(features, [Click(450, 300), Click(500, 300)], said.memory)
     assert said.frame == features.frame, "a large object needs no closer look"
-    assert grids == [Frame.longest((600, 900), nano.glance, multiple=64).grid, said.frame.grid, said.frame.grid]
+    first = [Frame.longest((600, 900), nano.glance, multiple=64).grid, said.frame.grid]
+    assert grids == [*first, said.frame.grid]
+    grids.clear()
+    monkeypatch.setattr(nano, "unsure", 1.0)
+    with torch.inference_mode():
+        nano.decode(features, [Click(450, 300), Click(500, 300)], nano.decode(features, [Click(450, 300)]).memory)
+    assert grids == [*first, said.frame.grid, said.frame.grid], "only a first answer is thought over"
 
 
 @pytest.mark.skipif(not available(), reason="needs the extra onnx")

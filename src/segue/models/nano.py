@@ -37,6 +37,7 @@ from segue.nn.nanonet import BackboneName, NanoNet, NanoSizes
 
 MAPS = ("stride16", "stride8", "stride4", "embedding")
 GLANCE = "glance."  # before the names of the small copy's maps
+GLANCED = 0.25  # its share in the mask that an unsure first answer is thought over with
 Engine: TypeAlias = Literal["auto", "onnx", "torch"]
 
 
@@ -47,7 +48,8 @@ class Nano(Segmenter):
     encoded again (0 never zooms in), ``glance`` that of the small copy in which regions are first looked for (0
     looks in the whole view). A region is ``margin`` times the mask's bounding box, at least ``smallest``
     longer sides of the photo, and only encoded if that shows the object ``gain`` times larger; with ``eager``
-    for the first prompt already. ``engine`` "onnx" runs on ONNX Runtime, "torch" on PyTorch; "auto" takes ONNX
+    for the first prompt already. A first answer whose estimated IoU is below ``unsure`` is thought over once, mixed
+    with what the glance saw. ``engine`` "onnx" runs on ONNX Runtime, "torch" on PyTorch; "auto" takes ONNX
     Runtime on a CPU where it is installed, unless gradients are wanted or an adapter has changed the network.
     ``backbone`` is the encoder's network, "mobilenet" (V2) or "shufflenet" (V2).
 
@@ -70,6 +72,7 @@ class Nano(Segmenter):
         gain: float = 1.25,
         smallest: float = 0.25,
         eager: bool = True,
+        unsure: float = 0.6,
         channels: Sequence[int] = (128, 64, 48),
         blocks: Sequence[int] = (5, 4, 3),
         width: float = 1.0,
@@ -80,7 +83,7 @@ class Nano(Segmenter):
     ) -> None:
         super().__init__()
         self.longest, self.zoom, self.glance, self.margin, self.gain = longest, zoom, glance, margin, gain
-        self.smallest, self.eager, self.engine = smallest, eager, engine
+        self.smallest, self.eager, self.unsure, self.engine = smallest, eager, unsure, engine
         c, n = tuple(channels), tuple(blocks)
         self.network = NanoNet(NanoSizes((c[0], c[1], c[2]), (n[0], n[1], n[2]), embedding, heads, width, backbone))
         self._deep = self.network.encoder.backbone.deep
@@ -128,10 +131,13 @@ class Nano(Segmenter):
         if zooms:
             wanted, glanced = self._region(whole, prompts, logits, frame), frame.covers and frame != whole
             if glanced or changed(wanted, frame):
-                # A glance says how large a thing is, not what it is: its mask would lead the finer answer astray.
-                previous = None if glanced else resample(logits.sigmoid(), frame, wanted)
+                before = resample(logits.sigmoid(), frame, wanted)
                 maps = self._maps_of(features, wanted, onnx)
-                logits, score = self._answer(maps, wanted, prompts, previous, onnx)
+                # A glance says how large a thing is, not what it is: its mask would lead the finer answer astray.
+                logits, score = self._answer(maps, wanted, prompts, None if glanced else before, onnx)
+                if glanced and bool(score.sigmoid() < self.unsure):
+                    both = torch.lerp(logits.sigmoid(), before, GLANCED)
+                    logits, score = self._answer(maps, wanted, prompts, both, onnx)
                 frame = wanted
         kept = {"frame": frame.to_tensor(), "probability": logits.sigmoid()}
         if not frame.covers:
