@@ -201,5 +201,7 @@ def test_a_ray_that_dies_as_a_whole_is_one_clear_line(victim, model, tmp_path):
     assert "Traceback" not in said, said
     survived = entries(cache)
     again = subprocess.run([*run, "--json", "-"], capture_output=True, text=True, timeout=200)
-    assert json.loads(again.stdout)["there"] == len(survived)
+    done = json.loads(again.stdout)
+    assert done["there"] >= len(survived), "workers may have finished an image after their driver's death"
+    assert done["encoded"] + done["there"] == 40
     assert len(entries(cache)) == 40
