@@ -61,7 +61,7 @@ def test_scores_and_sheet_are_written(folder, done):
 
 def test_several_objects_and_several_instances(folder, tmp_path):
     first, mask = toy(at=(70, 80))
-    second, other = toy(at=(170, 250))
+    second, other = toy(at=(170, 240), scale=0.9)
     both = first.copy()
     both[other] = second[other]
     write_image(tmp_path / "both.png", both)

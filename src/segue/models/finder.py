@@ -58,6 +58,7 @@ class Evidence:
     prior: Tensor
     bank: Bank
     taken: Tensor | None = None  # (H, W) bool, pixels of instances found before
+    several: bool = False  # whether what else is likely may be another instance, not a part of this one
 
 
 @runtime_checkable
@@ -127,7 +128,7 @@ class Finder(Segmenter):
         results: list[Found] = []
         taken: Tensor | None = None
         while len(results) < most and (not results or float(prior.max()) >= 0.5):
-            results.append(self._best(Evidence(features, reference, cells, prior, bank, taken)))
+            results.append(self._best(Evidence(features, reference, cells, prior, bank, taken, most > 1)))
             mask = results[-1].prediction.mask()
             taken = mask if taken is None else taken | mask
             prior = prior * (1 - cover_of(results[-1].prediction, features.frame, prior))
@@ -166,11 +167,13 @@ class Finder(Segmenter):
     def _best(self, seen: Evidence) -> Found:
         tried = [
             self._weigh(seen, prompts, self.model.decode(seen.features, prompts, memory))
-            for prompts, memory in self._proposals(seen.features, seen.prior)
+            for prompts, memory in self._proposals(seen)
         ]
         best = max(tried, key=lambda f: f.score)
         for _ in range(self.rounds):
-            click = disagreement(best.prediction, seen.prior, seen.features.frame)
+            prior, frame = seen.prior, seen.features.frame
+            near = around(cover_of(best.prediction, frame, prior) > 0.5) if seen.several else 1.0
+            click = disagreement(best.prediction, prior * near, frame)
             if click is None:
                 break
             prompts = (*best.prompts, click)
@@ -189,9 +192,10 @@ class Finder(Segmenter):
             options.append(Found(one, tuple(prompts), evidence, believed(evidence)))
         return max(options, key=lambda f: f.score)
 
-    def _proposals(self, features: Features, prior: Tensor) -> list[tuple[list[Prompt], Memory | None]]:
-        """For every peak: a click; a click in the box of its region; the map itself as a previous mask."""
-        frame = features.frame
+    def _proposals(self, seen: Evidence) -> list[tuple[list[Prompt], Memory | None]]:
+        """For every peak: a click; a click in the box of its region; for the first the map itself as a previous mask,
+        if there may be several instances only where it hangs together."""
+        features, prior, frame = seen.features, seen.prior, seen.features.frame
         made: list[tuple[list[Prompt], Memory | None]] = []
         smooth = F.avg_pool2d(prior[None, None], 3, 1, 1, count_include_pad=False)[0, 0] + 1e-3 * prior
         for index, (x, y) in enumerate(peaks(smooth, self.peaks)):
@@ -201,7 +205,8 @@ class Finder(Segmenter):
             if box is not None:
                 made.append(([box, click], None))
             if index == 0:
-                whole = frame.lift(prior[None, None])[0, 0].clamp(0, 1)
+                shown = prior * around(region(prior, x, y)) if seen.several else prior
+                whole = frame.lift(shown[None, None])[0, 0].clamp(0, 1)
                 made.append(([click], self.model.remember(features, whole)))
         return made
 
@@ -274,12 +279,15 @@ def peaks(prior: Tensor, most: int, apart: int = 2) -> list[tuple[int, int]]:
     return found
 
 
-def region_box(prior: Tensor, x: int, y: int, frame: Frame, least: float = 0.5) -> Box | None:
-    """The box, in image pixels, of the connected cells above ``least`` around cell (x, y); None for one cell."""
+def region(prior: Tensor, x: int, y: int, least: float = 0.5) -> Tensor:
+    """(h, w) bool: the connected cells above ``least`` around cell (x, y); none if it is not above."""
     _, labels = cv2.connectedComponents((prior > least).cpu().numpy().astype(np.uint8))
-    if labels[y, x] == 0:
-        return None
-    rows, columns = np.nonzero(labels == labels[y, x])
+    return torch.from_numpy((labels == labels[y, x]) & (labels > 0)).to(prior.device)
+
+
+def region_box(prior: Tensor, x: int, y: int, frame: Frame) -> Box | None:
+    """The box, in image pixels, of the region around cell (x, y); None for one cell."""
+    rows, columns = torch.nonzero(region(prior, x, y)).unbind(1)
     if len(rows) < 2:
         return None
     x0, y0 = place(frame, prior.shape, float(columns.min()), float(rows.min()))
