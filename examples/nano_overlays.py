@@ -16,27 +16,39 @@ import numpy as np
 from validation_split import photos
 
 import segue
-from segue.core.types import Image, Mask
+from segue.core.segmenter import Segmenter
+from segue.core.types import Click, Image, Mask
 from segue.data.image import write_image
-from segue.data.overlay import overlay
+from segue.data.overlay import contact_sheet, overlay
 from segue.jobs.config import TrainConfig
-from segue.session.robot import Course, play
+from segue.session.robot import play
 
-SHOWN, SIDE = (1, 3), 220
+SHOWN, SIDE, OUTLINE = (1, 3), 220, (255, 220, 0)
 
 
-def tile(image: Image, mask: Mask, truth: Mask, course: Course) -> Image:
-    """One answer on a white square, its clicks and IoU written below."""
+def tile(image: Image, mask: Mask, truth: Mask, clicks: Sequence[Click], iou: float) -> Image:
+    """One answer, its clicks and IoU written below."""
     scale = SIDE / max(image.shape[:2])
-    drawn = np.ascontiguousarray(overlay(image, mask, course.clicks))
+    drawn = overlay(image, mask, clicks)
     outlines, _ = cv2.findContours(truth.astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
-    cv2.drawContours(drawn, outlines, -1, (255, 220, 0), max(1, round(1 / scale)))
+    cv2.drawContours(drawn, outlines, -1, OUTLINE, max(1, round(1 / scale)))
     small = cv2.resize(drawn, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-    square = np.full((SIDE + 18, SIDE + 4, 3), 255, np.uint8)
-    square[: small.shape[0], : small.shape[1]] = small
-    count = f"{len(course.clicks)} click{'s' * (len(course.clicks) > 1)}: IoU {course.ious[-1]:.2f}"
-    cv2.putText(square, count, (2, SIDE + 13), cv2.FONT_HERSHEY_SIMPLEX, 0.42, (0, 0, 0), 1, cv2.LINE_AA)
-    return square
+    said = np.full((18, small.shape[1], 3), 255, np.uint8)
+    count = f"{len(clicks)} click{'s' * (len(clicks) > 1)}: IoU {iou:.2f}"
+    cv2.putText(said, count, (2, 13), cv2.FONT_HERSHEY_SIMPLEX, 0.42, (0, 0, 0), 1, cv2.LINE_AA)
+    return np.vstack([small, said])
+
+
+def tiles(model: Segmenter, image: Image, truth: Mask, void: Mask) -> list[Image]:
+    """What the robot is shown after each of the clicks to show; the last again if it needs fewer."""
+    masks: list[Mask] = []
+    session = segue.Session(model, image)
+    course = play(
+        session, truth, void, max_clicks=max(SHOWN), boundary=False, watch=lambda _, mask: masks.append(mask)
+    )
+    print(" ".join(f"{iou:.2f}" for iou in course.ious), flush=True)
+    counts = [min(count, len(masks)) for count in SHOWN]
+    return [tile(image, masks[n - 1], truth, course.clicks[:n], course.ious[n - 1]) for n in counts]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -46,26 +58,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--objects", type=int, default=10)
     options = parser.parse_args(arguments)
     every = [(i, m, v) for _, i, masks, v in photos(TrainConfig.read(options.config)) for m in masks]
-    model, columns = segue.load("nano", device="cpu"), []
-    for image, truth, void in every[:: max(1, len(every) // options.objects)][: options.objects]:
-        tiles: list[Image] = []
-
-        def watch(
-            course: Course, mask: Mask, image: Image = image, truth: Mask = truth, tiles: list[Image] = tiles
-        ) -> None:
-            if len(course.clicks) in SHOWN:
-                tiles.append(tile(image, mask, truth, course))
-
-        course = play(segue.Session(model, image), truth, void, max_clicks=max(SHOWN), boundary=False, watch=watch)
-        columns.append(np.vstack(tiles + [np.full_like(tiles[0], 255)] * (len(SHOWN) - len(tiles))))
-        print(" ".join(f"{iou:.2f}" for iou in course.ious), flush=True)
-    half = -(-len(columns) // 2)
-    rows = [
-        np.hstack([*row, *[np.full_like(row[0], 255)] * (half - len(row))])
-        for row in (columns[:half], columns[half:])
-        if row
-    ]
-    write_image(options.output, np.vstack(rows), quality=88)
+    model = segue.load("nano", device="cpu")
+    chosen = every[:: max(1, len(every) // options.objects)][: options.objects]
+    shown = [one for what in chosen for one in tiles(model, *what)]
+    write_image(options.output, contact_sheet(shown, columns=2 * len(SHOWN), side=SIDE + 18), quality=88)
 
 
 if __name__ == "__main__":

@@ -60,16 +60,19 @@ def drive() -> None:
     rows = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # whatever Ray prints goes to standard error
     model, settings, paths, config = pickle.load(sys.stdin.buffer)
+    last: SegueError | None = None
     try:
         local = {} if config.address else {"num_cpus": config.workers, "include_dashboard": False}
         ray.init(address=config.address, log_to_driver=False, **local)
         for done in _run(model, settings, paths, config):
             _send(rows, done)
-        _send(rows, None)
-    except (SegueError, ConnectionError) as error:
-        _send(rows, error if isinstance(error, SegueError) else _died(f"Ray's {_said(error)}"))
+    except SegueError as error:
+        last = error
+    except ConnectionError as error:
+        last = _died(f"Ray's {_said(error)}")
     finally:
         ray.shutdown()
+    _send(rows, last)  # only now: whoever reads it ends this process
 
 
 def _send(rows: IO[bytes], row: Done | SegueError | None) -> None:

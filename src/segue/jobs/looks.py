@@ -13,7 +13,6 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from segue.models.nano import Nano
-from segue.models.nano_views import expanded
 
 STRIDE = 2  # of masks and logits
 COVERED = 0.4  # of a cell that makes it the object's
@@ -61,6 +60,16 @@ class Looks:
         moved = (boxes - self.crops[:, :2].repeat(1, 2)) * self.scale[:, None]
         return torch.where((boxes[:, 2] > boxes[:, 0])[:, None], moved, 0.0)
 
+    def posed(
+        self, shrink: int, objects: Tensor, void: Tensor, clicks: Tensor, box: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        """Targets and void (n, 1, size / 2, size / 2) bool, clicks, boxes and an empty mask: how a dialogue begins.
+
+        ``objects`` and ``void`` (n, 1, side, side) float are averaged over ``shrink`` pixels, then sampled.
+        """
+        wanted, left_out = (self.masks(F.avg_pool2d(m, shrink)) > COVERED for m in (objects, void))
+        return wanted, left_out, self.clicks(clicks), self.boxes(box), torch.zeros_like(wanted, dtype=torch.float32)
+
     @property
     def scale(self) -> Tensor:
         """(n,) pixels of the view per pixel of the photo."""
@@ -97,27 +106,19 @@ def chosen_looks(
     """(rows, looks) of the targets that ``model`` would answer in a region, and of those in the whole view.
 
     ``glanced`` (n, 1, side / 2, side / 2) bool is what the glance took for the target, ``photos`` (n, 4) where the
-    photo lies in its square, ``clicks`` (n, k, 3) and ``box`` (n, 4) the prompts. The same rule as ``Nano._region``.
+    photo lies in its square, ``clicks`` (n, k, 3) and ``box`` (n, 4) the prompts.
     """
     crops, whole = photos.clone(), torch.ones(len(photos), dtype=torch.bool)
-    for row in range(len(photos)):
-        x0, y0, x1, y1 = photos[row].tolist()
-        spots = [p[:2] for p in clicks[row].tolist() if p[2] > 0]
-        boxes = [torch.tensor([x, y, x + 1, y + 1]) for x, y in spots]
-        boxes += [box[row].cpu()] if bool(box[row, 2] > box[row, 0]) else []
+    for row, (x0, y0, x1, y1) in enumerate(photos.tolist()):
+        boxes = [[x, y, x + 1, y + 1] for x, y, label in clicks[row].tolist() if label > 0]
+        boxes += [box[row].tolist()] if bool(box[row, 2] > box[row, 0]) else []
         if bool(glanced[row].any()):
-            boxes.append(extents(glanced[row, None].float())[0].cpu() * STRIDE)
-        if not boxes:
-            continue
-        corner = torch.tensor([x0, y0])
-        low = (torch.stack(boxes)[:, :2].amin(0) - corner).double().numpy()
-        high = (torch.stack(boxes)[:, 2:].amax(0) - corner).double().numpy()
-        longest = max(x1 - x0, y1 - y0)
-        size = (int(y1 - y0), int(x1 - x0))
-        left, top, right, bottom = expanded(low, high, model.margin, model.smallest * longest, size)
-        if model.zoom / max(right - left, bottom - top) >= model.gain * model.longest / longest:
-            whole[row] = False
-            crops[row] = torch.tensor([left + x0, top + y0, right + x0, bottom + y0])
+            boxes += (extents(glanced[row, None].float()) * STRIDE).tolist()
+        moved = [[left - x0, top - y0, right - x0, bottom - y0] for left, top, right, bottom in boxes]
+        region = model.region(model.frame((int(y1 - y0), int(x1 - x0))), moved)
+        whole[row] = region.covers
+        if not region.covers:
+            crops[row] = torch.tensor(region.crop, device=photos.device) + photos[row, :2].repeat(2)
     for rows, length in ((~whole, model.zoom), (whole, model.longest)):
         index = torch.nonzero(rows)[:, 0].to(photos.device)
         if len(index):

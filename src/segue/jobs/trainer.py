@@ -24,7 +24,7 @@ from segue.data.simulate import (
 from segue.jobs.checkpoint import write_checkpoint
 from segue.jobs.config import TrainConfig
 from segue.jobs.cores import TrainingCore, training_core
-from segue.jobs.looks import COVERED, STRIDE, Looks, chosen_looks, extents
+from segue.jobs.looks import STRIDE, Looks, chosen_looks, extents
 from segue.jobs.muon import Muon
 from segue.models.nano import Nano
 from segue.models.weights import WEIGHTS, read_state
@@ -99,26 +99,21 @@ class Trainer:
         boxed = (torch.rand(len(rows), generator=g) < c.clicks.boxes).to(self.device)
         clicks = torch.where(boxed[:, None, None], -1.0, first)
         box = torch.where(boxed[:, None], boxes_around(small, STRIDE, g), 0.0)
-        objects, skipped = targets.float(), void.float()
+        posed = targets.float(), void.float(), clicks, box
 
         glance = Looks(photos[rows], PHOTO, model.glance)
         seen = Looks(photos, PHOTO, model.glance).pixels(avg_pool2d(pixels, 2))
-        wanted, left_out = (glance.masks(avg_pool2d(m, 4)) > COVERED for m in (objects, skipped))
-        nothing = torch.zeros(wanted.shape, device=self.device)
-        opening = glance.clicks(clicks), glance.boxes(box), nothing
-        log, logits = self._dialogue(seen, rows, wanted, left_out, *opening, 1, GLANCE_WEIGHT)
+        log, logits = self._dialogue(seen, rows, *glance.posed(4, *posed), 1, GLANCE_WEIGHT)
         found = glance.lifted(logits.sigmoid())
 
         logs, rounds = [{"glance": log["iou1"]} if "iou1" in log else {}], self._rounds()
         for pick, looks in chosen_looks(model, found > 0.5, photos[rows], clicks, box, PHOTO):
             shrink = 2 if looks.size == model.longest else 1
-            wanted, left_out = (looks.masks(avg_pool2d(m[pick], shrink)) > COVERED for m in (objects, skipped))
             told = float(torch.rand((), generator=g)) < c.clicks.told
-            nothing = torch.zeros(wanted.shape, device=self.device)
-            opening = looks.clicks(clicks[pick]), looks.boxes(box[pick]), nothing
             own, seen = torch.arange(len(pick), device=self.device), looks.pixels(pixels[rows[pick]])
+            opening = looks.posed(shrink, *(t[pick] for t in posed))
             glanced = looks.masks(found[pick]) if told else None
-            log, _ = self._dialogue(seen, own, wanted, left_out, *opening, rounds, glanced=glanced)
+            log, _ = self._dialogue(seen, own, *opening, rounds, glanced=glanced)
             logs.append({f"{k}_{looks.size}": v for k, v in log.items()})
         return {k: v for one in logs for k, v in one.items()}
 

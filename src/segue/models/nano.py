@@ -131,13 +131,13 @@ class Nano(Segmenter):
         if zooms:
             wanted, glanced = self._region(whole, prompts, logits, frame), frame.covers and frame != whole
             if glanced or changed(wanted, frame):
-                before = resample(logits.sigmoid(), frame, wanted)
-                maps = self._maps_of(features, wanted, onnx)
+                earlier, maps = logits, self._maps_of(features, wanted, onnx)
                 # A glance says how large a thing is, not what it is: its mask would lead the finer answer astray.
-                logits, score = self._answer(maps, wanted, prompts, None if glanced else before, onnx)
+                previous = None if glanced else resample(earlier.sigmoid(), frame, wanted)
+                logits, score = self._answer(maps, wanted, prompts, previous, onnx)
                 if glanced and bool(score.sigmoid() < self.unsure):
-                    both = torch.lerp(logits.sigmoid(), before, GLANCED)
-                    logits, score = self._answer(maps, wanted, prompts, both, onnx)
+                    previous = torch.lerp(logits.sigmoid(), resample(earlier.sigmoid(), frame, wanted), GLANCED)
+                    logits, score = self._answer(maps, wanted, prompts, previous, onnx)
                 frame = wanted
         kept = {"frame": frame.to_tensor(), "probability": logits.sigmoid()}
         if not frame.covers:
@@ -235,13 +235,17 @@ class Nano(Segmenter):
         return Frame.longest(size, self.glance, multiple=MULTIPLE)
 
     def _region(self, whole: Frame, prompts: Sequence[Prompt], logits: Tensor, frame: Frame) -> Frame:
-        """The view around the current mask, the positive clicks and boxes; the whole image where zooming in would
-        show nothing more."""
+        """``region`` around the current mask, the positive clicks and boxes."""
         boxes = [(p.x, p.y, p.x + 1, p.y + 1) for p in prompts if isinstance(p, Click) and p.positive]
         boxes += [(p.x0, p.y0, p.x1, p.y1) for p in prompts if isinstance(p, Box)]
         masked = bounding_box(logits[0, 0] > 0, frame)
         if masked is not None:
             boxes.append(masked)
+        return self.region(whole, boxes)
+
+    def region(self, whole: Frame, boxes: Sequence[Sequence[float]]) -> Frame:
+        """The view around all ``boxes`` (x0, y0, x1, y1), in image pixels; the whole image where there are none or
+        zooming in would show nothing more."""
         if not boxes:
             return whole
         low, high = np.min(boxes, axis=0)[:2], np.max(boxes, axis=0)[2:]
