@@ -32,9 +32,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--sets", nargs="+", default=["kvasir_seg", "foot_ulcer_fuseg"])
     parser.add_argument("--images", nargs="+", type=int, default=[20, 100, 400])
-    parser.add_argument(
-        "--minutes", nargs="+", type=float, default=[1.5, 4, 5], help="processor time, for each number"
-    )
+    parser.add_argument("--minutes", nargs="+", type=float, default=[1.5, 4, 5], help="processor time, for each number")
     parser.add_argument("--adapters", nargs="+", default=["detail", "lora", "head", "full"])
     parser.add_argument("--test-images", type=int, default=100)
     parser.add_argument("--model", default="nano")
@@ -58,13 +56,31 @@ def commands(args: argparse.Namespace) -> Iterator[tuple[list[str], Path]]:
                 folder = args.out / f"{name}-{images}-{adapter}"
                 yield (
                     [
-                        "adapt", "--data", str(args.data / name), "--model", args.model, "--adapter", adapter,
-                        "--train-images", str(images), "--test-images", str(args.test_images), "--holdout", "0.2",
-                        "--minutes", f"{minutes:g}", "--clock", "cpu", "--no-boundary", "-o", str(folder),
-                        "--json", str(folder / "run.json"),
+                        "adapt",
+                        "--data",
+                        str(args.data / name),
+                        "--model",
+                        args.model,
+                        "--adapter",
+                        adapter,
+                        "--train-images",
+                        str(images),
+                        "--test-images",
+                        str(args.test_images),
+                        "--holdout",
+                        "0.2",
+                        "--minutes",
+                        f"{minutes:g}",
+                        "--clock",
+                        "cpu",
+                        "--no-boundary",
+                        "-o",
+                        str(folder),
+                        "--json",
+                        str(folder / "run.json"),
                     ],
                     folder / "report.json",
-                )  # fmt: skip
+                )
 
 
 def table(args: argparse.Namespace) -> list[str]:
@@ -91,10 +107,15 @@ def row(report: dict[str, Any]) -> str:
     before, after, (low, high) = report["before"], report["after"], report["clicks_saved_interval"]
     change = 100 * (after["noc85"] / before["noc85"] - 1)
     cells = (
-        report["adapter"], f"{report['parameters']:,}", f"{after['noc85']:.2f}",
-        f"{change:+.0f} %, saves {low:.2f} to {high:.2f}", f"{after['noc90']:.2f}", f"{after['miou1']:.3f}",
-        f"{report['processor_minutes']:.1f}", f"{report['peak_memory_mb']:,}",
-    )  # fmt: skip
+        report["adapter"],
+        f"{report['parameters']:,}",
+        f"{after['noc85']:.2f}",
+        f"{change:+.0f} %, saves {low:.2f} to {high:.2f}",
+        f"{after['noc90']:.2f}",
+        f"{after['miou1']:.3f}",
+        f"{report['processor_minutes']:.1f}",
+        f"{report['peak_memory_mb']:,}",
+    )
     return " | ".join(cells)
 
 

@@ -26,11 +26,11 @@ from validation_split import photos
 
 import segue
 from segue.core.types import Image, Mask
+from segue.evaluation.robot import simulate_clicks
 from segue.jobs.bench import BenchConfig, bench
-from segue.jobs.config import TrainConfig
 from segue.metrics.interaction import noc, quality_at
-from segue.session.robot import play
 from segue.session.session import Session
+from segue.training.config import TrainConfig
 
 RECIPE = Path(__file__).resolve().parents[1] / "configs" / "nano-3.yaml"  # its photos and their weights
 # The model's own views, and smaller ones nearer to the 192 pixels of the training: the order of starts may differ.
@@ -79,8 +79,11 @@ def main(arguments: list[str] | None = None) -> None:
         train(path, config)
         rows[name] = validated(config, args.every)
         print(name, rows[name]["figures"], flush=True)
-    costs = bench(BenchConfig(models=tuple(str(r["model"]) for r in rows.values()), size=(480, 640), clicks=1,
-                              rounds=20, threads=1))["rows"]  # fmt: skip
+    costs = bench(
+        BenchConfig(
+            models=tuple(str(r["model"]) for r in rows.values()), size=(480, 640), clicks=1, rounds=20, threads=1
+        )
+    )["rows"]
     for row, cost in zip(rows.values(), costs, strict=True):
         row["costs"] = {"parameters": cost["parameters"], "encode": cost["encode"]}
     (args.out / "starts.json").write_text(json.dumps(rows, indent=1))
@@ -95,9 +98,13 @@ def configuration(name: str, args: argparse.Namespace) -> dict[str, Any]:
     start = args.mae if name == "mae" else own["start"] and args.shared / "weights_init" / own["start"]
     values |= {
         "config": {"backbone": own["backbone"]} if "backbone" in own else {},
-        "start": start and str(start), "frozen": own["frozen"], "seed": 11, "steps": args.steps, "threads": 1,
+        "start": start and str(start),
+        "frozen": own["frozen"],
+        "seed": 11,
+        "steps": args.steps,
+        "threads": 1,
         "output": str(args.out / f"start-{name}"),
-    }  # fmt: skip
+    }
     values["config"] |= {"blocks": [3, 2, 2]}
     values["data"] |= {"root": str(args.shared / "data" / "train"), "sizes": [192]}
     values["clicks"] |= {"rounds": [1, 3]}
@@ -127,8 +134,8 @@ def validated(config: TrainConfig, every: int) -> dict[str, Any]:
         for view, sizes in VIEWS.items():
             net = segue.load(model, config=sizes, device="cpu")
             courses[view] = [
-                play(Session(net, image), truth, void, max_clicks=CLICKS, boundary=False).ious
-                for number, (image, truth, void) in enumerate(held_out(config))
+                simulate_clicks(Session(net, image), target, ignore_mask, max_clicks=CLICKS, boundary=False).ious
+                for number, (image, target, ignore_mask) in enumerate(held_out(config))
                 if number % every == 0
             ]
         minutes = sum(map(float, (config.output / "cpu.txt").read_text().split())) / 60
@@ -146,8 +153,8 @@ def figures(courses: list[list[float]]) -> list[float]:
 
 def held_out(config: TrainConfig) -> Iterator[tuple[Image, Mask, Mask]]:
     """Image, truth and void of every object of the validation split."""
-    for _, image, masks, void in photos(config):
-        yield from ((image, truth, void) for truth in masks)
+    for _, image, masks, ignore_mask in photos(config):
+        yield from ((image, target, ignore_mask) for target in masks)
 
 
 def table(rows: dict[str, Any]) -> list[str]:

@@ -18,7 +18,7 @@ import numpy as np
 from segue.core.types import Mask
 from segue.data.exchange.base import Choices, Entry, Sheet
 from segue.data.exchange.rows import EXCHANGE, exchange
-from segue.data.image import write_image
+from segue.data.io.image import write_image
 from segue.data.rle import Rle, overlap
 from segue.jobs.convert_data import ConvertDataConfig, convert_data
 
@@ -60,18 +60,20 @@ def cases() -> dict[str, tuple[list[Mask], Mask | None]]:
     }
 
 
-def survives(name: str, found: Sequence[Mask], void: Mask | None, choices: Choices) -> str:
+def survives(name: str, found: Sequence[Mask], ignore_mask: Mask | None, choices: Choices) -> str:
     """ "exact", the least IoU of an object, or what was dropped, for an image written and read again; a loss that the
     writer did not name is an error."""
-    entries = tuple(Entry("thing", Rle.of(mask), str(k)) for k, mask in enumerate(found))
+    entries = tuple(Entry("thing", Rle.from_mask(mask), str(k)) for k, mask in enumerate(found))
     with tempfile.TemporaryDirectory() as at:
         write_image(Path(at, "a.png"), np.zeros((*SIZE, 3), np.uint8))
-        sheet = Sheet("a.png", SIZE, entries, Path(at, "a.png"), None if void is None else Rle.of(void))
+        sheet = Sheet(
+            "a.png", SIZE, entries, Path(at, "a.png"), None if ignore_mask is None else Rle.from_mask(ignore_mask)
+        )
         with exchange(name).writer(Path(at, "out"), choices) as writer:
             losses = writer.add(sheet)
         (again,) = exchange(name).read(Path(at, "out"))
     kept = [overlap(a.rle, b.rle) for a, b in zip(entries, again.entries, strict=True)]
-    lost = void is not None and (again.void is None or again.void != sheet.void)
+    lost = ignore_mask is not None and (again.ignore_mask is None or again.ignore_mask != sheet.ignore_mask)
     unnamed = [k for k, iou in enumerate(kept) if iou < 1 and not any(loss.object == str(k) for loss in losses)]
     if unnamed or (lost and not any("void" in loss.what for loss in losses)):
         raise AssertionError(f"{name} lost something without a word: {losses}")
@@ -108,7 +110,7 @@ def synthetic(count: int, photo: Path) -> Iterator[Sheet]:
                 cv2.circle(canvas, [int(v) for v in outline.mean(0)], 9, 0, -1)
             if k % 4 == 0:
                 cv2.circle(canvas, [int(v) for v in rng.uniform((20, 20), (620, 460))], 12, 1, -1)
-            entries.append(Entry(f"class {k}", Rle.of(canvas > 0), str(k)))
+            entries.append(Entry(f"class {k}", Rle.from_mask(canvas > 0), str(k)))
         yield Sheet(f"{number:06d}.jpg", (480, 640), tuple(entries), photo)
 
 

@@ -18,9 +18,9 @@ import tifffile
 
 import segue
 from segue.core.types import Image
-from segue.data.image import read_image, write_image
-from segue.data.overlay import overlay
-from segue.data.tiff import Tiff, write_mask_tiff
+from segue.data.io.drawing import overlay
+from segue.data.io.image import read_image, write_image
+from segue.data.io.tiff import Tiff, write_mask_tiff
 from segue.session.windowed import WindowedSession
 
 SAMPLES = Path(segue.__file__).parent / "samples"
@@ -78,8 +78,10 @@ def click(path: Path, output: Path) -> float:
             stem = name.replace(" ", "-")
             write_image(output / f"{stem}.jpg", overlay(source.window(session.area), mask, seen))
             write_mask_tiff(output / f"{stem}.tif", rle)
-            print(f"{name}: {len(clicks)} clicks, {rle.area:,} pixels, window {x1 - x0} x {y1 - y0}, "
-                  f"{seconds:.1f} processor seconds, peak {peak():.2f} GiB")  # fmt: skip
+            print(
+                f"{name}: {len(clicks)} clicks, {rle.area:,} pixels, window {x1 - x0} x {y1 - y0}, "
+                f"{seconds:.1f} processor seconds, peak {peak():.2f} GiB"
+            )
         write_image(output / "overview.jpg", source.overview(600)[0])
     print(f"peak {peak():.2f} GiB, libraries and model included")
     return peak()

@@ -15,7 +15,7 @@ import time
 import torch
 
 from segue.adapters.base import attach, training
-from segue.adapters.rows import ADAPTERS
+from segue.adapters.registry import ADAPTERS
 from segue.models.wrappers import unwrapped
 from segue.nn.losses import normalized_focal
 from segue.session.load import build

@@ -1,6 +1,6 @@
 """Measure the space in which `nano` compares a reference with other images, after its weights have changed.
 
-    python examples/measure_match_space.py PHOTOS -o src/segue/models/weights/nano-match.safetensors
+    python examples/measure_match_space.py PHOTOS -o src/segue/models/nano/weights/nano-match.safetensors
 
 Reads some tens of photos without labels; what ships was measured on 60 of `train/unlabelled_photos`.
 """
@@ -16,9 +16,9 @@ from safetensors.torch import save_file
 
 import segue
 from segue.core.types import Image
-from segue.data.image import find_images, read_image
-from segue.models.cells import Space, layer_widths, raw_cells
-from segue.models.nano import Nano
+from segue.data.io.image import find_images, read_image
+from segue.models.nano.model import Nano
+from segue.oneshot.patch_features import Space, layer_widths, raw_cells
 
 
 def measure(model: Nano, images: Sequence[Image]) -> Space:

@@ -18,19 +18,19 @@ from validation_split import photos
 import segue
 from segue.core.segmenter import Segmenter
 from segue.core.types import Click, Image, Mask
-from segue.data.image import write_image
-from segue.data.overlay import contact_sheet, overlay
-from segue.jobs.config import TrainConfig
-from segue.session.robot import play
+from segue.data.io.drawing import contact_sheet, overlay
+from segue.data.io.image import write_image
+from segue.evaluation.robot import simulate_clicks
+from segue.training.config import TrainConfig
 
 SHOWN, SIDE, OUTLINE = (1, 3), 220, (255, 220, 0)
 
 
-def tile(image: Image, mask: Mask, truth: Mask, clicks: Sequence[Click], iou: float) -> Image:
+def tile(image: Image, mask: Mask, target: Mask, clicks: Sequence[Click], iou: float) -> Image:
     """One answer, its clicks and IoU written below."""
     scale = SIDE / max(image.shape[:2])
     drawn = overlay(image, mask, clicks)
-    outlines, _ = cv2.findContours(truth.astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
+    outlines, _ = cv2.findContours(target.astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
     cv2.drawContours(drawn, outlines, -1, OUTLINE, max(1, round(1 / scale)))
     small = cv2.resize(drawn, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
     said = np.full((18, small.shape[1], 3), 255, np.uint8)
@@ -39,16 +39,16 @@ def tile(image: Image, mask: Mask, truth: Mask, clicks: Sequence[Click], iou: fl
     return np.vstack([small, said])
 
 
-def tiles(model: Segmenter, image: Image, truth: Mask, void: Mask) -> list[Image]:
+def tiles(model: Segmenter, image: Image, target: Mask, ignore_mask: Mask) -> list[Image]:
     """What the robot is shown after each of the clicks to show; the last again if it needs fewer."""
     masks: list[Mask] = []
     session = segue.Session(model, image)
-    course = play(
-        session, truth, void, max_clicks=max(SHOWN), boundary=False, watch=lambda _, mask: masks.append(mask)
+    course = simulate_clicks(
+        session, target, ignore_mask, max_clicks=max(SHOWN), boundary=False, watch=lambda _, mask: masks.append(mask)
     )
     print(" ".join(f"{iou:.2f}" for iou in course.ious), flush=True)
     counts = [min(count, len(masks)) for count in SHOWN]
-    return [tile(image, masks[n - 1], truth, course.clicks[:n], course.ious[n - 1]) for n in counts]
+    return [tile(image, masks[n - 1], target, course.clicks[:n], course.ious[n - 1]) for n in counts]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

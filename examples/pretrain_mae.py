@@ -23,12 +23,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from segue.core.types import Image
-from segue.data.sampling import build_pack
-from segue.jobs.checkpoint import write_checkpoint
-from segue.jobs.config import TrainConfig
-from segue.jobs.trainer import bf16_pays
-from segue.nn.mobilenet import MobileNetV2
-from segue.nn.nanonet import double, standardise
+from segue.models.nano.mobilenet import MobileNetV2
+from segue.models.nano.network import double, standardise
+from segue.training.checkpoint import write_checkpoint
+from segue.training.config import TrainConfig
+from segue.training.trainer import bf16_pays
+from segue.training.view_sampler import build_pack
 
 RECIPE = Path(__file__).resolve().parents[1] / "configs" / "nano-3.yaml"  # whose photos, and which are held out
 PATCH, MASKED = 32, 0.6

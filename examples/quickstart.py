@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import segue
-from segue.data.image import read_image, write_labels
+from segue.data.io.image import read_image, write_labels
 
 SAMPLES = Path(segue.__file__).parent / "samples"
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import segue
 from segue.annotator.config import SAMPLES
-from segue.data.image import read_image, write_image
-from segue.data.overlay import contact_sheet, overlay
+from segue.data.io.drawing import contact_sheet, overlay
+from segue.data.io.image import read_image, write_image
 
 CLICKS = {"cat": (230, 170), "astronaut": (220, 400), "coffee": (300, 150), "rocket": (320, 200)}
 

@@ -25,14 +25,14 @@ from transformers import CLIPSegForImageSegmentation
 
 from segue.adapters.base import attach
 from segue.adapters.baselines import Full, bake
-from segue.data.augment import jitter_colours
-from segue.data.medical import with_texts
-from segue.data.prompts import texts_for
-from segue.data.rows import open_data
-from segue.data.sample import Instance, Sample, Truth
-from segue.jobs.adapt_text import Said, TextSettings, TextTrainer, prepare, score, summary
-from segue.models.clipseg import CLIPSeg
-from segue.models.tokens import byte_tokenizer
+from segue.data.formats.medical import with_texts
+from segue.data.formats.registry import open_data
+from segue.data.sample import Instance, Sample, Target
+from segue.data.text_prompts import texts_for
+from segue.models.clipseg.model import CLIPSeg
+from segue.models.clipseg.tokens import byte_tokenizer
+from segue.training.adapt_text import Said, TextSettings, TextTrainer, prepare, score, summary
+from segue.training.augment import jitter_colours
 
 TOWER = {"hidden_size": 96, "intermediate_size": 384, "num_hidden_layers": 4, "num_attention_heads": 4}
 PHOTOS = ("coco_instances", "wild_animals", "shoes", "tools_rokey", "microcontrollers", "strawberry_plant")
@@ -42,12 +42,16 @@ def small_clipseg(words: Path | None, ids: int, side: int) -> CLIPSeg:
     """About a million parameters: both towers four layers of width 96, patches of 8 x 8 pixels."""
     tower = TOWER | {"hidden_act": "quick_gelu"}
     return CLIPSeg(
-        tokenizer=words and str(words), projection_dim=96, extract_layers=[1, 2, 3], reduce_dim=64,
-        text_config=tower | {"vocab_size": ids, "bos_token_id": ids - 2, "eos_token_id": ids - 1,
-                             "pad_token_id": ids - 1},
-        vision_config=tower | {"image_size": side, "patch_size": 8}, use_complex_transposed_convolution=False,
+        tokenizer=words and str(words),
+        projection_dim=96,
+        extract_layers=[1, 2, 3],
+        reduce_dim=64,
+        text_config=tower
+        | {"vocab_size": ids, "bos_token_id": ids - 2, "eos_token_id": ids - 1, "pad_token_id": ids - 1},
+        vision_config=tower | {"image_size": side, "patch_size": 8},
+        use_complex_transposed_convolution=False,
         decoder_intermediate_size=128,
-    )  # fmt: skip
+    )
 
 
 @torch.no_grad()
@@ -80,14 +84,14 @@ def learn_words(texts: list[str], folder: Path) -> int:
 def named_classes(sample: Sample) -> Sample:
     """Every class of a photo as one object, named, where it covers at least 1 % of it."""
 
-    def load() -> Truth:
-        truth = sample.load_truth()
+    def load() -> Target:
+        target = sample.load_truth()
         merged = {
-            n: np.logical_or.reduce([i.mask for i in truth.instances if i.name == n])
-            for n in sorted({i.name for i in truth.instances} - {""})
+            n: np.logical_or.reduce([i.mask for i in target.instances if i.name == n])
+            for n in sorted({i.name for i in target.instances} - {""})
         }
         kept = {n.lower(): m for n, m in merged.items() if m.mean() > 0.01}
-        return Truth(tuple(Instance(f"{sample.id}/{n}", m, n, (n,)) for n, m in kept.items()))
+        return Target(tuple(Instance(f"{sample.id}/{n}", m, n, (n,)) for n, m in kept.items()))
 
     return replace(sample, load_truth=load)
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import segue
-from segue.jobs.adapt_report import TEXT_ROWS
+from segue.evaluation.adapt_report import TEXT_ROWS
 
 
 class Way(NamedTuple):
@@ -90,12 +90,22 @@ def main(arguments: Sequence[str] | None = None) -> None:
         way, folder = WAYS[name], args.out / name
         if not (folder / "report.json").exists():
             segue.adapt(
-                data=args.data, output=folder, model=args.model, name=args.name, adapter_kind=way.adapter,
+                data=args.data,
+                output=folder,
+                model=args.model,
+                name=args.name,
+                adapter_kind=way.adapter,
                 settings={**way.settings, **{k: int(v) for w, k, v in changes if w == name}},
-                seeds=args.seeds if way.own else args.other_seeds, rate=rates.get(way.adapter), batch=args.batch,
-                holdout=0.5, train_images=args.images, test_images=args.images, minutes=args.minutes, clock="cpu",
+                seeds=args.seeds if way.own else args.other_seeds,
+                rate=rates.get(way.adapter),
+                batch=args.batch,
+                holdout=0.5,
+                train_images=args.images,
+                test_images=args.images,
+                minutes=args.minutes,
+                clock="cpu",
                 resume=any(folder.glob("checkpoint-*.pt")),
-            )  # fmt: skip
+            )
         reports[name] = json.loads((folder / "report.json").read_text())
         (args.out / "table1.md").write_text(table(reports))
         print(table(reports), flush=True)

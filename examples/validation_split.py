@@ -17,10 +17,10 @@ from pathlib import Path
 import numpy as np
 
 from segue.core.types import Image, Mask
-from segue.data.folder import Folder
-from segue.data.sample import Instance, Sample, Truth
-from segue.data.sampling import VOID, build_pack
-from segue.jobs.config import TrainConfig
+from segue.data.formats.folder import Folder
+from segue.data.sample import Instance, Sample, Target
+from segue.training.config import TrainConfig
+from segue.training.view_sampler import VOID, build_pack
 
 ALIKE = ("building_facade", "car_panels")
 
@@ -48,9 +48,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         Sample(
             name,
             partial(np.asarray, image),
-            partial(Truth.of, [Instance(f"{name}#{k}", m) for k, m in enumerate(masks)], void),
+            partial(Target.of, [Instance(f"{name}#{k}", m) for k, m in enumerate(masks)], ignore_mask),
         )
-        for name, image, masks, void in photos(TrainConfig.read(options.config))
+        for name, image, masks, ignore_mask in photos(TrainConfig.read(options.config))
     ]
     Folder().write(options.output, samples)
     print(f"{sum(len(s.load_truth().instances) for s in samples)} objects in {len(samples)} photos")

@@ -45,7 +45,7 @@ class ColourModel(Segmenter):
         logits = self.scale * (near[False] - near[True])
         return Prediction(logits, torch.full((1, 1), 0.9), {"calls": calls}, frame)
 
-    def remember(self, features: Features, probability: Tensor) -> Memory:
+    def memory_from_mask(self, features: Features, probability: Tensor) -> Memory:
         return {"calls": torch.full((1,), 100.0)} if probability.any() else NO_MEMORY
 
     def _distance(self, pixels: Tensor, frame: Frame, click: Click) -> Tensor:

@@ -12,7 +12,7 @@ from PIL import Image as Pillow
 
 import segue
 from segue.cli import main
-from segue.data.image import read_image, read_labels
+from segue.data.io.image import read_image, read_labels
 
 CAT = Path(segue.__file__).parent / "samples" / "cat.jpg"
 

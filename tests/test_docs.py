@@ -9,7 +9,7 @@ import pytest
 import typer.main
 
 from segue.cli import app
-from segue.models.rows import MODELS
+from segue.models.registry import MODELS
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"

@@ -11,14 +11,14 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from segue.data.image import read_image, read_labels
-from segue.data.rows import open_data
-from segue.jobs.config import TrainConfig
-from segue.models.backbones import start_backbone
-from segue.models.rows import MODELS
-from segue.models.weights import save_pretrained
-from segue.nn.mobilenet import MobileNetV2
+from segue.data.formats.registry import open_data
+from segue.data.io.image import read_image, read_labels
+from segue.models.nano.mobilenet import MobileNetV2
+from segue.models.nano.pretrained_backbone import start_backbone
+from segue.models.pretrained import save_pretrained
+from segue.models.registry import MODELS
 from segue.session.load import build
+from segue.training.config import TrainConfig
 from tests.examples import EXAMPLES, example_module
 
 
@@ -47,10 +47,14 @@ def test_the_adapter_table_goes_on_where_it_stopped(
             raise KeyboardInterrupt
         clicks = {"miou1": 0.5, "noc85": 4.0, "noc90": 6.0}
         report = {
-            "adapter": command[command.index("--adapter") + 1], "parameters": 1234, "before": clicks,
-            "after": clicks | {"noc85": 2.0}, "clicks_saved_interval": [1.5, 2.5], "processor_minutes": 5.0,
+            "adapter": command[command.index("--adapter") + 1],
+            "parameters": 1234,
+            "before": clicks,
+            "after": clicks | {"noc85": 2.0},
+            "clicks_saved_interval": [1.5, 2.5],
+            "processor_minutes": 5.0,
             "peak_memory_mb": 900,
-        }  # fmt: skip
+        }
         folder.mkdir(parents=True)
         (folder / "report.json").write_text(json.dumps(report))
 
@@ -83,12 +87,12 @@ def test_the_starts_are_trained_alike_and_never_twice(
         assert ("--resume" in command) == (len(ran) == 3)
         save_pretrained(build("nano", MODELS["nano"].tiny), config.output / "model")
 
-    image, truth = np.full((48, 64, 3), 30, np.uint8), np.zeros((48, 64), bool)
-    image[8:40, 16:48], truth[8:40, 16:48] = 220, True
+    image, target = np.full((48, 64, 3), 30, np.uint8), np.zeros((48, 64), bool)
+    image[8:40, 16:48], target[8:40, 16:48] = 220, True
     costs = {"parameters": 1, "encode": {"gflops": 1.0, "processor_p50": 0.01}}
     monkeypatch.setattr(compare, "bench", lambda config: {"rows": [costs] * len(config.models)})
     monkeypatch.setattr(compare, "subprocess", SimpleNamespace(run=training))
-    monkeypatch.setattr(compare, "held_out", lambda _: iter([(image, truth, np.zeros_like(truth))] * 3))
+    monkeypatch.setattr(compare, "held_out", lambda _: iter([(image, target, np.zeros_like(target))] * 3))
     line = ["--shared", "shared", "--out", str(tmp_path), "--mae", "backbone.safetensors"]
     with pytest.raises(KeyboardInterrupt):
         compare.main(line)
@@ -116,10 +120,10 @@ def test_held_out_photos_become_a_data_set(tmp_path: Path, capsys: pytest.Captur
     line = [str(tmp_path / "tiny.yaml"), "-o", str(tmp_path / "split")]
     example_module("validation_split").main(line)
     assert "3 objects in 1 photos" in capsys.readouterr().out
-    ((_, truth),) = [s.read() for s in open_data(tmp_path / "split").samples]
-    assert [i.area for i in truth.instances] == [30 * 45, 12 * 45, 2 * 45]
-    assert truth.void is not None
-    assert truth.void.sum() == 5 * 45
+    ((_, target),) = [s.read() for s in open_data(tmp_path / "split").samples]
+    assert [i.area for i in target.instances] == [30 * 45, 12 * 45, 2 * 45]
+    assert target.ignore_mask is not None
+    assert target.ignore_mask.sum() == 5 * 45
     example_module("nano_overlays").main([line[0], "-o", str(tmp_path / "seen.jpg"), "--objects", "2"])
     assert len(capsys.readouterr().out.splitlines()) == 2
     assert read_image(tmp_path / "seen.jpg").shape[2] == 3
@@ -135,9 +139,10 @@ def test_masked_photos_pretrain_a_backbone_that_a_training_starts_from(tmp_path:
         cv2.imwrite(str(tmp_path / f"blocks/masks/{number}.png"), np.zeros((96, 128), np.uint8))
         cv2.imwrite(str(tmp_path / f"unlabelled_photos/{number}.jpg"), image)
     config = {
-        "steps": 1, "output": "none",
+        "steps": 1,
+        "output": "none",
         "data": {"root": str(tmp_path), "folders": {"blocks": 1}, "cache": str(tmp_path), "held_out": 0},
-    }  # fmt: skip
+    }
     (tmp_path / "tiny.yaml").write_text(json.dumps(config))
     line = ["--config", str(tmp_path / "tiny.yaml"), "--out", str(tmp_path / "mae"), "--batch", "2", "--size", "64"]
     mae.main([*line, "--minutes", "0.002"])

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import segue
-from segue.data.image import write_image, write_labels
+from segue.data.io.image import write_image, write_labels
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -34,10 +34,10 @@ def test_imports_only_go_downward() -> None:
 
 
 def test_a_job_takes_keywords_and_is_the_command(tmp_path: Path) -> None:
-    image, truth = np.full((40, 56, 3), 40, np.uint8), np.zeros((40, 56), bool)
-    image[10:30, 15:40], truth[10:30, 15:40] = 220, True
+    image, target = np.full((40, 56, 3), 40, np.uint8), np.zeros((40, 56), bool)
+    image[10:30, 15:40], target[10:30, 15:40] = 220, True
     write_image(tmp_path / "data" / "images" / "a.png", image)
-    write_labels(tmp_path / "data" / "masks" / "a.png", truth)
+    write_labels(tmp_path / "data" / "masks" / "a.png", target)
     row = segue.evaluate(data=tmp_path / "data", max_clicks=2, journal=tmp_path / "journal")
     assert row["objects"] == 1
     assert len(row["miou_at"]) == 2

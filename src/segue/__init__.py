@@ -65,7 +65,7 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     """Import the heavier names when they are first used, so that ``import segue`` stays quick."""
     if name in _JOBS:
-        value = importlib.import_module("segue.jobs.face").job(name)
+        value = importlib.import_module("segue.jobs.api").job(name)
     elif name in _LAZY:
         value = getattr(importlib.import_module(_LAZY[name]), name)
     else:

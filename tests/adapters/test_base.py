@@ -9,15 +9,15 @@ import pytest
 import torch
 from torch import nn
 
-from segue.adapters.base import attach, attached, base_digest, detach, load_adapter, off, save_adapter, training
+from segue.adapters.base import attach, attached, base_digest, detach, disabled, load_adapter, save_adapter, training
 from segue.adapters.baselines import Full, Head, VisualPrompt, bake
 from segue.adapters.bottleneck import Dense, Shallow
 from segue.adapters.links import After, Instead, width_of
 from segue.adapters.lora import LoRA
-from segue.adapters.rows import ADAPTERS
+from segue.adapters.registry import ADAPTERS
 from segue.core.errors import CheckpointError, ConfigError, InputError, MissingFile, StorageError
 from segue.core.segmenter import Segmenter, weights_digest
-from segue.models.rows import MODELS
+from segue.models.registry import MODELS
 from segue.session.load import build
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -89,12 +89,12 @@ def test_off_within_off_and_an_error_inside_put_everything_back() -> None:
     bare = weights_digest(model)
     lower, _ = attach(model, Dense(model, width=4)), attach(model, VisualPrompt(model, cells=2))
     both = weights_digest(model)
-    with off(model, lower):
-        with off(model):
+    with disabled(model, lower):
+        with disabled(model):
             assert weights_digest(model) == bare
         assert weights_digest(model) not in (bare, both)
     assert weights_digest(model) == both
-    with pytest.raises(ZeroDivisionError), off(model):
+    with pytest.raises(ZeroDivisionError), disabled(model):
         raise ZeroDivisionError
     assert weights_digest(model) == both
 

@@ -8,20 +8,22 @@ import numpy as np
 import pytest
 import torch
 
-from segue.adapters.base import attach, off
+from segue.adapters.base import attach, disabled
 from segue.adapters.detail import ClickAdapter, detail
 from segue.core.errors import ConfigError
 from segue.core.segmenter import Segmenter
 from segue.core.types import Click, Image
-from segue.models.rows import MODELS
+from segue.models.registry import MODELS
 from segue.session.load import build
 
 IMAGE: Image = np.random.default_rng(0).integers(0, 255, (60, 80, 3), np.uint8)
 # Tables III and IV of the paper, in millions: all parameters, learnable ones where given.
 PUBLISHED = {
-    "simpleclick-base": (128.65, 32.95), "simpleclick-large": (378.30, None),
-    "segformer-b0-click": (7.06, None), "segformer-b3-click": (58.77, None),
-}  # fmt: skip
+    "simpleclick-base": (128.65, 32.95),
+    "simpleclick-large": (378.30, None),
+    "segformer-b0-click": (7.06, None),
+    "segformer-b3-click": (58.77, None),
+}
 
 
 def tiny(name: str) -> Segmenter:
@@ -43,9 +45,15 @@ def test_parameters_are_the_papers_within_three_per_cent(name: str) -> None:
 
 
 ABLATIONS: list[dict[str, Any]] = [
-    {"early": 0}, {"early": 2}, {"early": 3}, {"sources": "early"}, {"sources": "prior"},
-    {"mixing": "add"}, {"mixing": "concat"}, {"mixing": "cross"},
-]  # fmt: skip
+    {"early": 0},
+    {"early": 2},
+    {"early": 3},
+    {"sources": "early"},
+    {"sources": "prior"},
+    {"mixing": "add"},
+    {"mixing": "concat"},
+    {"mixing": "cross"},
+]
 
 
 @pytest.mark.parametrize("settings", ABLATIONS, ids=str)
@@ -57,7 +65,9 @@ def test_every_row_of_the_ablation_runs_by_configuration(settings: dict[str, Any
             parameter.add_(0.05 * torch.randn_like(parameter))
     features = model.encode([IMAGE])
     loss = (
-        model.decode(features, [Click(30, 20)], model.remember(features, torch.rand(60, 80))).logits.square().mean()
+        model.decode(features, [Click(30, 20)], model.memory_from_mask(features, torch.rand(60, 80)))
+        .logits.square()
+        .mean()
     )
     torch.autograd.backward(loss)
     assert all(p.grad is not None and bool(p.grad.any()) for p in adapter.parameters())
@@ -102,7 +112,7 @@ def test_two_passes_in_a_row_do_not_mix() -> None:
             parameter.add_(0.05 * torch.randn_like(parameter))
         first = model.decode(model.encode([IMAGE]), [Click(30, 20)]).logits
         model.decode(model.encode([255 - IMAGE]), [Click(5, 5)])
-        with off(model):
+        with disabled(model):
             model.decode(model.encode([IMAGE]), [Click(5, 5)])
         again = model.decode(model.encode([IMAGE]), [Click(30, 20)]).logits
     assert torch.equal(first, again)

@@ -8,11 +8,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from segue.adapters.base import attach, off
+from segue.adapters.base import attach, disabled
 from segue.adapters.side import SideNetwork
 from segue.core.errors import ConfigError
-from segue.models.clipseg import CLIPSeg
-from segue.models.rows import MODELS
+from segue.models.clipseg.model import CLIPSeg
+from segue.models.registry import MODELS
 from segue.session.load import build
 
 SMALL: dict[str, Any] = {"width": 16, "layers": 4, "heads": 2}
@@ -56,7 +56,7 @@ def test_the_frozen_decoder_rests_while_the_side_network_is_on() -> None:
         assert model.core.decode(taps, model.core.text(ids), (4, 4)).shape == (1, 1, 64, 64)
         assert len(taps) == len(model.core.extract) + 1
         assert ran == []
-        with off(model):
+        with disabled(model):
             model.core.decode(model.core.vision(pixels), model.core.text(ids), (4, 4))
     assert ran == [1]
 

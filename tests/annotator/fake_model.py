@@ -65,22 +65,20 @@ class ColourModel(Segmenter):
             alike = (pixels - pixels[:, y : y + 1, x : x + 1]).abs().amax(0) < 60
             logits[near & alike] = 8.0 if prompt.positive else -8.0
         elif isinstance(prompt, Box):
-            (x0, y0), (x1, y1) = frame.to_grid(
-                torch.tensor([[prompt.x0, prompt.y0], [prompt.x1, prompt.y1]])
-            ).tolist()
+            (x0, y0), (x1, y1) = frame.to_grid(torch.tensor([[prompt.x0, prompt.y0], [prompt.x1, prompt.y1]])).tolist()
             logits[(xx >= x0) & (xx < x1) & (yy >= y0) & (yy < y1)] = 8.0
         else:
             logits[height // 4 : height // 2, width // 4 : width // 2] = 8.0
         return Prediction(logits[None, None], torch.full((1, 1), 0.9), {"logits": logits}, frame)
 
-    def remember(self, features: Features, probability: Tensor) -> Memory:
+    def memory_from_mask(self, features: Features, probability: Tensor) -> Memory:
         small = features.frame.view(probability[None, None])[0, 0]
         return {"logits": torch.where(small > 0.5, 8.0, -8.0)}
 
 
 def photo(path: Path, size: tuple[int, int] = (120, 160), seed: int = 0) -> Path:
     """Write a picture of three flat rectangles on grey; JPEG or PNG by suffix."""
-    from segue.data.image import write_image
+    from segue.data.io.image import write_image
 
     height, width = size
     image = np.full((height, width, 3), 128, np.uint8)

@@ -11,8 +11,8 @@ def speaking_folder(folder: Path) -> Path:
     """Write configuration, tokenizer and random weights whose logits lie on both sides of zero."""
     from transformers import CLIPSegConfig, CLIPSegForImageSegmentation
 
-    from segue.models.rows import MODELS
-    from segue.models.tokens import byte_tokenizer
+    from segue.models.clipseg.tokens import byte_tokenizer
+    from segue.models.registry import MODELS
 
     torch.manual_seed(0)
     net = CLIPSegForImageSegmentation(CLIPSegConfig(**MODELS["clipseg-rd64-refined"].tiny))

@@ -102,7 +102,5 @@ def test_the_page_passes_the_type_checker() -> None:
     compiler = shutil.which("tsc")
     if compiler is None:
         pytest.skip("needs TypeScript (npm install --global typescript)")
-    done = subprocess.run(
-        [compiler, "-p", str(STATIC / "jsconfig.json")], capture_output=True, text=True, timeout=200
-    )
+    done = subprocess.run([compiler, "-p", str(STATIC / "jsconfig.json")], capture_output=True, text=True, timeout=200)
     assert done.stdout == ""

@@ -162,8 +162,10 @@ def test_an_answer_that_was_guessed_is_found_and_a_wrong_guess_changes_nothing(
     worker = Worker(lambda: model, read, 10**9)
     worker.encoder.want(1, "a", OPEN).result(10)
     first, second, other = ((Click(x, 5.0),) for x in (5.0, 15.0, 25.0))
-    plain = [worker.answer(1, "a", Ask("plain", None, None, list(before), now)) for before, now in (
-        ([], first), ([first], second))]  # fmt: skip
+    plain = [
+        worker.answer(1, "a", Ask("plain", None, None, list(before), now))
+        for before, now in (([], first), ([first], second))
+    ]
 
     def slowly(*given: Any) -> Prediction:
         said.append(given[1][-1])

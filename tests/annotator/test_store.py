@@ -35,8 +35,7 @@ def test_sqlite_keeps_a_flushed_log_and_checks_references(tmp_path: Path) -> Non
     store = Store(f"sqlite:///{tmp_path}/p.db")
     with store.engine.connect() as connection:
         values = [
-            connection.exec_driver_sql(f"PRAGMA {p}").scalar()
-            for p in ("journal_mode", "synchronous", "foreign_keys")
+            connection.exec_driver_sql(f"PRAGMA {p}").scalar() for p in ("journal_mode", "synchronous", "foreign_keys")
         ]
     assert values == ["wal", 2, 1]
 

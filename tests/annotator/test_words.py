@@ -12,7 +12,7 @@ from segue.annotator.config import AnnotateConfig
 from segue.annotator.words import WordsThenClicks
 from segue.core.segmenter import Segmenter
 from segue.core.types import Box, Click, Image, Reference, Text
-from segue.models.nano import Nano
+from segue.models.nano.model import Nano
 from segue.session.load import load
 from segue.session.session import Session
 from tests.annotator.fake_model import photo
@@ -34,7 +34,7 @@ def model(words: Path) -> Segmenter:
 
 @pytest.fixture
 def image(tmp_path: Path) -> Image:
-    from segue.data.image import read_image
+    from segue.data.io.image import read_image
 
     return read_image(photo(tmp_path / "a.png"))
 
@@ -45,13 +45,11 @@ def test_a_model_of_words_gets_clicks_and_others_stay_as_they_are(model: Segment
     assert isinstance(AnnotateConfig(device="cpu").load(), Nano)
 
 
-def test_a_click_corrects_the_mask_of_the_words_as_a_brought_mask(
-    model: Segmenter, words: Path, image: Image
-) -> None:
+def test_a_click_corrects_the_mask_of_the_words_as_a_brought_mask(model: Segmenter, words: Path, image: Image) -> None:
     said = Session(load(words, device="cpu"), image).add(WORDS)
     assert 0.05 < said.mean() < 0.95, "the untrained model says something"
     alone = Session(load("nano", device="cpu"), image)
-    alone.bring(said)
+    alone.set_mask(said)
     clicks = [Click(110, 80), Click(36, 40, positive=False)]
     session = Session(model, image)
     assert (session.add(WORDS) == said).all()
@@ -82,8 +80,8 @@ def test_a_painted_mask_is_where_clicks_begin(model: Segmenter, image: Image) ->
     painted = np.zeros(image.shape[:2], bool)
     painted[60:105, 80:144] = True
     one, other = Session(model, image), Session(load("nano", device="cpu"), image)
-    one.bring(painted)
-    other.bring(painted)
+    one.set_mask(painted)
+    other.set_mask(painted)
     assert (one.add(Click(36, 40)) == other.add(Click(36, 40))).all()
 
 

@@ -12,12 +12,12 @@ import pytest
 import torch
 import yaml
 
-from segue.adapters.base import Adapter, attach, attached, detach, load_adapter, off, save_adapter, training
-from segue.adapters.rows import ADAPTERS
+from segue.adapters.base import Adapter, attach, attached, detach, disabled, load_adapter, save_adapter, training
+from segue.adapters.registry import ADAPTERS
 from segue.core.errors import CheckpointError, ConfigError, MissingExtra
 from segue.core.segmenter import Segmenter
 from segue.core.types import Box, Click, Image, Prompt, Reference, Text
-from segue.models.rows import MODELS
+from segue.models.registry import MODELS
 from segue.session.load import build
 
 IMAGE: Image = np.random.default_rng(0).integers(0, 255, (60, 80, 3), np.uint8)
@@ -97,7 +97,7 @@ def test_a_fresh_adapter_starts_as_its_paper_starts_it(name: str, base: str) -> 
     model = tiny(base)
     before = say(model)
     attach(model, fresh(name, model))
-    assert same(say(model), before) == ADAPTERS[name].starts_silent
+    assert same(say(model), before) == ADAPTERS[name].identity_at_init
 
 
 @pytest.mark.parametrize(("name", "base"), CASES)
@@ -142,7 +142,7 @@ def test_off_gives_the_base_back_bit_for_bit(name: str, base: str) -> None:
     adapted, other = say(model), model.fingerprint()
     assert not torch.equal(adapted, before)
     assert other != identity
-    with off(model):
+    with disabled(model):
         assert torch.equal(say(model), before)
         assert model.fingerprint() == identity
     assert torch.equal(say(model), adapted)
@@ -197,9 +197,9 @@ def test_it_stacks_on_lora(name: str, base: str, tmp_path: Path) -> None:
     upper = attach(model, fresh(name, model))
     stir(upper)
     both = say(model)
-    with off(model, upper):
+    with disabled(model, upper):
         assert torch.equal(say(model), with_lower)
-    with off(model):
+    with disabled(model):
         assert torch.equal(say(model), before)
     assert torch.equal(say(model), both)
     save_adapter(model, lower, tmp_path / "lower")

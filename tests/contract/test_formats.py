@@ -7,8 +7,8 @@ import pytest
 
 from segue.core.errors import DataError, SegueError, UnknownName
 from segue.data.exchange.rows import EXCHANGE
-from segue.data.rows import FORMATS, detect, open_data
-from segue.data.sample import Instance, Sample, Truth
+from segue.data.formats.registry import FORMATS, detect, open_data
+from segue.data.sample import Instance, Sample, Target
 
 HEIGHT, WIDTH = 40, 56
 HERE = Path(__file__).parents[1]
@@ -28,15 +28,15 @@ def blob(top, left, height=9, width=11):
     return mask
 
 
-def sample(name, masks, void=None):
+def sample(name, masks, ignore_mask=None):
     instances = tuple(Instance(f"{name}#{k}", mask) for k, mask in enumerate(masks))
-    return Sample(name, lambda: smooth_grey(len(name)), lambda: Truth(instances, void))
+    return Sample(name, lambda: smooth_grey(len(name)), lambda: Target(instances, ignore_mask))
 
 
 def band():
-    void = np.zeros((HEIGHT, WIDTH), bool)
-    void[30:33, 5:50] = True
-    return void
+    ignore_mask = np.zeros((HEIGHT, WIDTH), bool)
+    ignore_mask[30:33, 5:50] = True
+    return ignore_mask
 
 
 ONE = (sample("first", [blob(2, 4)]), sample("another", [blob(20, 30)]))
@@ -49,10 +49,10 @@ def contents(samples):
     """Everything a data set says, in an order of its own: images, object masks, void."""
     rows = []
     for one in samples:
-        image, truth = one.read()
-        masks = sorted(i.mask.tobytes() for i in truth.instances)
-        void = truth.void if truth.void is not None else np.zeros(image.shape[:2], bool)
-        rows.append((one.id.rpartition("/")[2].partition(".")[0], image, masks, void))
+        image, target = one.read()
+        masks = sorted(i.mask.tobytes() for i in target.instances)
+        ignore_mask = target.ignore_mask if target.ignore_mask is not None else np.zeros(image.shape[:2], bool)
+        rows.append((one.id.rpartition("/")[2].partition(".")[0], image, masks, ignore_mask))
     return sorted(rows, key=lambda row: row[0])
 
 

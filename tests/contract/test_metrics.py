@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from segue.core.errors import InputError
-from segue.metrics.rows import METRICS
+from segue.metrics.registry import METRICS
 
 ORACLES = "".join(p.read_text() for p in (Path(__file__).parents[1] / "metrics").glob("test_*.py"))
 BLOB = np.zeros((24, 32), bool)

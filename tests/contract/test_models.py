@@ -12,7 +12,7 @@ import torch
 from segue.core.errors import MissingExtra
 from segue.core.segmenter import Segmenter
 from segue.core.types import Box, Click, Image, Memory, Prediction, Prompt, Reference, Text
-from segue.models.rows import MODELS
+from segue.models.registry import MODELS
 from segue.session.load import build
 from segue.session.session import Session
 
@@ -117,7 +117,7 @@ def test_features_are_tensors_with_one_frame_per_image_and_split(model: Segmente
 
 def test_remembering_a_mask_gives_a_memory_that_decode_takes(model: Segmenter, picture: Image) -> None:
     session = Session(model, picture)
-    session.bring(picture[..., 0] > 200)
+    session.set_mask(picture[..., 0] > 200)
     assert session.add(prompts_for(model, picture)[-1]).shape == picture.shape[:2]
 
 

@@ -40,7 +40,7 @@ def test_a_frame_survives_the_memory_of_a_model(frame: Frame) -> None:
 
 @given(frames())
 def test_lift_gives_the_image_size_and_marks_what_was_not_seen(frame: Frame) -> None:
-    whole = frame.lift(torch.ones(1, 2, *frame.grid), outside=-5.0)
+    whole = frame.to_image_size(torch.ones(1, 2, *frame.grid), outside=-5.0)
     x0, y0, x1, y1 = frame.crop
     assert whole.shape == (1, 2, *frame.size)
     assert torch.allclose(whole[..., y0:y1, x0:x1], torch.ones(()))
@@ -52,7 +52,7 @@ def test_lift_gives_the_image_size_and_marks_what_was_not_seen(frame: Frame) -> 
 def test_view_then_lift_at_full_size_is_the_image_bit_for_bit() -> None:
     image = torch.rand(1, 3, 33, 47)
     for frame in (Frame.longest((33, 47), 47, multiple=32), Frame.resize((33, 47), (33, 47)).flipped()):
-        assert torch.equal(frame.lift(frame.view(image)), image)
+        assert torch.equal(frame.to_image_size(frame.view(image)), image)
 
 
 def test_shrinking_uint8_matches_pillow() -> None:
@@ -69,7 +69,9 @@ def test_one_map_is_enlarged_as_several_are() -> None:
     maps = torch.randn(1, 2, 37, 53, generator=torch.Generator().manual_seed(0))
     frame = Frame((700, 900), (40, 30, 871, 633), (74, 106), (74, 106))
     for k in range(2):
-        torch.testing.assert_close(frame.lift(maps[:, k : k + 1]), frame.lift(maps)[:, k : k + 1], atol=2e-5, rtol=0)
+        torch.testing.assert_close(
+            frame.to_image_size(maps[:, k : k + 1]), frame.to_image_size(maps)[:, k : k + 1], atol=2e-5, rtol=0
+        )
 
 
 def test_bytes_are_resampled_on_other_devices_too() -> None:
@@ -90,7 +92,7 @@ def test_padding_of_a_small_map_is_left_out() -> None:
     small = torch.full((1, 1, 16, 16), 9.0)
     small[..., :8, :] = 1.0
     assert frame.resized == (32, 64)
-    assert torch.equal(frame.lift(small), torch.ones(1, 1, 50, 100))
+    assert torch.equal(frame.to_image_size(small), torch.ones(1, 1, 50, 100))
 
 
 def test_a_crop_outside_the_image_is_refused() -> None:
@@ -108,6 +110,6 @@ def test_the_mask_is_where_the_lifted_probability_exceeds_the_threshold(
     frame: Frame, seed: int, threshold: float
 ) -> None:
     logits = torch.randn(1, 2, *frame.grid, generator=torch.Generator().manual_seed(seed))
-    probability, mask = frame.lift_logits(logits), frame.lift_mask(logits, threshold)
+    probability, mask = frame.to_image_probability(logits), frame.to_image_mask(logits, threshold)
     clear = (probability - threshold).abs() > 1e-5  # rounding may decide nearer ones
     assert torch.equal(mask[clear], (probability > threshold)[clear])

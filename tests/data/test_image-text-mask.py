@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from segue.core.errors import DataError
-from segue.data.image import write_image, write_labels
-from segue.data.rows import open_data
+from segue.data.formats.registry import open_data
+from segue.data.io.image import write_image, write_labels
 from segue.data.sample import Options
 
 
@@ -25,12 +25,17 @@ def folder(tmp_path: Path) -> Path:
         write_labels(tmp_path / "masks" / f"{name}.png", mask)
     rows = {
         "train": [
-            {"img_name": "heart.jpg", "mask_name": "heart_1.png", "cat": 0, "bbox": [1, 2, 3, 4],
-             "prompts": {"p0": "", "p1": ["the ventricle", "the left ventricle"], "p2": "one ventricle"}},
+            {
+                "img_name": "heart.jpg",
+                "mask_name": "heart_1.png",
+                "cat": 0,
+                "bbox": [1, 2, 3, 4],
+                "prompts": {"p0": "", "p1": ["the ventricle", "the left ventricle"], "p2": "one ventricle"},
+            },
             {"img_name": "heart.jpg", "mask_name": "heart_2.png", "prompts": {"p0": "", "p1": "the atrium"}},
         ],
         "test": [{"img_name": "lung.jpg", "mask_name": "lung.png", "prompts": {"p0": "", "p1": ["a lung"]}}],
-    }  # fmt: skip
+    }
     (tmp_path / "anns").mkdir()
     for split, entries in rows.items():
         (tmp_path / "anns" / f"{split}.json").write_text(json.dumps(entries))

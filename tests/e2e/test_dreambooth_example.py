@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from segue.data.image import write_image, write_labels
-from segue.data.subjects import Subjects
+from segue.data.formats.subjects import Subjects
+from segue.data.io.image import write_image, write_labels
 
 diffusers = pytest.importorskip("diffusers", reason="needs the extra 'dreambooth'")
 PATH = Path(__file__).resolve().parents[2] / "examples" / "dreambooth_with_masks.py"
@@ -29,14 +29,24 @@ def example():
 def pipeline():
     torch.manual_seed(0)
     unet = diffusers.UNet2DConditionModel(
-        sample_size=8, in_channels=4, out_channels=4, layers_per_block=1, block_out_channels=(8, 16),
-        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"), up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
-        cross_attention_dim=8, attention_head_dim=4, norm_num_groups=4,
-    )  # fmt: skip
+        sample_size=8,
+        in_channels=4,
+        out_channels=4,
+        layers_per_block=1,
+        block_out_channels=(8, 16),
+        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
+        up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
+        cross_attention_dim=8,
+        attention_head_dim=4,
+        norm_num_groups=4,
+    )
     vae = diffusers.AutoencoderKL(
-        block_out_channels=(8, 8, 8, 8), norm_num_groups=4, latent_channels=4,
-        down_block_types=("DownEncoderBlock2D",) * 4, up_block_types=("UpDecoderBlock2D",) * 4,
-    ).eval()  # fmt: skip
+        block_out_channels=(8, 8, 8, 8),
+        norm_num_groups=4,
+        latent_channels=4,
+        down_block_types=("DownEncoderBlock2D",) * 4,
+        up_block_types=("UpDecoderBlock2D",) * 4,
+    ).eval()
     ids = SimpleNamespace(input_ids=torch.zeros(1, 3, dtype=torch.long))
     return SimpleNamespace(
         unet=unet,

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 import segue
-from segue.data.image import read_image
-from segue.models.rows import MODELS
+from segue.data.io.image import read_image
+from segue.models.registry import MODELS
 from tests.examples import example_module
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -40,10 +40,10 @@ def test_supervision_takes_the_masks(example):
 def test_fiftyone_takes_the_coco_folder(example, tmp_path):
     pytest.importorskip("fiftyone", reason="needs fiftyone")
     from segue.data.exchange.rows import exchange
-    from segue.data.sample import Instance, Sample, Truth
+    from segue.data.sample import Instance, Sample, Target
 
-    truth = Truth(tuple(Instance(f"a#{k}", mask, "cat") for k, mask in enumerate(masks())))
-    exchange("coco").write(tmp_path, [Sample("a.png", lambda: np.zeros((12, 16, 3), np.uint8), lambda: truth)])
+    target = Target(tuple(Instance(f"a#{k}", mask, "cat") for k, mask in enumerate(masks())))
+    exchange("coco").write(tmp_path, [Sample("a.png", lambda: np.zeros((12, 16, 3), np.uint8), lambda: target)])
     try:
         data = example.to_fiftyone(tmp_path)
     except Exception as error:

@@ -7,7 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from segue.data.sampling import build_pack
+from segue.training.view_sampler import build_pack
 from tests.examples import example_module
 
 
@@ -20,9 +20,7 @@ def test_packed_data_trains_as_the_original_does(tmp_path: Path) -> None:
     cv2.imwrite(str(tmp_path / "full" / "toys" / "images" / "a.jpg"), rng.integers(0, 255, (300, 400, 3), np.uint8))
     cv2.imwrite(str(tmp_path / "full" / "toys" / "masks" / "a.png"), labels)
     (tmp_path / "full" / "toys" / "README.txt").write_text("CC BY 4.0")
-    written = example_module("pack_training_data").pack(
-        tmp_path / "full", tmp_path / "small", longest=200, quality=70
-    )
+    written = example_module("pack_training_data").pack(tmp_path / "full", tmp_path / "small", longest=200, quality=70)
     assert 0 < written < sum(p.stat().st_size for p in (tmp_path / "full").rglob("*") if p.is_file())
     assert (tmp_path / "small" / "toys" / "README.txt").read_text() == "CC BY 4.0"
     scene = build_pack([tmp_path / "small" / "toys"], tmp_path / "cache").scenes[0]

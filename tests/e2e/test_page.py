@@ -14,7 +14,7 @@ from pycocotools import mask as rle
 from segue.annotator.config import AnnotateConfig
 from segue.annotator.measure import ENTRIES, PAYLOAD, command
 from segue.core.types import Click, Text
-from segue.data.image import read_image
+from segue.data.io.image import read_image
 from segue.session.session import Session
 from tests.annotator.running import Running
 from tests.annotator.speaking import speaking_folder

@@ -10,10 +10,10 @@ import pytest
 import torch
 
 from segue.core.types import Text
-from segue.data.image import write_image, write_labels
-from segue.data.sample import Instance, Sample, Truth
-from segue.jobs.adapt_text import Said
+from segue.data.io.image import write_image, write_labels
+from segue.data.sample import Instance, Sample, Target
 from segue.session.load import load
+from segue.training.adapt_text import Said
 from tests.examples import example_module
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -49,8 +49,8 @@ def test_the_saved_base_opens_like_a_published_checkpoint(base: Path) -> None:
 def test_classes_are_joined_and_specks_left_out(example: ModuleType) -> None:
     large, speck = np.zeros((40, 40), bool), np.zeros((40, 40), bool)
     large[:20], speck[30, 30] = True, True
-    truth = Truth((Instance("a", large, "Cat"), Instance("b", ~large, "Cat"), Instance("c", speck, "dog")))
-    joined = example.named_classes(Sample("x", lambda: np.zeros((40, 40, 3), np.uint8), lambda: truth)).load_truth()
+    target = Target((Instance("a", large, "Cat"), Instance("b", ~large, "Cat"), Instance("c", speck, "dog")))
+    joined = example.named_classes(Sample("x", lambda: np.zeros((40, 40, 3), np.uint8), lambda: target)).load_truth()
     assert [(i.name, i.mask.all()) for i in joined.instances] == [("cat", True)]
     assert joined.instances[0].texts == ("cat",)
 

@@ -18,7 +18,7 @@ from fastapi.testclient import TestClient
 from segue.core.errors import DownloadError, ImageError, MissingFile
 from segue.data.exchange.brush import decode_brush
 from segue.data.exchange.rows import exchange, recognise
-from segue.data.image import write_image
+from segue.data.io.image import write_image
 from segue.integrations.label_studio import Backend, create_app
 from segue.integrations.label_studio_files import ImageSource
 
@@ -45,14 +45,28 @@ def client(root):
 
 
 def point(x, y, positive=1, label="dog"):
-    return {"id": "k", "type": "keypointlabels", "from_name": "kp", "to_name": "img", "original_width": 60,
-            "original_height": 40, "image_rotation": 0, "is_positive": positive,
-            "value": {"x": 100 * x / 60, "y": 100 * y / 40, "width": 0.3, "keypointlabels": [label]}}  # fmt: skip
+    return {
+        "id": "k",
+        "type": "keypointlabels",
+        "from_name": "kp",
+        "to_name": "img",
+        "original_width": 60,
+        "original_height": 40,
+        "image_rotation": 0,
+        "is_positive": positive,
+        "value": {"x": 100 * x / 60, "y": 100 * y / 40, "width": 0.3, "keypointlabels": [label]},
+    }
 
 
 def rectangle(x0, y0, x1, y1):
-    value = {"x": 100 * x0 / 60, "y": 100 * y0 / 40, "width": 100 * (x1 - x0) / 60, "height": 100 * (y1 - y0) / 40,
-             "rotation": 0, "rectanglelabels": ["dog"]}  # fmt: skip
+    value = {
+        "x": 100 * x0 / 60,
+        "y": 100 * y0 / 40,
+        "width": 100 * (x1 - x0) / 60,
+        "height": 100 * (y1 - y0) / 40,
+        "rotation": 0,
+        "rectanglelabels": ["dog"],
+    }
     return {"type": "rectanglelabels", "original_width": 60, "original_height": 40, "value": value}
 
 

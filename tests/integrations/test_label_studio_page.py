@@ -43,8 +43,19 @@ def backend(collect):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [sys.executable, "-m", "segue", "serve", "label-studio", "--port", str(port), "--collect", str(collect),
-               "--label-studio", os.environ["LABEL_STUDIO_URL"]]  # fmt: skip
+    command = [
+        sys.executable,
+        "-m",
+        "segue",
+        "serve",
+        "label-studio",
+        "--port",
+        str(port),
+        "--collect",
+        str(collect),
+        "--label-studio",
+        os.environ["LABEL_STUDIO_URL"],
+    ]
     server = subprocess.Popen(command)
     try:
         until = time.monotonic() + PATIENCE
@@ -111,9 +122,7 @@ def test_a_click_in_the_page_becomes_a_mask_that_is_exported_exactly(studio, tmp
     with backend(tmp_path / "kept") as address, sync_api.sync_playwright() as playwright:
         config = {"title": "segue", "label_config": interface(["cat"])}
         project = studio.post("/api/projects", json=config).raise_for_status().json()["id"]
-        studio.post(
-            f"/api/projects/{project}/import", files={"f": ("cat.jpg", PHOTO.read_bytes())}
-        ).raise_for_status()
+        studio.post(f"/api/projects/{project}/import", files={"f": ("cat.jpg", PHOTO.read_bytes())}).raise_for_status()
         connected = studio.post("/api/ml", json={"url": address, "project": project, "is_interactive": True}).json()
         assert connected["readable_state"] == "Connected"
         task = studio.get("/api/tasks", params={"project": project}).json()["tasks"][0]["id"]

@@ -12,29 +12,29 @@ import numpy as np
 import pytest
 import torch
 
-from segue.adapters.base import attach, attached, off
-from segue.adapters.rows import ADAPTERS
+from segue.adapters.base import attach, attached, disabled
+from segue.adapters.registry import ADAPTERS
 from segue.cli import main
 from segue.core.errors import CheckpointError, ConfigError, DataError, UnknownName
 from segue.core.segmenter import Segmenter, weights_digest
 from segue.core.types import Click, Text
-from segue.data.coco import FORMAT as COCO
-from segue.data.image import read_labels, write_image, write_labels
-from segue.data.image_text_mask import FORMAT
-from segue.data.rows import open_data
-from segue.data.sample import Instance, Truth
+from segue.data.formats.coco import FORMAT as COCO
+from segue.data.formats.image_text_mask import FORMAT
+from segue.data.formats.registry import open_data
+from segue.data.io.image import read_labels, write_image, write_labels
+from segue.data.sample import Instance, Target
+from segue.evaluation.adapt_measure import Played, annotate, kept_rows
+from segue.evaluation.adapt_report import verdict
+from segue.evaluation.robot import ClickTrace
 from segue.jobs.adapt import AdaptConfig, adapt, click_gain, read_samples, split, validation
-from segue.jobs.adapt_clicks import AdaptTrainer, ClickAdapting, ClickSettings
-from segue.jobs.adapt_measure import Played, annotate, kept_rows
-from segue.jobs.adapt_report import verdict
-from segue.jobs.adapt_text import Said, TextSettings, TextTrainer, prepare, shuffled_by_image
-from segue.models.clipseg import CLIPSeg
-from segue.models.rows import MODELS
-from segue.models.tokens import byte_tokenizer
-from segue.models.weights import save_pretrained
+from segue.models.clipseg.model import CLIPSeg
+from segue.models.clipseg.tokens import byte_tokenizer
+from segue.models.pretrained import save_pretrained
+from segue.models.registry import MODELS
 from segue.session.load import build, load
-from segue.session.robot import Course
 from segue.session.session import Session
+from segue.training.adapt_clicks import AdaptTrainer, ClickAdapting, ClickSettings
+from segue.training.adapt_text import Said, TextSettings, TextTrainer, prepare, shuffled_by_image
 
 
 def write_disks(folder: Path, count: int) -> Path:
@@ -61,10 +61,19 @@ def small(name: str = "nano") -> Segmenter:
 
 
 def config(data: Path, output: Path, **changes: Any) -> AdaptConfig:
-    return AdaptConfig.of(**{
-        "data": data, "output": output, "minutes": 0.02, "clock": "cpu", "holdout": 0.25, "max_clicks": 3, "batch": 2,
-        "kept": data.parent / "kept", **changes,
-    })  # fmt: skip
+    return AdaptConfig.from_fields(
+        **{
+            "data": data,
+            "output": output,
+            "minutes": 0.02,
+            "clock": "cpu",
+            "holdout": 0.25,
+            "max_clicks": 3,
+            "batch": 2,
+            "kept": data.parent / "kept",
+            **changes,
+        }
+    )
 
 
 @pytest.fixture(scope="module")
@@ -78,9 +87,14 @@ def test_the_folder_holds_an_adapter_and_what_it_is_worth(adapted: Any) -> None:
     _, _, output, result = adapted
     names = {p.name for p in output.iterdir()}
     assert names == {
-        "README.md", "adapter_config.json", "adapter_model.safetensors", "report.json", "report.md", "curve.png",
+        "README.md",
+        "adapter_config.json",
+        "adapter_model.safetensors",
+        "report.json",
+        "report.md",
+        "curve.png",
         "overlays",
-    }  # fmt: skip
+    }
     assert json.loads((output / "report.json").read_text())["before"] == result["before"]
     figures = f"{result['before']['noc85']:.4g}, {result['after']['noc85']:.4g}"
     assert f"| noc85, held out, base and adapted | {figures} |" in (output / "README.md").read_text()
@@ -93,13 +107,13 @@ def test_the_folder_holds_an_adapter_and_what_it_is_worth(adapted: Any) -> None:
 
 def test_the_base_is_what_it_was_bit_for_bit(adapted: Any) -> None:
     model, frozen, _, _ = adapted
-    with off(model):
+    with disabled(model):
         assert weights_digest(model) == frozen
 
 
 def test_the_saved_adapter_answers_as_the_trained_one(adapted: Any, disks: Path, tmp_path: Path) -> None:
     model, _, output, _ = adapted
-    with off(model):
+    with disabled(model):
         save_pretrained(model, tmp_path / "base")
     again = load(tmp_path / "base", adapter=output, device="cpu")
     image = open_data(disks).samples[0].load_image()
@@ -153,14 +167,12 @@ def test_the_base_is_measured_once(disks: Path, tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(model, "encode", lambda *_: pytest.fail("the model was asked again"))
     with kept_rows(model, tmp_path, most=3) as rows:
         again = [p.course for p in annotate(model, samples, 3, rows=rows)]
-    assert [(c.clicks, c.ious, c.boundary_ious) for c in again] == [
-        (c.clicks, c.ious, c.boundary_ious) for c in first
-    ]
+    assert [(c.clicks, c.ious, c.boundary_ious) for c in again] == [(c.clicks, c.ious, c.boundary_ious) for c in first]
 
 
 def test_another_base_or_mask_is_measured_anew(disks: Path, tmp_path: Path) -> None:
     model, sample = small(), open_data(disks).samples[0]
-    other = Truth((Instance("other", ~sample.load_truth().instances[0].mask),))
+    other = Target((Instance("other", ~sample.load_truth().instances[0].mask),))
     with kept_rows(model, tmp_path, most=3) as rows:
         annotate(model, [sample], 3, rows=rows)
         annotate(model, [replace(sample, load_truth=lambda: other)], 3, rows=rows)
@@ -231,7 +243,7 @@ def test_the_last_weights_are_kept_unless_worse_beyond_chance(disks: Path, tmp_p
 
 
 def played(*ious: float) -> Played:
-    return Played("x", None, Course([Click(0, 0)] * len(ious), list(ious), list(ious)))  # type: ignore[arg-type]
+    return Played("x", None, ClickTrace([Click(0, 0)] * len(ious), list(ious), list(ious)))  # type: ignore[arg-type]
 
 
 def test_it_recommends_itself_only_for_a_gain_beyond_chance() -> None:
@@ -296,9 +308,12 @@ def test_the_documented_commands_adapt_words_and_answer_them(disks: Path, tmp_pa
     """The lines of docs/text.md with a local folder in the place of the published checkpoint, and two epochs."""
     model, output = clipseg_folder(tmp_path / "clipseg"), tmp_path / "polyp-words"
     here = {
-        "CIDAS/clipseg-rd64-refined": str(model), "polyps": str(disks), "polyp-words": str(output),
-        "photo.jpg": str(disks / "images" / "disk0.png"), "mask.png": str(tmp_path / "mask.png"),
-    }  # fmt: skip
+        "CIDAS/clipseg-rd64-refined": str(model),
+        "polyps": str(disks),
+        "polyp-words": str(output),
+        "photo.jpg": str(disks / "images" / "disk0.png"),
+        "mask.png": str(tmp_path / "mask.png"),
+    }
     adapting, saying = ([here.get(w, w) for w in documented("text.md", command)] for command in ("adapt", "mask"))
     adapting += ["--epochs", "2", "--batch", "4", "--device", "cpu", "--json", str(tmp_path / "out.json")]
     assert main(adapting) == 0
@@ -340,7 +355,7 @@ def test_training_lowers_the_loss_and_leaves_the_base(tmp_path: Path) -> None:
     masks = said(model)
     course = TextTrainer(model, adapter, TextSettings(batch=3, epochs=12, rate=1e-2)).run(masks, masks)
     assert course.rows[-1]["val_loss"] < course.rows[0]["val_loss"]
-    with off(model):
+    with disabled(model):
         assert weights_digest(model) == frozen
 
 
@@ -357,8 +372,12 @@ def test_the_rate_falls_and_the_run_ends_as_published(monkeypatch: pytest.Monkey
     assert len(course.rows) == 21
     rates = [row["rate"] for row in course.rows]
     assert [round(r, 12) for r in (rates[0], rates[5], rates[6], rates[12], rates[18])] == [
-        1e-3, 1e-3, 3e-4, 9e-5, 2.7e-5,
-    ]  # fmt: skip
+        1e-3,
+        1e-3,
+        3e-4,
+        9e-5,
+        2.7e-5,
+    ]
     assert course.best_epoch == 0
 
 
@@ -391,9 +410,7 @@ def test_masks_without_texts_ask_for_a_name(disks: Path) -> None:
 
 def test_a_text_model_needs_no_clicks(disks: Path, tmp_path: Path) -> None:
     model = small("clipseg-rd64")
-    result = adapt(
-        config(disks, tmp_path, adapter_kind="shallow", name="disk", epochs=1, settings={"width": 8}), model
-    )
+    result = adapt(config(disks, tmp_path, adapter_kind="shallow", name="disk", epochs=1, settings={"width": 8}), model)
     image = open_data(disks).samples[0].load_image()
     assert Session(model, image).add(Text("disk")).shape == image.shape[:2]
     assert result["parameters"] == attached(model)[0].trainable

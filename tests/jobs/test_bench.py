@@ -6,14 +6,14 @@ import pytest
 import torch
 
 from segue.core.types import Click
+from segue.evaluation.bench_report import noc_points, page
 from segue.jobs import bench as job
 from segue.jobs.bench import BenchConfig, bench, operator_order, sample_image
-from segue.jobs.bench_report import noc_points, page
-from segue.models.interformer import TINY as INTERFORMER
-from segue.models.interformer import InterFormer
-from segue.models.simpleclick import TINY as SIMPLECLICK
-from segue.models.simpleclick import SimpleClick
-from segue.models.weights import save_pretrained
+from segue.models.interformer.model import TINY as INTERFORMER
+from segue.models.interformer.model import InterFormer
+from segue.models.pretrained import save_pretrained
+from segue.models.simpleclick.model import TINY as SIMPLECLICK
+from segue.models.simpleclick.model import SimpleClick
 from segue.session.load import build, load
 
 

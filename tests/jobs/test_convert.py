@@ -7,9 +7,9 @@ import torch
 from segue.core.errors import CheckpointError, MissingFile
 from segue.core.types import Click
 from segue.jobs.convert import ConvertConfig, convert
-from segue.models.interformer import TINY as INTERFORMER
-from segue.models.interformer import InterFormer
-from segue.models.simpleclick import TINY, SimpleClickConfig, SimpleClickNet
+from segue.models.interformer.model import TINY as INTERFORMER
+from segue.models.interformer.model import InterFormer
+from segue.models.simpleclick.model import TINY, SimpleClickConfig, SimpleClickNet
 from segue.session.load import load
 from segue.session.session import Session
 
@@ -17,7 +17,7 @@ from segue.session.session import Session
 @pytest.fixture
 def published(tmp_path):
     torch.manual_seed(0)
-    net = SimpleClickNet(SimpleClickConfig.of(TINY)).eval()
+    net = SimpleClickNet(SimpleClickConfig.from_fields(TINY)).eval()
     stored = {"params": {"backbone_params": {"type": "builtin", "value": {"num_heads": 2}, "specified": True}}}
     torch.save({"state_dict": net.state_dict(), "config": stored}, tmp_path / "published.pth")
     return net, tmp_path / "published.pth"
@@ -57,9 +57,7 @@ def test_what_is_no_model_is_refused_and_nothing_written(tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize(
-    ("depths", "name"), [((2, 1, 2, 1), "interformer-tiny"), ((1, 1, 1, 1), "interformer-light")]
-)
+@pytest.mark.parametrize(("depths", "name"), [((2, 1, 2, 1), "interformer-tiny"), ((1, 1, 1, 1), "interformer-light")])
 def test_an_mm_style_interformer_is_recognised_and_answers_alike(tmp_path, depths, name):
     torch.manual_seed(0)
     published = InterFormer(**INTERFORMER | {"depths": depths, "neck_heads": (1, 2, 4, 8), "target_size": (512, 512)})

@@ -7,7 +7,7 @@ from typer.testing import CliRunner
 
 from segue.cli import app
 from segue.core.errors import ConfigError, DataError, MissingFile
-from segue.data.image import write_image, write_labels
+from segue.data.io.image import write_image, write_labels
 from segue.jobs.convert_data import ConvertDataConfig, convert_data
 
 
@@ -31,7 +31,7 @@ def test_a_chain_through_every_format_ends_where_it_began(folder):
         source = folder / name
     before, after = folder / "in" / "masks", folder / "png" / "masks"
     stems = sorted(p.name for p in before.iterdir())
-    from segue.data.image import read_labels
+    from segue.data.io.image import read_labels
 
     assert len(list(after.iterdir())) == len(stems)
     for a, b in zip(sorted(before.iterdir()), sorted(after.iterdir()), strict=True):
@@ -49,7 +49,7 @@ def test_a_dry_run_reports_the_same_and_writes_nothing(folder):
 
 
 def test_data_sets_of_evaluation_convert_too(folder):
-    from segue.data.rows import FORMATS, open_data
+    from segue.data.formats.registry import FORMATS, open_data
 
     FORMATS.load("berkeley").write(folder / "berkeley", open_data(folder / "in", "folder").samples)
     done = convert_data(
@@ -78,7 +78,7 @@ def test_mistakes_are_said_at_once(folder):
         {"to": "voc", "output": "x", "images": "move"},
     ):
         with pytest.raises(ConfigError):
-            ConvertDataConfig.of(source=folder / "in", **wrong)
+            ConvertDataConfig.from_fields(source=folder / "in", **wrong)
 
 
 def test_the_command_writes_json(folder):

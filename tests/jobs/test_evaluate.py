@@ -5,15 +5,27 @@ import pytest
 
 from segue.cli import main
 from segue.core.errors import ConfigError, DataError
-from segue.data.image import write_image, write_labels
+from segue.data.io.image import write_image, write_labels
+from segue.evaluation import robot
 from segue.jobs.evaluate import EvaluateConfig, evaluate
-from segue.session import robot
 from tests.fakes import ColourModel
 
 CONTRACT = {
-    "model", "adapter", "data", "format", "objects", "max_clicks", "noc", "nof", "rof", "noc_boundary", "miou_at",
-    "mbiou_at", "seconds", "per_object",
-}  # fmt: skip
+    "model",
+    "adapter",
+    "data",
+    "format",
+    "objects",
+    "max_clicks",
+    "noc",
+    "nof",
+    "rof",
+    "noc_boundary",
+    "miou_at",
+    "mbiou_at",
+    "seconds",
+    "per_object",
+}
 
 
 def scene(seed):
@@ -39,7 +51,7 @@ def data(tmp_path):
 
 def run(data, **options):
     options.setdefault("journal", data.parent / "journal")
-    return evaluate(EvaluateConfig.of(data=data, model="colour", max_clicks=6, **options), ColourModel(90))
+    return evaluate(EvaluateConfig.from_fields(data=data, model="colour", max_clicks=6, **options), ColourModel(90))
 
 
 def test_the_json_has_every_key_of_the_contract_and_serialises(data):
@@ -103,13 +115,13 @@ def counted(monkeypatch, kill_at=None):
     """Count the objects that are played from now on; the ``kill_at``-th ends the process."""
     played = []
 
-    def play(session, truth, *rest, **options):
-        played.append(truth)
+    def play(session, target, *rest, **options):
+        played.append(target)
         if len(played) == kill_at:
             raise Killed
-        return robot.play(session, truth, *rest, **options)
+        return robot.simulate_clicks(session, target, *rest, **options)
 
-    monkeypatch.setattr("segue.jobs.evaluate.play", play)
+    monkeypatch.setattr("segue.jobs.evaluate.simulate_clicks", play)
     return played
 
 

@@ -7,13 +7,13 @@ import pytest
 import torch
 
 from segue.core.errors import CheckpointError, ConfigError
-from segue.core.segmenter import ExportPart
+from segue.core.segmenter import ExportGraph
 from segue.jobs import export as job
 from segue.jobs.export import ExportConfig, export, open_graph
-from segue.models.interformer import TINY, InterFormer
-from segue.models.rows import MODELS
-from segue.models.simpleclick import TINY as SIMPLECLICK
-from segue.models.simpleclick import SimpleClick
+from segue.models.interformer.model import TINY, InterFormer
+from segue.models.registry import MODELS
+from segue.models.simpleclick.model import TINY as SIMPLECLICK
+from segue.models.simpleclick.model import SimpleClick
 from segue.session.load import build, load
 
 onnxruntime = pytest.importorskip("onnxruntime")
@@ -88,7 +88,7 @@ class Fixed(torch.nn.Module):
 
 def test_a_graph_that_differs_is_refused_and_nothing_written(tmp_path, monkeypatch):
     model = SimpleClick(**SIMPLECLICK).eval()
-    part = ExportPart(Fixed(), {"x": torch.ones(1, 2, 3)}, ("y",))
+    part = ExportGraph(Fixed(), {"x": torch.ones(1, 2, 3)}, ("y",))
     monkeypatch.setattr(model, "parts", lambda: {"net": part})
     with pytest.raises(CheckpointError, match="differs"):
         export(ExportConfig(output=tmp_path / "out"), model)
@@ -104,7 +104,7 @@ def test_a_model_without_graphs_says_so(tmp_path, monkeypatch):
 
 def test_sampled_inputs_grow_only_where_they_may():
     inputs = {"x": torch.zeros(1, 3, 4, 4), "labels": torch.full((1, 1, 4), 2), "flag": torch.ones(1)}
-    part = ExportPart(torch.nn.Identity(), inputs, ("y",), {"x": {2: "height"}, "labels": {2: "length"}})
+    part = ExportGraph(torch.nn.Identity(), inputs, ("y",), {"x": {2: "height"}, "labels": {2: "length"}})
     made = job.sample_inputs(part, 0, 3)
     assert [tuple(value.shape) for value in made.values()] == [(1, 3, 12, 4), (1, 1, 12), (1,)]
     assert made["labels"].min() >= 0

@@ -7,7 +7,7 @@ import pytest
 
 from segue.cli import main
 from segue.core.errors import ConfigError, InputError
-from segue.data.image import read_labels, read_mask, write_image, write_labels
+from segue.data.io.image import read_labels, read_mask, write_image, write_labels
 from segue.jobs.find import FindConfig, find, moved, same_clicks, unique_names
 from segue.metrics.overlap import iou
 from segue.session.load import load
@@ -30,7 +30,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def done(folder):
-    config = FindConfig.of(
+    config = FindConfig.from_fields(
         reference=folder / "reference.png",
         mask=folder / "reference-mask.png",
         images=(str(folder / "photos"),),
@@ -68,7 +68,7 @@ def test_several_objects_and_several_instances(folder, tmp_path):
     labels = read_labels(folder / "reference-mask.png") // 255
     write_labels(tmp_path / "labels.png", labels * 3)
     result = find(
-        FindConfig.of(
+        FindConfig.from_fields(
             reference=folder / "reference.png",
             mask=tmp_path / "labels.png",
             images=(str(tmp_path / "both.png"),),
@@ -80,8 +80,8 @@ def test_several_objects_and_several_instances(folder, tmp_path):
     assert result["objects"] == [3]
     written = read_labels(tmp_path / "out" / "masks" / "both.png")
     assert [h["label"] for h in result["images"][0]["found"]] == [1, 2]
-    for truth in (mask, other):
-        assert max(iou(written == k, truth) for k in (1, 2)) > 0.6
+    for target in (mask, other):
+        assert max(iou(written == k, target) for k in (1, 2)) > 0.6
 
 
 def test_a_box_or_a_click_shows_it_too(folder, tmp_path):
@@ -107,12 +107,12 @@ def test_a_box_or_a_click_shows_it_too(folder, tmp_path):
 def test_mistakes_are_named(folder, tmp_path, capsys):
     base = {"reference": folder / "reference.png", "images": (str(folder / "photos"),), "output": tmp_path}
     with pytest.raises(ConfigError, match="mask file, or a box or clicks"):
-        FindConfig.of(**base)
+        FindConfig.from_fields(**base)
     write_labels(tmp_path / "small.png", np.ones((5, 5), bool))
     with pytest.raises(InputError, match="size"):
-        find(FindConfig.of(**base, mask=tmp_path / "small.png"))
+        find(FindConfig.from_fields(**base, mask=tmp_path / "small.png"))
     with pytest.raises(InputError, match="three scales"):
-        find(FindConfig.of(**base, mask=folder / "reference-mask.png", fit_scale=True))
+        find(FindConfig.from_fields(**base, mask=folder / "reference-mask.png", fit_scale=True))
     status = main(["find", "nowhere.png", "--reference", str(folder / "reference.png"), "--mask", "x.png", "-o", "o"])
     assert status == 1
     assert "nowhere.png" in capsys.readouterr().err

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from segue.cli import main
-from segue.data.image import read_mask, write_image, write_labels
+from segue.data.io.image import read_mask, write_image, write_labels
 from segue.jobs.track import TrackConfig, track
 from tests.jobs.scenes import empty, toy
 
@@ -25,12 +25,12 @@ def film(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def followed(film):
-    config = TrackConfig.of(
+    config = TrackConfig.from_fields(
         reference=film / "frames" / "00000.png",
         mask=film / "masks" / "00000.png",
         frames=film / "frames",
         output=film / "out",
-        truth=film / "masks",
+        target=film / "masks",
         overlays=True,
     )
     return track(config)
@@ -63,12 +63,12 @@ def test_lost_and_found_again(film, tmp_path):
         write_image(tmp_path / "frames" / f"{i}.png", image)
         write_labels(tmp_path / "masks" / f"{i}.png", mask)
     result = track(
-        TrackConfig.of(
+        TrackConfig.from_fields(
             reference=tmp_path / "frames" / "0.png",
             mask=tmp_path / "masks" / "0.png",
             frames=tmp_path / "frames",
             output=tmp_path / "out",
-            truth=tmp_path / "masks",
+            target=tmp_path / "masks",
         )
     )
     assert result["rows"][2]["j"] == 1.0  # absent, and said so

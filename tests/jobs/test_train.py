@@ -16,13 +16,13 @@ from segue.cli import main
 from segue.core.errors import CheckpointError, ConfigError, MissingFile
 from segue.core.types import Click
 from segue.jobs import train as job
-from segue.jobs.config import TrainConfig
 from segue.jobs.train import train
-from segue.jobs.trainer import Trainer
-from segue.models.backbones import start_backbone
-from segue.models.rows import MODELS
-from segue.nn.shufflenet import ShuffleNetV2
+from segue.models.nano.pretrained_backbone import start_backbone
+from segue.models.nano.shufflenet import ShuffleNetV2
+from segue.models.registry import MODELS
 from segue.session.session import Session
+from segue.training.config import TrainConfig
+from segue.training.trainer import Trainer
 
 TINY: dict[str, dict[str, Any]] = {
     "nano": {"config": dict(MODELS["nano"].tiny)},
@@ -51,14 +51,24 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def tiny(root: Path, output: Path, **changes: Any) -> TrainConfig:
     values: dict[str, Any] = {
-        "steps": 20, "batch": 2, "output": output, "log_every": 5, "seed": 3, "device": "cpu", "bf16": False,
+        "steps": 20,
+        "batch": 2,
+        "output": output,
+        "log_every": 5,
+        "seed": 3,
+        "device": "cpu",
+        "bf16": False,
         "data": {
-            "root": root, "folders": {"blocks": 1}, "cache": root / "cache", "sizes": [64], "held_out": 0.3,
+            "root": root,
+            "folders": {"blocks": 1},
+            "cache": root / "cache",
+            "sizes": [64],
+            "held_out": 0.3,
         },
         "optimiser": {"warmup": 2, "rate": 2e-3},
         **TINY["nano"],
-    }  # fmt: skip
-    return TrainConfig.of(**{**values, **changes})
+    }
+    return TrainConfig.from_fields(**{**values, **changes})
 
 
 def states_equal(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
@@ -161,9 +171,7 @@ def test_frozen_blocks_keep_their_weights(shared: Path, root: Path, tmp_path: Pa
     trainer.update()
     after = trainer.model.state_dict()
     moved = {k for k, v in after.items() if not torch.equal(v, before[k])}
-    assert not any(
-        k.startswith(("network.encoder.backbone.stem", "network.encoder.backbone.blocks.3.")) for k in moved
-    )
+    assert not any(k.startswith(("network.encoder.backbone.stem", "network.encoder.backbone.blocks.3.")) for k in moved)
     assert any(k.startswith("network.encoder.backbone.blocks.4.") for k in moved)
 
 
@@ -179,8 +187,10 @@ def test_a_fresh_backbone_is_scaled_and_a_pretrained_one_is_not(shared: Path, ro
     start_backbone(published, start)
     assert states_equal(pretrained.state_dict(), published.state_dict())
     assert [p.requires_grad for p in (pretrained.stem.bias, *(b.project.bias for b in pretrained.blocks[:2]))] == [
-        False, False, True,
-    ]  # fmt: skip
+        False,
+        False,
+        True,
+    ]
     with torch.no_grad():
         deviations = [m.std() for m in fresh(torch.rand(4, 3, 64, 64) * 2 - 1).values()]
     assert min(deviations) > 0.2

@@ -32,15 +32,15 @@ def test_boundary_iou_matches_oracle(masks, dilation):
 
 
 def test_a_prediction_that_is_right_outside_the_void_scores_one():
-    truth = np.zeros((60, 60), bool)
-    truth[15:45, 15:45] = True
-    void = np.zeros_like(truth)
-    void[10:50, 10:50] = True
-    void[18:42, 18:42] = False
-    sloppy = truth.copy()
+    target = np.zeros((60, 60), bool)
+    target[15:45, 15:45] = True
+    ignore_mask = np.zeros_like(target)
+    ignore_mask[10:50, 10:50] = True
+    ignore_mask[18:42, 18:42] = False
+    sloppy = target.copy()
     sloppy[12:30, 12:30] = True
-    assert boundary_iou(sloppy, truth, void) == 1.0
-    assert boundary_iou(sloppy, truth) < 0.6
+    assert boundary_iou(sloppy, target, ignore_mask) == 1.0
+    assert boundary_iou(sloppy, target) < 0.6
 
 
 def test_width_follows_the_diagonal_and_is_never_zero():

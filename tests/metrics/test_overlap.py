@@ -18,16 +18,16 @@ def pixel_sets(masks):
 
 @given(TWO_AND_VOID)
 def test_iou_matches_oracle(masks):
-    a, b, void = pixel_sets(masks)
-    a, b = a - void, b - void
+    a, b, ignore_mask = pixel_sets(masks)
+    a, b = a - ignore_mask, b - ignore_mask
     expected = len(a & b) / len(a | b) if a | b else math.nan
     assert iou(*masks) == pytest.approx(expected, nan_ok=True)
 
 
 @given(TWO_AND_VOID)
 def test_dice_matches_oracle(masks):
-    a, b, void = pixel_sets(masks)
-    a, b = a - void, b - void
+    a, b, ignore_mask = pixel_sets(masks)
+    a, b = a - ignore_mask, b - ignore_mask
     expected = 2 * len(a & b) / (len(a) + len(b)) if a | b else 1.0
     assert dice(*masks) == pytest.approx(expected)
 
@@ -48,7 +48,7 @@ def test_masks_of_another_size_or_type_are_refused(shape, kind):
 def test_void_of_another_size_is_refused():
     mask = np.ones((4, 3), bool)
     with pytest.raises(InputError):
-        iou(mask, mask, void=np.zeros((3, 4), bool))
+        iou(mask, mask, ignore_mask=np.zeros((3, 4), bool))
 
 
 @given(st.floats(0, 1))

@@ -26,8 +26,8 @@ def contour_by_hand(mask):
 @settings(max_examples=40)
 @given(TWO_AND_VOID)
 def test_contour_accuracy_matches_oracle(masks):
-    prediction, truth, void = masks
-    a, b = contour_by_hand(prediction & ~void), contour_by_hand(truth & ~void)
+    prediction, target, ignore_mask = masks
+    a, b = contour_by_hand(prediction & ~ignore_mask), contour_by_hand(target & ~ignore_mask)
     radius = 2
     if not a.any() or not b.any():
         expected = float(a.any() == b.any())
@@ -35,14 +35,14 @@ def test_contour_accuracy_matches_oracle(masks):
         precision = (a & binary_dilation(b, disk(radius))).sum() / a.sum()
         recall = (b & binary_dilation(a, disk(radius))).sum() / b.sum()
         expected = 2 * precision * recall / (precision + recall) if precision + recall else 0.0
-    assert contour_accuracy(prediction, truth, void, tolerance=radius) == pytest.approx(expected)
+    assert contour_accuracy(prediction, target, ignore_mask, tolerance=radius) == pytest.approx(expected)
 
 
 @given(TWO_AND_VOID)
 def test_region_similarity_matches_oracle(masks):
-    prediction, truth, void = (m.ravel().tolist() for m in masks)
-    both = sum(p and t for p, t, v in zip(prediction, truth, void, strict=True) if not v)
-    either = sum(p or t for p, t, v in zip(prediction, truth, void, strict=True) if not v)
+    prediction, target, ignore_mask = (m.ravel().tolist() for m in masks)
+    both = sum(p and t for p, t, v in zip(prediction, target, ignore_mask, strict=True) if not v)
+    either = sum(p or t for p, t, v in zip(prediction, target, ignore_mask, strict=True) if not v)
     assert region_similarity(*masks) == pytest.approx(both / either if either else 1.0)
 
 

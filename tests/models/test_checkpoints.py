@@ -16,8 +16,8 @@ from segue.models.checkpoints import (
     simpleclick_config,
     unpickle,
 )
-from segue.models.simpleclick import TINY, SimpleClick, SimpleClickConfig, SimpleClickNet, simpleclick
-from segue.models.weights import read_state
+from segue.models.pretrained import read_state
+from segue.models.simpleclick.model import TINY, SimpleClick, SimpleClickConfig, SimpleClickNet, simpleclick
 
 
 def official_file(path, config, constructor):
@@ -28,7 +28,7 @@ def official_file(path, config, constructor):
     parents = ("isegm", "isegm.model")
     sys.modules.update({name: types.ModuleType(name) for name in parents} | {module.__name__: module})
     try:
-        net = SimpleClickNet(SimpleClickConfig.of(config))
+        net = SimpleClickNet(SimpleClickConfig.from_fields(config))
         constructor["head_params"] = {"align_corners": False, "loss_decode": loss()}
         params = {k: {"type": "builtin", "value": v, "specified": True} for k, v in constructor.items()}
         stored = {"class": "isegm.model.is_plainvit_model.PlainVitModel", "params": params}
@@ -44,7 +44,7 @@ def test_a_published_simpleclick_loads_although_it_carries_foreign_objects(tmp_p
     net = official_file(tmp_path / "published.pth", TINY, constructor)
     content = unpickle(tmp_path / "published.pth")
     config = simpleclick_config(content["state_dict"], content["config"])
-    assert SimpleClickConfig.of(config) == SimpleClickConfig.of(TINY)
+    assert SimpleClickConfig.from_fields(config) == SimpleClickConfig.from_fields(TINY)
     model = simpleclick(**config)
     model.load_published(read_state(tmp_path / "published.pth"))
     own = model.inner.net.state_dict()
@@ -74,9 +74,9 @@ def test_mm_style_files_with_numpy_scalars_load(tmp_path):
 @pytest.mark.parametrize("upsample", ["x1", "x2", "x4"])
 def test_every_size_is_told_from_the_keys_alone(upsample):
     config = TINY | {"upsample": upsample, "patch_size": (14, 14), "img_size": (56, 56), "with_prev_mask": False}
-    found = simpleclick_config(SimpleClickNet(SimpleClickConfig.of(config)).state_dict())
+    found = simpleclick_config(SimpleClickNet(SimpleClickConfig.from_fields(config)).state_dict())
     # heads stand in no key; for a width nobody published the guess is one head per 64 channels
-    assert SimpleClickConfig.of(found | {"num_heads": 2}) == SimpleClickConfig.of(config)
+    assert SimpleClickConfig.from_fields(found | {"num_heads": 2}) == SimpleClickConfig.from_fields(config)
 
 
 def test_the_wrong_checkpoint_is_named():
@@ -95,10 +95,10 @@ def test_the_wrong_checkpoint_is_named():
 
 def test_mae_initialises_the_backbone_at_another_input_size():
     torch.manual_seed(0)
-    mae = SimpleClickNet(SimpleClickConfig.of(TINY | {"img_size": (32, 32)})).backbone
+    mae = SimpleClickNet(SimpleClickConfig.from_fields(TINY | {"img_size": (32, 32)})).backbone
     state = {k: v for k, v in mae.state_dict().items() if not k.startswith(("head.", "fc_norm."))}
     state |= {"norm.weight": torch.ones(16), "decoder_pos_embed": torch.zeros(1, 5, 8)}
-    target = SimpleClickNet(SimpleClickConfig.of(TINY)).backbone
+    target = SimpleClickNet(SimpleClickConfig.from_fields(TINY)).backbone
     left = load_mae(target, state, target.grid)
     assert sorted(left) == ["fc_norm.bias", "fc_norm.weight", "head.bias", "head.weight"]
     assert torch.equal(target.blocks[3].mlp.fc2.weight, mae.blocks[3].mlp.fc2.weight)
@@ -112,8 +112,8 @@ def test_mae_initialises_the_backbone_at_another_input_size():
 
 
 def test_an_mae_of_another_width_is_refused():
-    small = SimpleClickNet(SimpleClickConfig.of(TINY | {"embed_dim": 8})).backbone
-    target = SimpleClickNet(SimpleClickConfig.of(TINY)).backbone
+    small = SimpleClickNet(SimpleClickConfig.from_fields(TINY | {"embed_dim": 8})).backbone
+    target = SimpleClickNet(SimpleClickConfig.from_fields(TINY)).backbone
     with pytest.raises(CheckpointError, match="same ViT size"):
         load_mae(target, small.state_dict(), target.grid)
     with pytest.raises(CheckpointError, match="MAE encoder"):
@@ -121,7 +121,12 @@ def test_an_mae_of_another_width_is_refused():
 
 
 def test_known_families_are_recognised():
-    signs = {"vision_encoder.x": "transformers", "maps_transform.0.weight": "RITM", "clip.x": "CLIPSeg",
-             "layers.0.ln1.weight": "mmsegmentation", "blocks.0.attn.qkv.weight": "plain ViT"}  # fmt: skip
+    signs = {
+        "vision_encoder.x": "transformers",
+        "maps_transform.0.weight": "RITM",
+        "clip.x": "CLIPSeg",
+        "layers.0.ln1.weight": "mmsegmentation",
+        "blocks.0.attn.qkv.weight": "plain ViT",
+    }
     for key, word in signs.items():
         assert word in looks_like({key: torch.zeros(1)})

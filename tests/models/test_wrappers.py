@@ -10,7 +10,7 @@ from segue.core.errors import InputError
 from segue.core.frame import Frame
 from segue.core.segmenter import Segmenter
 from segue.core.types import NO_MEMORY, Click, Features, Prediction
-from segue.models.simpleclick import TINY, SimpleClick
+from segue.models.simpleclick.model import TINY, SimpleClick
 from segue.models.wrappers import FlipAverage, ZoomIn, ZoomRule, unwrapped
 from segue.session.session import Session
 
@@ -40,7 +40,7 @@ class Bright(Segmenter):
         told = memory["told"] if memory else torch.zeros(())
         return Prediction(logits, torch.full((1, 1), 0.5), {"told": told + 1}, features.frame)
 
-    def remember(self, features, probability):
+    def memory_from_mask(self, features, probability):
         return {"told": probability.mean()}
 
 
@@ -90,7 +90,7 @@ def test_the_region_stays_until_a_positive_click_leaves_it():
     model = ZoomIn(Bright(), ZoomRule(target=64, skip_clicks=1, min_crop=20))
     session = Session(model, image)
     session.add(Click(100, 90))
-    assert session.prediction.frame.covers
+    assert session.prediction.frame.is_whole_image
     session.add(Click(110, 100))
     region = session.prediction.memory["region"]
     seen = len(model.inner.views)
@@ -125,7 +125,7 @@ def test_an_object_that_vanished_is_looked_for_in_the_whole_image():
         memory = model.decode(features, clicks, memory).memory
     empty = {**memory, "probability": torch.zeros_like(memory["probability"])}
     said = model.decode(features, [*clicks, Click(61, 51)], empty)
-    assert said.frame.covers
+    assert said.frame.is_whole_image
     assert torch.equal(said.memory["region"], memory["region"])
 
 
@@ -135,10 +135,10 @@ def test_an_imported_mask_is_what_the_inner_model_is_told():
     features = model.encode([image])
     told = torch.zeros(120, 160)
     told[40:60, 50:80] = 1
-    said = model.decode(features, [Click(60, 50), Click(61, 50)], model.remember(features, told))
+    said = model.decode(features, [Click(60, 50), Click(61, 50)], model.memory_from_mask(features, told))
     assert said.memory["region"][0] <= 40
     assert said.memory["region"][1] >= 59
-    assert not said.frame.covers
+    assert not said.frame.is_whole_image
 
 
 def test_a_target_left_open_is_the_inner_models_own_size():

@@ -15,10 +15,10 @@ from segue.nn.overlaps import dice_bce, soft_dice
 
 def test_for_certain_answers_it_is_one_minus_the_dice_metric() -> None:
     torch.manual_seed(0)
-    said, truth = (torch.rand(3, 1, 8, 8) > 0.5 for _ in range(2))
-    wanted = np.mean([1 - dice(a[0].numpy(), b[0].numpy()) for a, b in zip(said, truth, strict=True)])
+    said, target = (torch.rand(3, 1, 8, 8) > 0.5 for _ in range(2))
+    wanted = np.mean([1 - dice(a[0].numpy(), b[0].numpy()) for a, b in zip(said, target, strict=True)])
     logits = torch.where(said, 60.0, -60.0)
-    assert soft_dice(logits, truth.float()).item() == pytest.approx(wanted, abs=1e-5)
+    assert soft_dice(logits, target.float()).item() == pytest.approx(wanted, abs=1e-5)
 
 
 def test_the_sum_is_equation_two() -> None:

@@ -7,9 +7,9 @@ import pytest
 from safetensors.numpy import load_file
 
 from segue.core.types import Click
+from segue.evaluation.robot import next_click
 from segue.metrics.interaction import noc, noc_spread, nof
 from segue.metrics.overlap import iou
-from segue.session.robot import next_click
 
 
 @pytest.fixture(scope="module")

@@ -11,9 +11,9 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from segue.adapters.base import attach, off
+from segue.adapters.base import attach, disabled
 from segue.adapters.bottleneck import Dense, Shallow, official_adapter
-from segue.models.clipseg import MEAN, STD, CLIPSeg
+from segue.models.clipseg.model import MEAN, STD, CLIPSeg
 from tests.parity.folders import folders_where
 
 STAGE, LOGITS = 2e-5, 1e-4
@@ -101,14 +101,14 @@ def test_adapted(fixture: Any, case: str) -> None:
     close(condition, io[f"{case}.cond"], STAGE)
     close(logits, io[f"{case}.logits"], LOGITS)
     assert sum(p.numel() for p in adapter.parameters()) == config["trainable_small"][case]
-    with off(model):
+    with disabled(model):
         assert torch.equal(run(model, io)[2], plain)
 
 
 @pytest.mark.parametrize("case", CASES)
 def test_trainable_parameters_at_the_published_size(parity_dir: Path, case: str) -> None:
     """Dense VL is the paper's "3 M", shallow VLC its "4.2 M"."""
-    from segue.models.rows import MODELS
+    from segue.models.registry import MODELS
 
     wanted = json.loads((parity_dir / "tables.json").read_text())["vlsm_trainable_rd64"]
     with torch.device("meta"):

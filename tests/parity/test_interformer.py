@@ -7,9 +7,9 @@ import torch
 import torch.nn.functional as F
 from safetensors.torch import load_file
 
-from segue.data.simulate import click_candidates
-from segue.models.interformer import InterFormerConfig, InterFormerNet
-from segue.nn.reflabels import region_of_interest, unknown_labels, with_answer, with_clicks
+from segue.models.interformer.model import InterFormerConfig, InterFormerNet
+from segue.models.interformer.reference_map import region_of_interest, unknown_labels, with_answer, with_clicks
+from segue.training.click_sampler import click_candidates
 from tests.parity.folders import folders_where
 
 STAGE, LOGITS = 2e-5, 1e-4  # the fixtures' suggested tolerances, for values of a spread of 1
@@ -40,15 +40,23 @@ def build(constructor, weights, **changes):
     fixture gives features instead."""
     neck, head, backbone = constructor["neck"], constructor["decode_head"], constructor["backbone"]
     fields = {
-        "target_size": pair(neck["target_size"]), "dims": neck["in_channels"], "neck_heads": neck["num_heads"],
-        "depths": neck["depths"], "refine_start": neck["refine_start"], "neck_mlp_ratio": neck["mlp_ratio"],
-        "head_channels": head["channels"], "pool_scales": head["pool_scales"],
+        "target_size": pair(neck["target_size"]),
+        "dims": neck["in_channels"],
+        "neck_heads": neck["num_heads"],
+        "depths": neck["depths"],
+        "refine_start": neck["refine_start"],
+        "neck_mlp_ratio": neck["mlp_ratio"],
+        "head_channels": head["channels"],
+        "pool_scales": head["pool_scales"],
         "encoder": any(name.startswith("backbone.") for name in weights),
-        "img_size": pair(backbone["img_size"]), "patch_size": backbone["patch_size"],
-        "embed_dim": backbone["embed_dims"], "depth": backbone["num_layers"],
-        "num_heads": backbone["num_heads"], "mlp_ratio": backbone["mlp_ratio"],
-    }  # fmt: skip
-    net = InterFormerNet(InterFormerConfig.of(fields | changes)).eval()
+        "img_size": pair(backbone["img_size"]),
+        "patch_size": backbone["patch_size"],
+        "embed_dim": backbone["embed_dims"],
+        "depth": backbone["num_layers"],
+        "num_heads": backbone["num_heads"],
+        "mlp_ratio": backbone["mlp_ratio"],
+    }
+    net = InterFormerNet(InterFormerConfig.from_fields(fields | changes)).eval()
     wanted = {name: value for name, value in weights.items() if not name.endswith("relative_position_index")}
     missing, unknown = net.load_state_dict(wanted, strict=False)
     assert not unknown
@@ -128,7 +136,9 @@ def test_average_pooling_would_be_noticed(network, monkeypatch):
     weights, io = load_file(network / "weights.safetensors"), load_file(network / "io.safetensors")
     run = sorted({name.split(".")[0] for name in io if "." in name})[0]
     net = build(config["constructor"], weights)
-    monkeypatch.setattr("segue.nn.imsa.adaptive_max_pool", lambda x, size: F.adaptive_avg_pool2d(x, size))
+    monkeypatch.setattr(
+        "segue.models.interformer.imsa.adaptive_max_pool", lambda x, size: F.adaptive_avg_pool2d(x, size)
+    )
     given = f"{run}.F1" in io
     maps = [io[f"{run}.F{i}"] for i in (1, 2, 3, 4)] if given else encoded(net, io[f"{run}.image_u8"])
     with torch.inference_mode():
@@ -166,9 +176,7 @@ def test_every_candidate_click(click_map):
     config, io = json.loads((click_map / "config.json").read_text()), load_file(click_map / "io.safetensors")
     for i, case in enumerate(config["click_sim"]):
         clicked = [(y, x) for y, x, _ in case["points"]]
-        where, positive = click_candidates(
-            io[f"sim{i}.pred"] == 1, io[f"sim{i}.gt"] == 1, clicked, case["sfc_inner_k"]
-        )
+        where, positive = click_candidates(io[f"sim{i}.pred"] == 1, io[f"sim{i}.gt"] == 1, clicked, case["sfc_inner_k"])
         assert {True: "positive", False: "negative", None: None}[positive] == case["mode"], i
         assert int(where.sum()) == case["n_candidates"], i
         assert torch.equal(where, io[f"sim{i}.candidates"] > 0), i

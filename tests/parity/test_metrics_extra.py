@@ -20,14 +20,14 @@ def fixture(parity_dir):
     return json.loads((folder / "config.json").read_text()), load_file(folder / "io.safetensors")
 
 
-def directed_hd95(prediction, truth):
-    there, _ = surface_distances(prediction, truth)
+def directed_hd95(prediction, target):
+    there, _ = surface_distances(prediction, target)
     return float(np.percentile(there, 95)) if len(there) else np.nan
 
 
-def finite_hausdorff(prediction, truth):
+def finite_hausdorff(prediction, target):
     """MedPy gives no distance where MONAI gives infinity."""
-    return hausdorff(prediction, truth) if prediction.any() and truth.any() else np.nan
+    return hausdorff(prediction, target) if prediction.any() and target.any() else np.nan
 
 
 VALUES = {
@@ -66,7 +66,7 @@ def test_boundary_bands_and_contours_pixel_by_pixel(fixture):
 
 def test_davis_with_void(fixture):
     _, tensors = fixture
-    void = tensors["void.mask"] > 0
+    ignore_mask = tensors["void.mask"] > 0
     masks = tensors["pair0.pred"] > 0, tensors["pair0.gt"] > 0
-    got = [region_similarity(*masks, void), contour_accuracy(*masks, void)]
+    got = [region_similarity(*masks, ignore_mask), contour_accuracy(*masks, ignore_mask)]
     np.testing.assert_allclose(got, tensors["void.values"], atol=1e-9)

@@ -9,10 +9,10 @@ import torch
 from safetensors.torch import load_file
 
 from segue.core.types import Reference
-from segue.models.persam import PerSam
-from segue.models.sam import Sam, into_unit
-from segue.models.sam_checkpoints import sizes
-from segue.models.scale import fit_scale_weights
+from segue.models.sam.checkpoints import sizes
+from segue.models.sam.model import Sam, into_unit
+from segue.models.sam.persam import PerSam
+from segue.models.sam.persam_f import fit_scale_weights
 from tests.parity.folders import folders_where
 
 STAGE, LOGITS = 2e-5, 1e-4
@@ -63,7 +63,7 @@ def scaled(golden):
 
 def same_masks(prediction, golden):
     """Equal but where our logit is within the tolerance of zero."""
-    logits = prediction.frame.lift(prediction.logits)[0]
+    logits = prediction.frame.to_image_size(prediction.logits)[0]
     differ = (logits > 0) != golden.bool()
     return logits.shape == golden.shape and bool((logits[differ].abs() < LOGITS).all())
 
@@ -115,7 +115,7 @@ def test_scale_weights_are_trained_alike(golden):
     with torch.no_grad():
         features = golden.sam.encode([golden.reference.image])
         low = io["f.ref_low_res"][None]
-        logits = features.frame.lift(golden.sam.high(low))[0]
+        logits = features.frame.to_image_size(golden.sam.high(low))[0]
     fit = fit_scale_weights(logits, torch.from_numpy(golden.reference.mask), golden.config["epochs"])
     close(fit.history, io["f.weights_before_epoch"], 1e-6)
     close(fit.losses.double(), io["f.losses"], 1e-5)

@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import load_file
 
 from segue.models.checkpoints import simpleclick_config
-from segue.models.simpleclick import SimpleClickConfig, SimpleClickNet
+from segue.models.simpleclick.model import SimpleClickConfig, SimpleClickNet
 from segue.nn.vit import cut_windows, resize_position_embedding, window_counts
 from tests.parity.folders import folders_where
 
@@ -25,7 +25,7 @@ def case(folder):
     constructor = json.loads((folder / "config.json").read_text())["constructor"]
     weights, io = load_file(folder / "weights.safetensors"), load_file(folder / "io.safetensors")
     stored = {"params": {name: {"value": value} for name, value in constructor.items()}}
-    net = SimpleClickNet(SimpleClickConfig.of(simpleclick_config(weights, stored))).eval()
+    net = SimpleClickNet(SimpleClickConfig.from_fields(simpleclick_config(weights, stored))).eval()
     net.load_state_dict(weights, strict=True)
     return net, io
 

@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from segue.models.interformer import InterFormerConfig, InterFormerNet
-from segue.models.rows import MODELS
-from segue.models.simpleclick import SimpleClickConfig, SimpleClickNet
-from segue.nn.imsa_official import decode_official, head_official
+from segue.models.interformer.imsa_official import decode_official, head_official
+from segue.models.interformer.model import InterFormerConfig, InterFormerNet
+from segue.models.registry import MODELS
+from segue.models.simpleclick.model import SimpleClickConfig, SimpleClickNet
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +37,7 @@ def test_simpleclick(tables, size, name, side):
     expected = tables["simpleclick"][f"{size}@{side}"]
     with torch.device("meta"):
         config = MODELS[f"simpleclick-{name}"].config
-        net = SimpleClickNet(SimpleClickConfig.of({**config, "img_size": (side, side)})).eval()
+        net = SimpleClickNet(SimpleClickConfig.from_fields({**config, "img_size": (side, side)})).eval()
         image, previous, points = torch.zeros(1, 3, side, side), torch.zeros(1, 1, side, side), torch.zeros(1, 2, 3)
     vit = net.backbone
     unused = vit.cls_token.numel() + vit.pos_embed[:, 0].numel() + parameters(vit.fc_norm) + parameters(vit.head)
@@ -63,7 +63,7 @@ def test_simpleclick(tables, size, name, side):
 def test_interformer(tables, name):
     expected = tables["interformer"][name]
     with torch.device("meta"):
-        net = InterFormerNet(InterFormerConfig.of(MODELS[f"interformer-{name}"].config)).eval()
+        net = InterFormerNet(InterFormerConfig.from_fields(MODELS[f"interformer-{name}"].config)).eval()
         image, labels = torch.zeros(1, 3, 512, 512), torch.zeros(1, 1, 512, 512, dtype=torch.uint8)
     for part in ("backbone", "neck", "decode_head", "auxiliary_head"):
         assert parameters(getattr(net, part)) == expected["params"][part]

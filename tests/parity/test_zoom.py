@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 from segue.core.frame import Frame
 from segue.core.segmenter import Segmenter
 from segue.core.types import NO_MEMORY, Click, Features, Prediction
-from segue.models.simpleclick import as_pixels, grid_points
+from segue.models.simpleclick.model import as_pixels, grid_points
 from segue.models.wrappers import FlipAverage, ZoomIn, ZoomRule, holds_clicks, object_region, region_iou
 from segue.nn.clickmaps import click_disks, click_distance_maps
 
@@ -48,10 +48,10 @@ class Analytic(Segmenter):
         grown = 6 * F.max_pool2d(disks[:, :1], 41, 1, 20) - 9 * F.max_pool2d(disks[:, 1:], 21, 1, 10)
         logits = F.avg_pool2d(grown + 2 * previous + 1.5 * (image[:, :1] - 0.5) - 3, 4)
         up = F.interpolate(logits, size=features.frame.grid, mode="bilinear", align_corners=True)
-        memory = {"probability": features.frame.view(features.frame.lift(up.sigmoid()))}
+        memory = {"probability": features.frame.view(features.frame.to_image_size(up.sigmoid()))}
         return Prediction(logits, torch.ones(1, 1), memory, features.frame)
 
-    def remember(self, features, probability):
+    def memory_from_mask(self, features, probability):
         return {"probability": features.frame.view(probability[None, None])}
 
     def fingerprint(self):

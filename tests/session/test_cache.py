@@ -10,7 +10,7 @@ import torch
 
 from segue.core.errors import ConfigError, InputError, StorageError
 from segue.core.types import Click, Features
-from segue.models.interformer import TINY, InterFormer
+from segue.models.interformer.model import TINY, InterFormer
 from segue.session.cache import FeatureCache
 from segue.session.session import Session
 

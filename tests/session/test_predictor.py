@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from segue.core.errors import InputError
-from segue.models.sam import Sam
-from segue.models.sam_sizes import TINY_HIERA, tiny_vit_sam
+from segue.models.sam.model import Sam
+from segue.models.sam.sizes import TINY_HIERA, tiny_vit_sam
 from segue.session.predictor import SamPredictor
 from tests.fakes import ColourModel
-from tests.models.test_sam import lively
+from tests.models.sam.test_model import lively
 
 IMAGE = np.zeros((40, 60, 3), np.uint8)
 IMAGE[10:30, 20:50] = (200, 40, 30)

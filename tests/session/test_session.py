@@ -77,12 +77,12 @@ def test_a_refused_prompt_changes_nothing(picture: Image) -> None:
 
 def test_a_mask_brought_from_elsewhere_is_the_mask_until_a_click_corrects_it(picture: Image) -> None:
     session = Session(ColourModel(), picture)
-    brought = picture[..., 0] > 100
-    assert np.array_equal(session.bring(brought), brought)
+    given_mask = picture[..., 0] > 100
+    assert np.array_equal(session.set_mask(given_mask), given_mask)
     session.add(Click(10, 10))
     assert session.prediction is not None
     assert session.prediction.memory["calls"] == 101  # the model was told of the mask
-    assert np.array_equal(session.undo(), brought)
+    assert np.array_equal(session.undo(), given_mask)
 
 
 def test_the_image_is_encoded_once_and_the_cache_is_asked_first(picture: Image) -> None:

@@ -30,7 +30,7 @@ class Slide:
         return image
 
 
-def truth():
+def target():
     y, x = np.mgrid[:4000, :5000]
     return (x - 3000) ** 2 + (y - 2500) ** 2 < DISC**2
 
@@ -39,7 +39,7 @@ def test_the_window_grows_until_the_object_fits():
     slide = Slide()
     session = WindowedSession(ColourModel(longest=256), slide, side=128, largest=2048)
     mask = session.add(Click(3000.0, 2500.0)).mask()
-    assert (mask & truth()).sum() / (mask | truth()).sum() > 0.97
+    assert (mask & target()).sum() / (mask | target()).sum() > 0.97
     sides = [w[2] - w[0] for w in slide.seen]
     assert sides == [128, 256, 512, 1024]
 

@@ -19,7 +19,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from segue.adapters.links import Link
-from segue.adapters.rows import ADAPTERS
+from segue.adapters.registry import ADAPTERS
 from segue.core.errors import CheckpointError, ConfigError, MissingFile, StorageError
 from segue.core.segmenter import Segmenter, load_strict, weights_digest
 from segue.data.hub import check_sha256, fetch, hub_card, is_hub_id, sha256
@@ -175,16 +175,16 @@ def detach(model: Segmenter, adapter: Adapter | None = None) -> Adapter:
 
 
 @contextmanager
-def off(model: Segmenter, *adapters: Adapter) -> Iterator[Segmenter]:
+def disabled(model: Segmenter, *adapters: Adapter) -> Iterator[Segmenter]:
     """The model without ``adapters`` (default: without any), bit for bit, for the length of a ``with``.
 
-    >>> from segue.models.rows import MODELS
+    >>> from segue.models.registry import MODELS
     >>> from segue.session.load import build
     >>> from segue.adapters.bottleneck import Dense
     >>> model = build("clipseg-rd64", MODELS["clipseg-rd64"].tiny)
     >>> before = model.fingerprint()
     >>> _ = attach(model, Dense(model))
-    >>> with off(model):
+    >>> with disabled(model):
     ...     model.fingerprint() == before
     True
     >>> model.fingerprint() == before
@@ -322,5 +322,5 @@ def base_digest(model: Segmenter, adapter: Adapter | None = None) -> str:
     stack = attached(model)
     if adapter is None or adapter not in stack:
         return weights_digest(model, type(model).__qualname__)
-    with off(model, *stack[stack.index(adapter) :]):
+    with disabled(model, *stack[stack.index(adapter) :]):
         return weights_digest(model, type(model).__qualname__)

@@ -9,11 +9,19 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from segue.adapters.base import Adapter, describe_model, site_path
+from segue.adapters.detail_network import (
+    DenseEmbedding,
+    Injector,
+    Mixing,
+    MultiScaleFusion,
+    SpatialPrior,
+    TokenDecoder,
+    enlarge,
+)
 from segue.adapters.links import Around, width_of
 from segue.adapters.maps import MapDetail
 from segue.core.errors import ConfigError
 from segue.core.segmenter import Segmenter
-from segue.nn.detailnet import DenseEmbedding, Injector, Mixing, MultiScaleFusion, SpatialPrior, TokenDecoder, enlarge
 from segue.nn.vit import join_windows, to_map, window_counts
 
 Sources = Literal["both", "early", "prior"]

@@ -36,9 +36,7 @@ class LoRA(Adapter):
 
     kind = "lora"
 
-    def __init__(
-        self, model: Segmenter, rank: int = 8, alpha: float = 16.0, targets: list[str] | None = None
-    ) -> None:
+    def __init__(self, model: Segmenter, rank: int = 8, alpha: float = 16.0, targets: list[str] | None = None) -> None:
         super().__init__(rank=rank, alpha=alpha, targets=targets)
         paths = _targets(model, targets)
         for path in paths:
@@ -54,9 +52,7 @@ def _targets(model: Segmenter, targets: list[str] | None) -> list[str]:
     names = tuple(targets or ATTENTION)
     found = [p for p in linear if p.rpartition(".")[2] in names]
     if targets is None and len(found) < 2:
-        found = [
-            p for p, m in linear.items() if isinstance(m, nn.Conv2d) and m.kernel_size == (1, 1) and m.groups == 1
-        ]
+        found = [p for p, m in linear.items() if isinstance(m, nn.Conv2d) and m.kernel_size == (1, 1) and m.groups == 1]
     if not found:
         raise ConfigError(
             f"{describe_model(model)} without layers named {', '.join(names)}",
@@ -70,7 +66,7 @@ def _peft_layer(base: nn.Module, rank: int, alpha: float) -> nn.Module:
     try:
         from peft import LoraConfig, inject_adapter_in_model
     except ModuleNotFoundError as error:
-        raise MissingExtra.of("peft", "train") from error
+        raise MissingExtra.for_library("peft", "train") from error
     trained = {p: p.requires_grad for p in base.parameters()}
     holder = nn.ModuleDict({"base": base})
     config = LoraConfig(r=rank, lora_alpha=alpha, target_modules=["base"])

@@ -61,9 +61,7 @@ class Scene:
         check_label(self.db, label)
         highest = select(func.max(Item.rank)).where(Item.image_id == self.image.id, ~col(Item.deleted))
         rank = self.db.exec(highest).one()
-        item = Item(
-            id=item_id, image_id=self.image.id, label_id=label, rank=0 if rank is None else rank + 1, **fields
-        )
+        item = Item(id=item_id, image_id=self.image.id, label_id=label, rank=0 if rank is None else rank + 1, **fields)
         self.draft.create(item)
         if self.image.state == "new":
             self.draft.change(self.image, state="started")
@@ -78,9 +76,7 @@ class Scene:
         return None if mask_id is None else unpack(get_mask(self.db, mask_id), self.size)
 
 
-def to_prompts(
-    db: Session, groups: Sequence[Sequence[Any]], pixels: Callable[[str], Any]
-) -> list[tuple[Prompt, ...]]:
+def to_prompts(db: Session, groups: Sequence[Sequence[Any]], pixels: Callable[[str], Any]) -> list[tuple[Prompt, ...]]:
     """Stored prompts as segue's own; an example is read again from the image it was taken from."""
     return [tuple(_to_prompt(db, prompt, pixels) for prompt in group) for group in groups]
 

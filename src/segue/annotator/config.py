@@ -12,7 +12,7 @@ from pydantic import Field
 from segue.annotator.words import WordsThenClicks
 from segue.core.segmenter import Segmenter
 from segue.core.types import Click
-from segue.jobs.base import ModelChoice
+from segue.session.config import ModelChoice
 from segue.session.load import load
 
 SAMPLES = Path(__file__).resolve().parents[1] / "samples"

@@ -28,9 +28,9 @@ from segue.data.exchange.base import Choices, Entry, Sheet
 from segue.data.exchange.coco import Coco
 from segue.data.exchange.rings import rles_of_labels
 from segue.data.exchange.rows import EXCHANGE, exchange
-from segue.data.image import read_labels, write_bytes
+from segue.data.io.image import read_labels, write_bytes
 from segue.data.rle import Rle
-from segue.jobs.base import JobConfig
+from segue.session.config import JobConfig
 
 ABOUT = {
     "coco": ("COCO", "One JSON file, every pixel kept"),
@@ -107,7 +107,7 @@ def sheets(project: Project, accepted: bool) -> Iterator[Sheet]:
             height, width = project.library.size(row.path)
         drawn = [unpack(masks[item.mask_id or 0], (height, width)) for item in items]
         entries = [
-            Entry(names.get(item.label_id, ""), Rle.of(mask), item.id)
+            Entry(names.get(item.label_id, ""), Rle.from_mask(mask), item.id)
             for item, mask in zip(items, resolved(drawn, policy), strict=True)
         ]
         file = project.library.folder / row.path
@@ -179,8 +179,8 @@ def _incoming(home: Path, files: Iterable[tuple[str, bytes]], max_pixels: int) -
             path = home / f"{number}.png"
             write_bytes(path, content)
             labels = read_labels(path, max_pixels)
-            void = (255,) if len(np.unique(labels)) > 2 else ()
-            entries = [Entry("", rle) for _, rle in rles_of_labels(labels, void)]
+            ignore_mask = (255,) if len(np.unique(labels)) > 2 else ()
+            entries = [Entry("", rle) for _, rle in rles_of_labels(labels, ignore_mask)]
             yield Incoming(plain, (labels.shape[0], labels.shape[1]), entries)
         else:
             raise DataError(f"the file {plain}", "COCO (.json) or label maps (.png)", "convert it first")
@@ -206,9 +206,7 @@ def _add(project: Project, incoming: Incoming, who: str) -> int:
             scene.create(uuid.uuid4().hex[:24], label, mask_id=mask_id, base_id=mask_id, origin="import")
             count += 1
         if count:
-            record(
-                scene.draft, row, Stamp(uuid.uuid4().hex, who, "import", {"file": incoming.name, "objects": count})
-            )
+            record(scene.draft, row, Stamp(uuid.uuid4().hex, who, "import", {"file": incoming.name, "objects": count}))
             row.objects = len(live_items(db, row.id or 0))
             db.add(row)
         return count
@@ -242,7 +240,7 @@ class ExchangeConfig(JobConfig):
     """Import ``files`` into a project, then write its masks as ``export`` into ``output``; ``everything`` includes
     images that are not accepted.
 
-    >>> ExchangeConfig.of(project=AnnotateConfig(), export="coco")
+    >>> ExchangeConfig.from_fields(project=AnnotateConfig(), export="coco")
     Traceback (most recent call last):
     segue.core.errors.ConfigError: got configuration=...: an export needs a folder to write to ...
     """

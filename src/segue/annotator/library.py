@@ -16,7 +16,7 @@ from PIL import ImageOps
 
 from segue.core.errors import ImageError, MissingFile, SegueError
 from segue.core.types import Image
-from segue.data.image import DEEP_MODES, STRETCH, SUFFIXES, read_image, write_bytes
+from segue.data.io.image import DEEP_MODES, STRETCH, SUFFIXES, read_image, write_bytes
 
 THUMBNAIL = 240  # pixels of the longer side
 _PLAIN = {"JPEG": "image/jpeg", "PNG": "image/png", "WEBP": "image/webp"}

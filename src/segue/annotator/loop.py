@@ -25,7 +25,7 @@ from segue.annotator.store import entry_of, get_mask, image_row, put_mask, setti
 from segue.annotator.tables import Finding, ImageRow, Item, Setting
 from segue.annotator.views import finding_out
 from segue.core.errors import InputError
-from segue.jobs.base import ModelChoice
+from segue.session.config import ModelChoice
 
 NEEDED = 5  # accepted images before adapting is offered: some to learn from, some to stop by, some to measure
 
@@ -50,9 +50,7 @@ class Task:
         file.write_text(json.dumps(request))
         self.state, self.progress, self.message, self._stopped = "running", 0.0, "", False
         with (folder / "log.txt").open("w") as log:
-            self._process = subprocess.Popen(
-                [*self.command, str(file)], stdout=subprocess.PIPE, stderr=log, text=True
-            )
+            self._process = subprocess.Popen([*self.command, str(file)], stdout=subprocess.PIPE, stderr=log, text=True)
         threading.Thread(target=self._listen, args=(self._process, each), daemon=True).start()
 
     def stop(self) -> None:

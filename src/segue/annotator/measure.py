@@ -196,7 +196,7 @@ def browser() -> Iterator[Any]:
     try:
         from playwright.sync_api import sync_playwright
     except ModuleNotFoundError as error:
-        raise MissingExtra.of("playwright", "dev") from error
+        raise MissingExtra.for_library("playwright", "dev") from error
     path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if path is None:
         raise MissingFile("no Chromium", "the command chromium", "install it, for instance: apt install chromium")

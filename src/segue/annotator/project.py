@@ -80,9 +80,9 @@ class Project:
                     select(ImageRow.state, func.count()).where(col(ImageRow.present)).group_by(col(ImageRow.state))
                 ).all()
             )
-            worked = select(
-                func.count(), func.avg(Item.clicks), func.avg(Item.strokes), func.avg(Item.seconds)
-            ).where(~col(Item.deleted), col(Item.clicks) + col(Item.strokes) > 0)
+            worked = select(func.count(), func.avg(Item.clicks), func.avg(Item.strokes), func.avg(Item.seconds)).where(
+                ~col(Item.deleted), col(Item.clicks) + col(Item.strokes) > 0
+            )
             objects, clicks, strokes, seconds = db.exec(worked).one()
             last = select(Entry.image_id).where(col(Entry.image_id).is_not(None)).order_by(col(Entry.id).desc())
             return schemas.Project(
@@ -91,9 +91,7 @@ class Project:
                 labels=[views.label_out(label) for label in live_labels(db)],
                 overlap=setting(db, "overlap", "allow"),
                 counts=schemas.Counts(**counts),
-                effort=schemas.Effort(
-                    objects=objects, clicks=clicks or 0, strokes=strokes or 0, seconds=seconds or 0
-                ),
+                effort=schemas.Effort(objects=objects, clicks=clicks or 0, strokes=strokes or 0, seconds=seconds or 0),
                 model=self.model_out(),
                 last=db.exec(last.limit(1)).first(),
             )

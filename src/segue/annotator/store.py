@@ -217,7 +217,7 @@ def _engine(url: str) -> sa.Engine:
             Path(str(address.database)).parent.mkdir(parents=True, exist_ok=True)
             engine = create_engine(address, connect_args={"check_same_thread": False, "timeout": 20})
     except ModuleNotFoundError as error:
-        raise MissingExtra.of(error.name or "the database driver", "postgres") from error
+        raise MissingExtra.for_library(error.name or "the database driver", "postgres") from error
     except (ArgumentError, sa.exc.NoSuchModuleError) as error:
         raise ConfigError(
             f"the database address '{url}'", "sqlite:///FILE or postgresql://USER@HOST/NAME", str(error)

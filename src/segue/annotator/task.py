@@ -16,11 +16,11 @@ from typing import Any
 from segue.annotator.codec import Packed, pack, unpack
 from segue.core.errors import SegueError
 from segue.core.types import Reference
-from segue.data.image import read_image
+from segue.data.io.image import read_image
 from segue.jobs.adapt import AdaptConfig, adapt
-from segue.jobs.base import ModelChoice
 from segue.jobs.find import arranged, search
-from segue.models.finder import finder
+from segue.oneshot.finder import finder
+from segue.session.config import ModelChoice
 
 
 def say(**line: Any) -> None:
@@ -31,7 +31,7 @@ def say(**line: Any) -> None:
 
 def run_adapt(request: Mapping[str, Any]) -> None:
     """Train an adapter; the server reads the report from its folder."""
-    config = AdaptConfig.of(**request["config"])
+    config = AdaptConfig.from_fields(**request["config"])
 
     def watch(row: Mapping[str, float]) -> None:
         share = min(1.0, row["minutes"] / config.minutes)
@@ -43,7 +43,7 @@ def run_adapt(request: Mapping[str, Any]) -> None:
 
 def run_find(request: Mapping[str, Any]) -> None:
     """Look for the reference in every image of the request."""
-    model = ModelChoice.of(**request["model"]).load()
+    model = ModelChoice.from_fields(**request["model"]).load()
     seeker = finder(model)
     image = read_image(request["reference"])
     x0, y0, x1, y1 = request["mask"]["box"]

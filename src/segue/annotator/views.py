@@ -91,9 +91,7 @@ def finding_out(row: Finding, path: str, masks: dict[int, Any]) -> schemas.Findi
     """A proposal, with its mask if that is among ``masks``."""
     assert row.id is not None
     mask = schemas.MaskOut.of(row.mask_id, masks[row.mask_id]) if row.mask_id in masks else None
-    return schemas.FindingOut(
-        id=row.id, image=row.image_id, path=path, label=row.label_id, score=row.score, mask=mask
-    )
+    return schemas.FindingOut(id=row.id, image=row.image_id, path=path, label=row.label_id, score=row.score, mask=mask)
 
 
 def outcome(db: Session, row: ImageRow, entry: Entry, *, with_masks: bool = True) -> schemas.Outcome:

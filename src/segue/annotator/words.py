@@ -16,11 +16,11 @@ class WordsThenClicks(Segmenter):
     """Texts and references go to ``words``; its mask becomes the previous mask of ``clicks``, which corrects it.
 
     The newest words count: words said later begin again from their own mask. Without words ``clicks`` answers
-    alone. This is ``Session.bring`` of the words' mask, as one model that a session can drive and undo.
+    alone. This is ``Session.set_mask`` of the words' mask, as one model that a session can drive and undo.
 
     >>> import numpy as np
     >>> from segue.core.types import Click, Text
-    >>> from segue.models.rows import MODELS
+    >>> from segue.models.registry import MODELS
     >>> from segue.session.load import build, load
     >>> name = "clipseg-rd64-refined"
     >>> model = WordsThenClicks(build(name, MODELS[name].tiny).eval(), load("nano"))
@@ -54,14 +54,14 @@ class WordsThenClicks(Segmenter):
             seen = Features(_under("words", features), (self.words.frame(features.frame.size),))
             said = self.words.decode(seen, [prompts[spoken - 1]])
             mask = said.mask().float()
-            kept = dict(self.clicks.remember(self._clicked(features), mask))
+            kept = dict(self.clicks.memory_from_mask(self._clicked(features), mask))
         if said is None or spoken < len(prompts):
             said = self.clicks.decode(self._clicked(features), prompts[spoken:], kept)
             kept = dict(said.memory)
         return Prediction(said.logits, said.scores, {**kept, "spoken": torch.tensor(spoken)}, said.frame)
 
-    def remember(self, features: Features, probability: Tensor) -> Memory:
-        return self.clicks.remember(self._clicked(features), probability)
+    def memory_from_mask(self, features: Features, probability: Tensor) -> Memory:
+        return self.clicks.memory_from_mask(self._clicked(features), probability)
 
     def fingerprint(self) -> str:
         return f"refined({self.words.fingerprint()}, {self.clicks.fingerprint()})"

@@ -210,7 +210,7 @@ class Worker:
         if live is None or not live.fits(encoded, ask.base_id, before):
             session = Session(encoded.model, encoded.image, _Held(encoded.features))
             if ask.base is not None:
-                session.bring(ask.base())
+                session.set_mask(ask.base())
             for group in before:
                 session.add(*group)
             live = _Live(session, ask.base_id, before)

@@ -50,12 +50,31 @@ def adapt(
     from segue.jobs.adapt import AdaptConfig
     from segue.jobs.adapt import adapt as run
 
-    config = AdaptConfig.of(
-        data=data, output=output, model=model, adapter_kind=adapter, minutes=minutes, clock=clock, holdout=holdout,
-        format=format, name=name, train_images=train_images, test_images=test_images, seed=seed, seeds=seeds,
-        max_clicks=max_clicks, boundary=boundary, rate=rate, batch=batch, epochs=epochs, loss=loss,
-        settings=_settings(set_ or []), resume=resume, weights=weights, device=device,
-    )  # fmt: skip
+    config = AdaptConfig.from_fields(
+        data=data,
+        output=output,
+        model=model,
+        adapter_kind=adapter,
+        minutes=minutes,
+        clock=clock,
+        holdout=holdout,
+        format=format,
+        name=name,
+        train_images=train_images,
+        test_images=test_images,
+        seed=seed,
+        seeds=seeds,
+        max_clicks=max_clicks,
+        boundary=boundary,
+        rate=rate,
+        batch=batch,
+        epochs=epochs,
+        loss=loss,
+        settings=_settings(set_ or []),
+        resume=resume,
+        weights=weights,
+        device=device,
+    )
     quiet = json_to is not None and str(json_to) == "-"
     result = run(config, watch=lambda row: None if quiet else _show(row))
     if json_to is not None:

@@ -49,10 +49,10 @@ def encode(
     json_to: Json = None,
 ) -> None:
     """Compute features ahead of time, so that every click is answered from the cache."""
-    from segue.jobs.batch import EncodeConfig, size_in_bytes
-    from segue.jobs.batch import encode as run
+    from segue.jobs.encode import EncodeConfig, size_in_bytes
+    from segue.jobs.encode import encode as run
 
-    config = EncodeConfig.of(
+    config = EncodeConfig.from_fields(
         images=images,
         cache=cache,
         half=half,
@@ -89,7 +89,7 @@ def bench(
     from segue.jobs.bench import bench as run
 
     height, width = (int(side) for side in numbers(size, 2))
-    config = BenchConfig.of(
+    config = BenchConfig.from_fields(
         models=model or ["nano"],
         size=(height, width),
         clicks=clicks,
@@ -110,7 +110,7 @@ def bench(
 
 def show_rows(found: Mapping[str, Any]) -> None:
     """The benchmark's figures that fit a terminal; the report has all."""
-    from segue.jobs.bench_report import COLUMNS, NARROW
+    from segue.evaluation.bench_report import COLUMNS, NARROW
 
     columns = [column for column in COLUMNS if column[0] in NARROW]
     table = Table(*(name for name, _, _ in columns))
@@ -134,7 +134,7 @@ def export(
     from segue.jobs.export import ExportConfig
     from segue.jobs.export import export as run
 
-    config = ExportConfig.of(
+    config = ExportConfig.from_fields(
         output=output, to=to, checks=checks, model=model, weights=weights, adapter=adapter, device="cpu"
     )
     found = run(config)

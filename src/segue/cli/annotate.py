@@ -18,9 +18,7 @@ def annotate(
     host: Annotated[
         str, typer.Option("--host", help="Address to listen on; others than this machine's demand a token.")
     ] = "127.0.0.1",
-    db: Annotated[
-        str | None, typer.Option("--db", help="Database address; default: FOLDER/.segue/project.db.")
-    ] = None,
+    db: Annotated[str | None, typer.Option("--db", help="Database address; default: FOLDER/.segue/project.db.")] = None,
     token: Annotated[str | None, typer.Option("--token", help="Secret of the page; made when one is needed.")] = None,
     browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open the page in a browser.")] = True,
     click_model: Annotated[
@@ -42,7 +40,7 @@ def annotate(
     """Open a folder of images in the browser annotator; or import and export its masks."""
     from segue.annotator.config import AnnotateConfig
 
-    config = AnnotateConfig.of(
+    config = AnnotateConfig.from_fields(
         folder=folder,
         port=port,
         host=host,
@@ -58,11 +56,11 @@ def annotate(
     except ModuleNotFoundError as error:
         if error.name is None or error.name.startswith("segue"):
             raise
-        raise MissingExtra.of(error.name, "annotator") from error
+        raise MissingExtra.for_library(error.name, "annotator") from error
     if import_files or export:
         report(
             run(
-                ExchangeConfig.of(
+                ExchangeConfig.from_fields(
                     project=config, files=import_files or [], export=export, output=output, everything=everything
                 )
             ),

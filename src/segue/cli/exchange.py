@@ -22,7 +22,7 @@ def convert(
     from segue.jobs.convert import ConvertConfig
     from segue.jobs.convert import convert as run
 
-    report(run(ConvertConfig.of(checkpoint=checkpoint, output=output, model=model)), json_to, "convert")
+    report(run(ConvertConfig.from_fields(checkpoint=checkpoint, output=output, model=model)), json_to, "convert")
 
 
 def convert_data(
@@ -42,7 +42,7 @@ def convert_data(
     from segue.jobs.convert_data import ConvertDataConfig
     from segue.jobs.convert_data import convert_data as run
 
-    config = ConvertDataConfig.of(
+    config = ConvertDataConfig.from_fields(
         source=source,
         to=to,
         output=output,

@@ -13,7 +13,7 @@ from segue.cli.options import Choice, Json, choosing_model, console, report
 
 def models(json_to: Json = None) -> None:
     """What models there are, what they accept, and where their weights come from."""
-    from segue.jobs.inventory import list_models
+    from segue.jobs.doctor import list_models
 
     rows = list_models()
     if json_to is not None:
@@ -27,7 +27,7 @@ def models(json_to: Json = None) -> None:
 
 def doctor(json_to: Json = None) -> None:
     """Check this installation: libraries, weights, speed, disk; say what is wrong and how to mend it."""
-    from segue.jobs.inventory import examine
+    from segue.jobs.doctor import examine
 
     found = examine()
     report(found, json_to, "doctor")
@@ -41,7 +41,7 @@ def evaluate(
     more_targets: Annotated[list[float] | None, typer.Argument(hidden=True, metavar="")] = None,
     format: Annotated[str, typer.Option("--format", help="Format of the data set; 'auto' recognises it.")] = "auto",
     split: Annotated[str | None, typer.Option("--split", help="Part of the data set, where it has parts.")] = None,
-    void: Annotated[
+    ignore_values: Annotated[
         list[int] | None, typer.Option("--void", help="Label value that never counts; repeatable.")
     ] = None,
     max_clicks: Annotated[int, typer.Option("--max-clicks", help="Clicks an object at most.")] = 20,
@@ -81,11 +81,11 @@ def evaluate(
     from segue.jobs.evaluate import evaluate as run
 
     chosen = {"target": (*(target or ()), *(more_targets or ()))} if target else {}
-    config = EvaluateConfig.of(
+    config = EvaluateConfig.from_fields(
         data=data,
         format=format,
         split=split,
-        void=tuple(void) if void else None,
+        ignore_values=tuple(ignore_values) if ignore_values else None,
         max_clicks=max_clicks,
         limit=limit,
         every=every,

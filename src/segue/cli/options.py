@@ -19,9 +19,7 @@ console = Console()
 Model = Annotated[str, typer.Option("--model", help="Registry name, Hugging Face id or local folder.")]
 Weights = Annotated[str | None, typer.Option("--weights", help="File in the published format, or 'random'.")]
 Adapter = Annotated[Path | None, typer.Option("--adapter", help="Adapter folder.")]
-Device = Annotated[
-    str | None, typer.Option("--device", help="cpu, cuda, cuda:1 ...; default: a GPU if there is one.")
-]
+Device = Annotated[str | None, typer.Option("--device", help="cpu, cuda, cuda:1 ...; default: a GPU if there is one.")]
 Json = Annotated[Path | None, typer.Option("--json", help="Write the result as JSON; '-' is standard output.")]
 Output = Annotated[Path, typer.Option("-o", "--output", help="The folder to write.")]
 
@@ -93,7 +91,7 @@ def write_json(result: Mapping[str, Any], path: Path) -> None:
     if str(path) == "-":
         sys.stdout.write(text)
         return
-    from segue.data.image import write_bytes
+    from segue.data.io.image import write_bytes
 
     write_bytes(path, text.encode())
 

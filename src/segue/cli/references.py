@@ -47,7 +47,7 @@ def find(
     from segue.jobs.find import FindConfig
     from segue.jobs.find import find as run
 
-    config = FindConfig.of(
+    config = FindConfig.from_fields(
         images=tuple(images),
         output=output,
         contact_sheet=contact_sheet,
@@ -70,7 +70,7 @@ def track(
     box: ReferenceBox = None,
     click: ReferenceClick = None,
     background_click: OffClick = None,
-    truth: Annotated[
+    target: Annotated[
         Path | None, typer.Option("--truth", help="Folder of true masks to measure J and F against.")
     ] = None,
     method: Annotated[
@@ -88,10 +88,10 @@ def track(
     from segue.jobs.track import TrackConfig
     from segue.jobs.track import track as run
 
-    config = TrackConfig.of(
+    config = TrackConfig.from_fields(
         frames=frames,
         output=output,
-        truth=truth,
+        target=target,
         method=method,
         overlays=overlays,
         **_shown(reference, mask, box, click, background_click),
@@ -131,10 +131,10 @@ def one_shot(
     json_to: Json = None,
 ) -> None:
     """Measure one-shot segmentation: show a class once, find it in the queries."""
-    from segue.jobs.oneshot import OneShotConfig
-    from segue.jobs.oneshot import one_shot as run
+    from segue.jobs.one_shot import OneShotConfig
+    from segue.jobs.one_shot import one_shot as run
 
-    config = OneShotConfig.of(
+    config = OneShotConfig.from_fields(
         data=data,
         layout=layout,
         split=split,

@@ -34,7 +34,7 @@ def mask(
     from segue.jobs.mask import MaskConfig
     from segue.jobs.mask import mask as run
 
-    config = MaskConfig.of(
+    config = MaskConfig.from_fields(
         image=image,
         output=output,
         overlay=overlay,

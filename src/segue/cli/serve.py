@@ -29,7 +29,7 @@ def serve(
     from segue.integrations.serve import ServeConfig
     from segue.integrations.serve import serve as run
 
-    config = ServeConfig.of(
+    config = ServeConfig.from_fields(
         tool=tool,
         host=host,
         port=port,

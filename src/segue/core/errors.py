@@ -62,7 +62,7 @@ class MissingExtra(SegueError, ImportError):
     """An optional library is not installed."""
 
     @classmethod
-    def of(cls, library: str, extra: str) -> MissingExtra:
+    def for_library(cls, library: str, extra: str) -> MissingExtra:
         """The error for a missing ``library`` that ``pip install 'segue[extra]'`` brings."""
         return cls(
             f"no library {library}",

@@ -94,7 +94,7 @@ class Frame:
         return self.resized[1] / (x1 - x0), self.resized[0] / (y1 - y0)
 
     @property
-    def covers(self) -> bool:
+    def is_whole_image(self) -> bool:
         """Whether the whole image is in view."""
         return self.crop == (0, 0, self.size[1], self.size[0])
 
@@ -129,7 +129,7 @@ class Frame:
         """(b, c, H, W) image -> (b, c, h', w') on the grid: ``resample`` then ``pad``."""
         return self.pad(self.resample(pixels), value)
 
-    def lift(self, maps: Tensor, outside: float = 0.0) -> Tensor:
+    def to_image_size(self, maps: Tensor, outside: float = 0.0) -> Tensor:
         """(b, k, h', w') on the grid, or on the grid shrunk uniformly, -> (b, k, H, W) on the image.
 
         Pixels that the view did not cover get ``outside``. One interpolation where the padding ends on a
@@ -137,25 +137,25 @@ class Frame:
         """
         return self._paste(self._enlarge(maps), outside)
 
-    def lift_logits(self, logits: Tensor) -> Tensor:
+    def to_image_probability(self, logits: Tensor) -> Tensor:
         """(b, k, h, w) logits -> (b, k, H, W) probabilities, 0 outside the view.
 
         RITM's convention (``align_corners``) squashes before it resizes, SAM's resizes before it squashes.
         """
         if self.align_corners:
-            return self.lift(self._resize(logits, self.grid).sigmoid())
-        lifted = self.lift(logits, outside=-torch.inf)
+            return self.to_image_size(self._resize(logits, self.grid).sigmoid())
+        lifted = self.to_image_size(logits, outside=-torch.inf)
         shared = lifted.untyped_storage().data_ptr() == logits.untyped_storage().data_ptr()
         return lifted.sigmoid() if shared else lifted.sigmoid_()  # the caller's logits are never overwritten
 
-    def lift_mask(self, logits: Tensor, threshold: float = 0.5) -> Tensor:
-        """(b, k, h, w) logits -> (b, k, H, W) bool: where ``lift_logits`` exceeds ``threshold``, without the map.
+    def to_image_mask(self, logits: Tensor, threshold: float = 0.5) -> Tensor:
+        """(b, k, h, w) logits -> (b, k, H, W) bool: ``to_image_probability`` above ``threshold``, without the map.
 
-        >>> Frame((4, 6), (2, 0, 6, 4), (2, 2), (2, 2)).lift_mask(torch.ones(1, 1, 2, 2)).sum()
+        >>> Frame((4, 6), (2, 0, 6, 4), (2, 2), (2, 2)).to_image_mask(torch.ones(1, 1, 2, 2)).sum()
         tensor(16)
         """
         if self.align_corners:
-            return self.lift(self._resize(logits, self.grid).sigmoid()) > threshold
+            return self.to_image_size(self._resize(logits, self.grid).sigmoid()) > threshold
         return self._paste(self._enlarge(logits) > math.log(threshold / (1 - threshold)), False)
 
     def to_tensor(self) -> Tensor:
@@ -182,7 +182,7 @@ class Frame:
         return torch.stack((self.resized[1] - 1 - points[..., 0], points[..., 1]), -1)
 
     def _enlarge(self, maps: Tensor) -> Tensor:
-        """(b, k, h', w') as ``lift`` takes them -> (b, k, y1 - y0, x1 - x0): the crop at the image's own size."""
+        """(b, k, h', w') as ``to_image_size`` has it -> (b, k, y1 - y0, x1 - x0): the crop at the image's own size."""
         rows, columns = maps.shape[-2] * self.resized[0], maps.shape[-1] * self.resized[1]
         if rows % self.grid[0] or columns % self.grid[1]:
             maps = self._resize(maps, self.grid)
@@ -195,7 +195,7 @@ class Frame:
 
     def _paste(self, part: Tensor, outside: float) -> Tensor:
         """(b, k, y1 - y0, x1 - x0) of the crop -> (b, k, H, W), ``outside`` beyond it."""
-        if self.covers:
+        if self.is_whole_image:
             return part
         x0, y0, x1, y1 = self.crop
         whole = part.new_full((*part.shape[:-2], *self.size), outside)

@@ -12,7 +12,7 @@ from segue.core.errors import MissingExtra, UnknownName
 
 
 @dataclass(frozen=True)
-class Row:
+class RegistryEntry:
     """One line of a table: where the object lives ("package.module:attribute"), what it is, and the extra
     ('' for none) that its libraries come with."""
 
@@ -27,20 +27,20 @@ class Row:
             value: Any = importlib.import_module(module)
         except ModuleNotFoundError as error:
             if self.extra and error.name and not error.name.startswith("segue"):
-                raise MissingExtra.of(error.name, self.extra) from error
+                raise MissingExtra.for_library(error.name, self.extra) from error
             raise
         for part in attribute.split("."):
             value = getattr(value, part)
         return value
 
 
-R = TypeVar("R", bound=Row)
+R = TypeVar("R", bound=RegistryEntry)
 
 
 class Registry(Generic[R]):
     """An immutable table of rows by name.
 
-    >>> table = Registry("model", {"nano": Row("math:pi", "small"), "sam": Row("math:e", "large")})
+    >>> table = Registry("model", {"nano": RegistryEntry("math:pi", "small"), "sam": RegistryEntry("math:e", "large")})
     >>> table.load("nano")
     3.141592653589793
     >>> table["nanno"]

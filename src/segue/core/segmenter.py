@@ -17,16 +17,16 @@ from torch import Tensor, nn
 
 from segue.core.errors import CheckpointError, ConfigError
 from segue.core.frame import Frame, Size
-from segue.core.registry import Row
+from segue.core.registry import RegistryEntry
 from segue.core.types import Features, Image, Memory, Prediction, Prompt
 
 # Files and the hub belong to the floors above, which are looked up by name when they are asked for, as rows are.
-_SAVE = Row("segue.models.weights:save_pretrained", "writes a model's folder")
-_LOAD = Row("segue.session.load:load", "opens a model")
+_SAVE = RegistryEntry("segue.models.pretrained:save_pretrained", "writes a model's folder")
+_LOAD = RegistryEntry("segue.session.load:load", "opens a model")
 
 
 @dataclass(frozen=True)
-class ExportPart:
+class ExportGraph:
     """A tensor-only graph of a model: ``module`` takes ``inputs`` (example tensors by name, in order) and
     returns ``outputs``; ``dynamic`` maps an input's name to its axes of free size, {axis: name}.
     """
@@ -65,7 +65,7 @@ class Segmenter(nn.Module, ABC):
         k candidate masks. The same arguments give the same prediction."""
 
     @abstractmethod
-    def remember(self, features: Features, probability: Tensor) -> Memory:
+    def memory_from_mask(self, features: Features, probability: Tensor) -> Memory:
         """The memory as if ``probability`` (H, W) in [0, 1] had been the previous answer; empty where the
         model has no use for it. Imported masks, flip averaging and text refined by clicks enter here."""
 
@@ -78,7 +78,7 @@ class Segmenter(nn.Module, ABC):
         """Named places where an adapter may attach: site name -> path of the submodule."""
         return {}
 
-    def parts(self) -> Mapping[str, ExportPart]:
+    def export_graphs(self) -> Mapping[str, ExportGraph]:
         """Tensor-only graphs for export and for training, by name."""
         return {}
 
@@ -105,8 +105,9 @@ class Segmenter(nn.Module, ABC):
         """
         model = _LOAD.load()(name_or_path, **options)
         if not isinstance(model, cls):
-            raise ConfigError(f"{name_or_path}, which holds a {type(model).__name__}", f"a {cls.__name__}",
-                              "open it with segue.load")  # fmt: skip
+            raise ConfigError(
+                f"{name_or_path}, which holds a {type(model).__name__}", f"a {cls.__name__}", "open it with segue.load"
+            )
         return model
 
     def fingerprint(self) -> str:

@@ -183,11 +183,11 @@ class Prediction:
 
     def probability(self, candidate: int | None = None) -> Tensor:
         """(H, W) float32 probability at the image's own size; 0 outside the region the model looked at."""
-        return self.frame.lift_logits(self._logits(candidate))[0, 0]
+        return self.frame.to_image_probability(self._logits(candidate))[0, 0]
 
     def mask(self, candidate: int | None = None, threshold: float = 0.5) -> Tensor:
         """(H, W) bool: where the probability exceeds ``threshold``, sooner than by way of the probability."""
-        return self.frame.lift_mask(self._logits(candidate), threshold)[0, 0]
+        return self.frame.to_image_mask(self._logits(candidate), threshold)[0, 0]
 
     def _logits(self, candidate: int | None) -> Tensor:
         k = self.best if candidate is None else candidate
@@ -200,7 +200,7 @@ def check_image(image: Image) -> None:
         raise ImageError(
             describe(image),
             "an RGB array (H, W, 3) of uint8",
-            "read files with segue.data.image.read_image, or convert arrays with as_image",
+            "read files with segue.data.io.image.read_image, or convert arrays with as_image",
         )
     if image.size == 0:
         raise ImageError(describe(image), "at least one pixel")
@@ -227,18 +227,14 @@ def check_prompts(prompts: Sequence[Prompt], size: Sequence[int], accepts: froze
     for prompt in prompts:
         if type(prompt) not in accepts:
             names = ", ".join(sorted(t.__name__ for t in accepts))
-            raise InputError(
-                f"a {type(prompt).__name__} prompt", f"one of: {names}", "choose a model that accepts it"
-            )
+            raise InputError(f"a {type(prompt).__name__} prompt", f"one of: {names}", "choose a model that accepts it")
         if isinstance(prompt, Click) and not (0 <= prompt.x < width and 0 <= prompt.y < height):
             raise InputError(
                 f"a click at ({prompt.x:g}, {prompt.y:g})",
                 f"0 <= x < {width} and 0 <= y < {height}",
                 "click inside the image",
             )
-        if isinstance(prompt, Box) and (
-            prompt.x0 >= width or prompt.y0 >= height or prompt.x1 <= 0 or prompt.y1 <= 0
-        ):
+        if isinstance(prompt, Box) and (prompt.x0 >= width or prompt.y0 >= height or prompt.x1 <= 0 or prompt.y1 <= 0):
             raise InputError(
                 f"the box {prompt.x0:g},{prompt.y0:g},{prompt.x1:g},{prompt.y1:g}",
                 f"a box that meets the image of {width} x {height} pixels",

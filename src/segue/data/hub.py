@@ -12,9 +12,19 @@ import yaml
 from segue.core.errors import CheckpointError, DownloadError, StorageError
 
 _KNOWN = {
-    "apache-2.0", "mit", "bsd-3-clause", "bsd-2-clause", "cc-by-4.0", "cc-by-nc-4.0", "cc-by-sa-4.0", "gpl-3.0",
-    "agpl-3.0", "openrail", "unlicense", "cc0-1.0",
-}  # fmt: skip
+    "apache-2.0",
+    "mit",
+    "bsd-3-clause",
+    "bsd-2-clause",
+    "cc-by-4.0",
+    "cc-by-nc-4.0",
+    "cc-by-sa-4.0",
+    "gpl-3.0",
+    "agpl-3.0",
+    "openrail",
+    "unlicense",
+    "cc0-1.0",
+}
 
 
 def hub_card(
@@ -50,8 +60,10 @@ def hub_card(
     if use:
         parts += ["", "```python", use, "```"]
     if figures:
-        rows = [f"| {name} | {value:.4g} |" if isinstance(value, float) else f"| {name} | {value} |"
-                for name, value in figures.items()]  # fmt: skip
+        rows = [
+            f"| {name} | {value:.4g} |" if isinstance(value, float) else f"| {name} | {value} |"
+            for name, value in figures.items()
+        ]
         parts += ["", "## Measured", "", "| figure | value |", "|---|---|", *rows]
     return "\n".join(parts) + "\n"
 

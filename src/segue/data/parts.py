@@ -117,9 +117,7 @@ def bridge(rings: Sequence[Ring]) -> Ring:
         which = int(np.searchsorted(ends, nearest, side="right"))
         ring, here = left.pop(which), int(np.atleast_1d(index)[nearest])
         there = nearest - int(ends[which]) + len(ring)
-        merged = np.concatenate(
-            [merged[: here + 1], np.roll(ring, -there, 0), ring[there : there + 1], merged[here:]]
-        )
+        merged = np.concatenate([merged[: here + 1], np.roll(ring, -there, 0), ring[there : there + 1], merged[here:]])
     return merged
 
 

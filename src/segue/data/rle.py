@@ -26,7 +26,7 @@ class Rle:
     Raises ``DataError`` where runs are negative or do not fill the size.
     Source: COCO data format, "Object Detection", RLE.
 
-    >>> rle = Rle.of(np.array([[False, True], [True, True]]))
+    >>> rle = Rle.from_mask(np.array([[False, True], [True, True]]))
     >>> rle.runs.tolist(), rle.text, rle.area, rle.box
     ([1, 3], '13', 3, (0, 0, 2, 2))
     """
@@ -39,19 +39,17 @@ class Rle:
         if self.runs.size and int(self.runs.min()) < 0:
             raise DataError("run lengths below zero", "lengths of background, object, background, ...")
         if int(self.runs.sum()) != height * width:
-            raise DataError(
-                f"run lengths over {int(self.runs.sum())} pixels", f"{height} x {width} = {height * width}"
-            )
+            raise DataError(f"run lengths over {int(self.runs.sum())} pixels", f"{height} x {width} = {height * width}")
 
     @classmethod
-    def of(cls, mask: Mask) -> Rle:
+    def from_mask(cls, mask: Mask) -> Rle:
         """Encode ``mask`` (H, W) bool."""
         check_mask(mask, mask.shape)
         rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
         if not rows.size:
             return cls.empty((mask.shape[0], mask.shape[1]))
         y, x = int(rows[0]), int(columns[0])
-        return cls.of_crop(mask[y : rows[-1] + 1, x : columns[-1] + 1], x, y, (mask.shape[0], mask.shape[1]))
+        return cls.from_crop(mask[y : rows[-1] + 1, x : columns[-1] + 1], x, y, (mask.shape[0], mask.shape[1]))
 
     @classmethod
     def empty(cls, size: tuple[int, int]) -> Rle:
@@ -59,27 +57,25 @@ class Rle:
         return cls(size, np.array([size[0] * size[1]], np.int64))
 
     @classmethod
-    def of_crop(cls, crop: Mask, x: int, y: int, size: tuple[int, int]) -> Rle:
+    def from_crop(cls, crop: Mask, x: int, y: int, size: tuple[int, int]) -> Rle:
         """The mask of ``size`` (H, W) whose pixels from (x, y) on are ``crop`` (h, w) bool, the rest background.
 
-        >>> Rle.of_crop(np.ones((1, 1), bool), 1, 2, (4, 3)).runs.tolist()
+        >>> Rle.from_crop(np.ones((1, 1), bool), 1, 2, (4, 3)).runs.tolist()
         [6, 1, 5]
         """
         height, width = size
         h, w = crop.shape
         if x < 0 or y < 0 or x + w > width or y + h > height:
-            raise DataError(
-                f"a mask of {w} x {h} at ({x}, {y})", f"one inside the image of {width} x {height} pixels"
-            )
+            raise DataError(f"a mask of {w} x {h} at ({x}, {y})", f"one inside the image of {width} x {height} pixels")
         lined = np.zeros((w, h + 1), np.int8)  # a background pixel below each column ends its runs
         lined[:, :h] = crop.T
         change = np.diff(lined.reshape(-1), prepend=np.int8(0))
         starts, ends = np.flatnonzero(change > 0), np.flatnonzero(change < 0)
         moved = [(at // (h + 1) + x) * height + at % (h + 1) + y for at in (starts, ends)]
-        return cls.of_spans(moved[0], moved[1], size)
+        return cls.from_spans(moved[0], moved[1], size)
 
     @classmethod
-    def of_spans(cls, starts: Runs, ends: Runs, size: tuple[int, int]) -> Rle:
+    def from_spans(cls, starts: Runs, ends: Runs, size: tuple[int, int]) -> Rle:
         """From object spans [start, end) in column-major order, rising, not overlapping; touching ones merge."""
         if not starts.size:
             return cls.empty(size)
@@ -90,12 +86,12 @@ class Rle:
         return cls(size, np.diff(edges).astype(np.int64))
 
     @classmethod
-    def of_coco(cls, segmentation: Any) -> Rle:
+    def from_coco(cls, segmentation: Any) -> Rle:
         """``{"size": [h, w], "counts": [numbers] or text}`` as COCO stores it.
 
         Raises ``DataError`` for anything else.
 
-        >>> Rle.of_coco({"size": [2, 2], "counts": "13"}) == Rle.of_coco({"size": [2, 2], "counts": [1, 3]})
+        >>> Rle.from_coco({"size": [2, 2], "counts": "13"}) == Rle.from_coco({"size": [2, 2], "counts": [1, 3]})
         True
         """
         try:
@@ -203,7 +199,7 @@ def _combined(masks: Sequence[Rle], least: int) -> Rle:
     places, index = np.unique(at, return_inverse=True)
     inside = np.cumsum(np.bincount(index, weights=step, minlength=places.size)) >= least
     change = np.diff(inside.astype(np.int8), prepend=0)
-    return Rle.of_spans(places[change > 0], places[change < 0], masks[0].size)
+    return Rle.from_spans(places[change > 0], places[change < 0], masks[0].size)
 
 
 def runs_of(flat: NDArray[np.bool_]) -> Runs:

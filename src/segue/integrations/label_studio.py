@@ -25,11 +25,11 @@ from segue.core.segmenter import Segmenter
 from segue.core.types import digest
 from segue.data.exchange.base import outline, safe_name
 from segue.data.exchange.labelstudio import LOCAL, brush_result, image_name, polygon_result
-from segue.data.image import write_bytes
+from segue.data.io.image import write_bytes
 from segue.data.rle import Rle
-from segue.integrations.kept import Kept, Ready
 from segue.integrations.label_studio_config import Interface, prompts_of
 from segue.integrations.label_studio_files import ImageSource
+from segue.session.memory_cache import Kept, Ready
 from segue.session.session import Session
 
 KEPT = 8  # images whose pixels and features stay in memory
@@ -97,7 +97,7 @@ class Backend:
         config = body.label_config or self._schema
         if not config:
             raise ConfigError("no labelling interface", "label_config, or a schema by /setup")
-        interface = Interface.of(config)
+        interface = Interface.from_config(config)
         result, score = self._answer(body.tasks[0], context, interface)
         return {"results": [{"result": [result], "score": score, "model_version": self.version}]}
 
@@ -116,15 +116,21 @@ class Backend:
                     f"the file's size {image.shape[1]} x {image.shape[0]}",
                 )
             session = Session(self.model, image, Ready(features))
-            rle = Rle.of(session.add(*prompts))
+            rle = Rle.from_mask(session.add(*prompts))
         if interface.labels and label not in interface.labels:
             label = interface.labels[0]
         drawn = brush_result(rle, label)
         if interface.kind == "polygonlabels" and rle.area:
             drawn = polygon_result(outline(rle, TOLERANCE, single=True).rings[0], rle.size, label)
         number = digest(rle.runs)[:10]
-        return {"id": number, "from_name": interface.control, "to_name": interface.image, "origin": "prediction",
-                "score": session.score, **drawn}, session.score  # fmt: skip
+        return {
+            "id": number,
+            "from_name": interface.control,
+            "to_name": interface.image,
+            "origin": "prediction",
+            "score": session.score,
+            **drawn,
+        }, session.score
 
     def webhook(self, body: Webhook) -> dict[str, Any]:
         """Keep or forget an annotation; training is the job of ``segue adapt``, and the answer says how."""
@@ -178,8 +184,12 @@ def create_app(backend: Backend, password: str = "") -> FastAPI:
     @app.get("/health")
     def health() -> dict[str, Any]:
         """Whether the model is there."""
-        return {"status": "UP", "model_class": type(backend.model).__name__, "model_version": backend.version,
-                "seconds_up": round(time.time() - started)}  # fmt: skip
+        return {
+            "status": "UP",
+            "model_class": type(backend.model).__name__,
+            "model_version": backend.version,
+            "seconds_up": round(time.time() - started),
+        }
 
     @app.post("/setup")
     def setup(body: Setup) -> dict[str, Any]:

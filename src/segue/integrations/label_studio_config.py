@@ -19,7 +19,7 @@ class Interface:
     """How answers are drawn: the control tag's name, its result type, the image tag's name, the task field that
     holds the image, and the labels that the control has.
 
-    >>> Interface.of('<View><Image name="i" value="$photo"/><BrushLabels name="b" toName="i"/></View>').field
+    >>> Interface.from_config('<View><Image name="i" value="$photo"/><BrushLabels name="b" toName="i"/></View>').field
     'photo'
     """
 
@@ -30,7 +30,7 @@ class Interface:
     labels: tuple[str, ...]
 
     @classmethod
-    def of(cls, label_config: str) -> Interface:
+    def from_config(cls, label_config: str) -> Interface:
         """From the labelling interface; brushes before polygons. Raises ``ConfigError`` without either."""
         try:
             root = ET.fromstring(label_config)
@@ -45,9 +45,11 @@ class Interface:
                 if target in images:
                     labels = tuple(label.get("value", "") for label in tag.iter("Label"))
                     return cls(tag.get("name", ""), kind, target, images[target], labels)
-        raise ConfigError("a labelling interface without BrushLabels or PolygonLabels on an image",
-                          "one of them, to draw the answer with",
-                          "add <BrushLabels name=\"brush\" toName=\"image\">") from None  # fmt: skip
+        raise ConfigError(
+            "a labelling interface without BrushLabels or PolygonLabels on an image",
+            "one of them, to draw the answer with",
+            'add <BrushLabels name="brush" toName="image">',
+        ) from None
 
 
 def prompts_of(context: Sequence[Mapping[str, Any]]) -> tuple[list[Prompt], str, tuple[int, int]]:
@@ -75,13 +77,15 @@ def prompts_of(context: Sequence[Mapping[str, Any]]) -> tuple[list[Prompt], str,
                 x, y = min(max(x, 0.0), size[1] - 1e-3), min(max(y, 0.0), size[0] - 1e-3)
                 clicks.append(Click(x, y, bool(int(result.get("is_positive", 1)))))
             else:
-                boxes.append(Box(x, y, x + float(value["width"]) * size[1] / 100,
-                                 y + float(value["height"]) * size[0] / 100))  # fmt: skip
+                boxes.append(
+                    Box(x, y, x + float(value["width"]) * size[1] / 100, y + float(value["height"]) * size[0] / 100)
+                )
         except (KeyError, TypeError, ValueError) as error:
             if isinstance(error, InputError):
                 raise
-            raise InputError(f"a {kind} that does not read ({error!r})",
-                             "x, y in per cent, original_width and original_height") from error  # fmt: skip
+            raise InputError(
+                f"a {kind} that does not read ({error!r})", "x, y in per cent, original_width and original_height"
+            ) from error
         label = str((value.get(kind) or [label or _OBJECT])[0])
     if not boxes and not clicks:
         raise InputError("a context without smart key points or rectangles", "at least one of them")

@@ -16,7 +16,7 @@ from urllib.parse import parse_qs, quote, unquote, urlparse, urlsplit
 
 from segue.core.errors import DownloadError, ImageError, MissingFile
 from segue.core.types import Image
-from segue.data.image import read_image
+from segue.data.io.image import read_image
 
 LARGEST = 200_000_000  # bytes of one image file
 _TIMEOUT = 60
@@ -62,8 +62,11 @@ the server that holds it. Give --label-studio URL and set LABEL_STUDIO_API_KEY.
         if parsed.scheme in ("http", "https") or parsed.path.startswith("/data/upload/"):
             return None
         if parsed.scheme not in ("", "file"):
-            raise ImageError(f"the image {address}", "a local file, an upload or an http address",
-                             "Serve it through Label Studio (presigned URLs)")  # fmt: skip
+            raise ImageError(
+                f"the image {address}",
+                "a local file, an upload or an http address",
+                "Serve it through Label Studio (presigned URLs)",
+            )
         name = parse_qs(parsed.query).get("d", [""])[0] if parsed.path == _LOCAL else unquote(parsed.path)
         if self.root is None:
             if self.url:
@@ -79,8 +82,11 @@ the server that holds it. Give --label-studio URL and set LABEL_STUDIO_API_KEY.
     def download(self, address: str) -> bytes:
         """Fetch from the Label Studio server. Raises ``DownloadError``."""
         if not self.url:
-            raise MissingFile(f"the image {address} of Label Studio", "the address of the server that holds it",
-                              "give --label-studio URL and set LABEL_STUDIO_API_KEY")  # fmt: skip
+            raise MissingFile(
+                f"the image {address} of Label Studio",
+                "the address of the server that holds it",
+                "give --label-studio URL and set LABEL_STUDIO_API_KEY",
+            )
         here, own = urlsplit(address), urlsplit(self.url)
         if here.netloc and here.netloc != own.netloc:
             raise DownloadError(f"the image {address}", f"one on {own.netloc}", "other hosts are not asked")
@@ -114,8 +120,9 @@ def _open(request: urllib.request.Request, target: str) -> bytes:
             content: bytes = answer.read(LARGEST + 1)
             return content
     except (urllib.error.URLError, OSError, ValueError) as error:
-        raise DownloadError(f"no answer from {target} ({error})", "Label Studio's file",
-                            "check --label-studio and LABEL_STUDIO_API_KEY") from error  # fmt: skip
+        raise DownloadError(
+            f"no answer from {target} ({error})", "Label Studio's file", "check --label-studio and LABEL_STUDIO_API_KEY"
+        ) from error
 
 
 def _lives(token: str) -> bool:

@@ -10,7 +10,7 @@ from typing import Literal
 from pydantic import model_validator
 
 from segue.core.errors import MissingExtra
-from segue.jobs.base import ModelChoice
+from segue.session.config import ModelChoice
 
 PASSWORD, TOKEN = "SEGUE_SERVE_PASSWORD", "LABEL_STUDIO_API_KEY"
 
@@ -19,7 +19,7 @@ class ServeConfig(ModelChoice):
     """What ``segue serve`` takes. Off the loopback address a password is demanded (environment variable
     SEGUE_SERVE_PASSWORD); ``label_studio`` is the server's address, with LABEL_STUDIO_API_KEY for its files.
 
-    >>> ServeConfig.of(host="0.0.0.0")
+    >>> ServeConfig.from_fields(host="0.0.0.0")
     Traceback (most recent call last):
     segue.core.errors.ConfigError: got configuration=...: without a password only this machine may connect: ...
     """
@@ -46,7 +46,7 @@ def serve(config: ServeConfig) -> None:
         from segue.integrations.label_studio import Backend, create_app
         from segue.integrations.label_studio_files import ImageSource
     except ModuleNotFoundError as error:
-        raise MissingExtra.of(error.name or "fastapi", "annotator") from error
+        raise MissingExtra.for_library(error.name or "fastapi", "annotator") from error
     source = ImageSource(config.root, config.label_studio, os.environ.get(TOKEN, ""))
     app = create_app(Backend(config.load(), source, config.collect), os.environ.get(PASSWORD, ""))
     uvicorn.run(app, host=config.host, port=config.port, log_level="info")

@@ -14,17 +14,17 @@ import numpy as np
 import torch
 from pydantic import Field
 
-from segue.adapters.base import Adapter, attach, attached, detach, off, save_adapter
-from segue.adapters.rows import ADAPTERS
+from segue.adapters.base import Adapter, attach, attached, detach, disabled, save_adapter
+from segue.adapters.registry import ADAPTERS
 from segue.core.errors import ConfigError, DataError, MissingFile
 from segue.core.segmenter import Segmenter
 from segue.core.types import Click, Text
-from segue.data.image import write_bytes
-from segue.data.medical import MEDICAL, read_medical, with_texts
-from segue.data.rows import open_data
+from segue.data.formats.medical import MEDICAL, read_medical, with_texts
+from segue.data.formats.registry import open_data
+from segue.data.io.image import write_bytes
+from segue.data.io.resume_log import ResumeLog
 from segue.data.sample import Options, Sample
-from segue.jobs.adapt_clicks import ClickAdapting, ClickSettings
-from segue.jobs.adapt_measure import (
+from segue.evaluation.adapt_measure import (
     Played,
     annotate,
     click_figures,
@@ -32,11 +32,11 @@ from segue.jobs.adapt_measure import (
     object_figures,
     random_clicks_quality,
 )
-from segue.jobs.adapt_report import write_click_report, write_text_report
-from segue.jobs.base import ModelChoice
-from segue.jobs.rowfile import RowFile
-from segue.metrics.bootstrap import bootstrap_interval
-from segue.models.rows import MODELS
+from segue.evaluation.adapt_report import write_click_report, write_text_report
+from segue.evaluation.bootstrap import bootstrap_interval
+from segue.models.registry import MODELS
+from segue.session.config import ModelChoice
+from segue.training.adapt_clicks import ClickAdapting, ClickSettings
 
 CHECKPOINT = "checkpoint.pt"
 STOP = 0.9  # the quality at which the robot stops
@@ -59,7 +59,7 @@ class AdaptConfig(ModelChoice):
 
     For models prompted by text, ``name`` says what masks without texts show, and ``seeds`` how many runs are made.
 
-    >>> AdaptConfig.of(data=".", output="out", adapter_kind="detial")
+    >>> AdaptConfig.from_fields(data=".", output="out", adapter_kind="detial")
     Traceback (most recent call last):
     segue.core.errors.UnknownName: got adapter 'detial'; expected one of: ... Did you mean 'detail'?
     """
@@ -169,9 +169,12 @@ def _with_clicks(
     adapter = _built(config, model, config.seed)
     learn, val = validation(train)
     settings = ClickSettings(
-        minutes=config.minutes, clock=config.clock, look_every=config.minutes / 5, rate=config.rate,
+        minutes=config.minutes,
+        clock=config.clock,
+        look_every=config.minutes / 5,
+        rate=config.rate,
         batch=config.batch or ClickSettings.batch,
-    )  # fmt: skip
+    )
     run = ClickAdapting(model, adapter, learn, val, settings, config.output / CHECKPOINT, config.seed)
     if config.resume:
         run.resume()
@@ -196,7 +199,7 @@ def _with_clicks(
 
 
 def _judged(
-    config: AdaptConfig, model: Segmenter, test: Sequence[Sample], rows: RowFile | None = None
+    config: AdaptConfig, model: Segmenter, test: Sequence[Sample], rows: ResumeLog | None = None
 ) -> tuple[list[Played], list[float]]:
     """The robot's courses, and with ``boundary`` the mbIoU for clicks at random places."""
     played = annotate(model, test, config.max_clicks, STOP, config.boundary, rows)
@@ -230,7 +233,7 @@ def _with_texts(
     test: Sequence[Sample],
     watch: Callable[[Mapping[str, float]], None],
 ) -> dict[str, Any]:
-    from segue.jobs import adapt_text as words  # brings transformers, which clicks do without
+    from segue.training import adapt_text as words  # brings transformers, which clicks do without
 
     learn, val = validation(train, most=10**6)
     clipseg = words.as_clipseg(model)
@@ -238,20 +241,31 @@ def _with_texts(
     runs: list[dict[str, Any]] = []
     best, best_gain = None, -math.inf
     settings = words.TextSettings(
-        rate=config.rate, minutes=config.minutes, clock=config.clock, epochs=config.epochs, form=config.loss,
+        rate=config.rate,
+        minutes=config.minutes,
+        clock=config.clock,
+        epochs=config.epochs,
+        form=config.loss,
         batch=config.batch or words.TextSettings.batch,
-    )  # fmt: skip
+    )
     kept = _kept_runs(config)
     for seed, checkpoint in kept.items():
         adapter = _built(config, model, seed)
         course = words.TextTrainer(clipseg, adapter, settings, seed).run(said_learn, said_val, watch, checkpoint)
         before, after = words.before_and_after(model, test, seed)
         gains = [a.dice - b.dice for b, a in zip(before, after, strict=True)]
-        runs.append({
-            "seed": seed, "before": words.summary(before), "after": words.summary(after),
-            "dice_gain_interval": list(bootstrap_interval(gains)), "epochs": len(course.rows),
-            "best_epoch": course.best_epoch, "minutes": course.minutes, "curve": course.rows,
-        })  # fmt: skip
+        runs.append(
+            {
+                "seed": seed,
+                "before": words.summary(before),
+                "after": words.summary(after),
+                "dice_gain_interval": list(bootstrap_interval(gains)),
+                "epochs": len(course.rows),
+                "best_epoch": course.best_epoch,
+                "minutes": course.minutes,
+                "curve": course.rows,
+            }
+        )
         if course.best > best_gain:
             best, best_gain = adapter, course.best
         detach(model, adapter)
@@ -291,14 +305,18 @@ def _header(
     test: Sequence[Sample],
 ) -> dict[str, Any]:
     return {
-        "model": config.model, "adapter": adapter.kind, "data": str(config.data), "seed": config.seed,
-        "parameters": adapter.trainable, "base_parameters": _base_size(model),
+        "model": config.model,
+        "adapter": adapter.kind,
+        "data": str(config.data),
+        "seed": config.seed,
+        "parameters": adapter.trainable,
+        "base_parameters": _base_size(model),
         "images": {"train": len(learn), "validation": len(val), "held_out": len(test)},
-    }  # fmt: skip
+    }
 
 
 def _base_size(model: Segmenter) -> int:
-    with off(model, *attached(model)):
+    with disabled(model, *attached(model)):
         return sum(p.numel() for p in model.parameters())
 
 

@@ -20,15 +20,15 @@ from torch.utils.flop_counter import FlopCounterMode
 from segue.core.frame import Frame
 from segue.core.segmenter import Segmenter
 from segue.core.types import NO_MEMORY, Box, Click, Features, Image, Mask, Prompt, Reference, Text
-from segue.jobs.base import JobConfig
+from segue.jobs.doctor import matmul_gflops
 from segue.jobs.evaluate import read_result
-from segue.jobs.inventory import matmul_gflops
 from segue.metrics.interaction import pie, spc
-from segue.models.interformer import InterFormer, InterFormerNet
-from segue.models.rows import MODELS
+from segue.models.interformer.imsa import Imsa
+from segue.models.interformer.imsa_official import decode_official, head_official
+from segue.models.interformer.model import InterFormer, InterFormerNet
+from segue.models.registry import MODELS
 from segue.models.wrappers import unwrapped
-from segue.nn.imsa import Imsa
-from segue.nn.imsa_official import decode_official, head_official
+from segue.session.config import JobConfig
 from segue.session.load import RANDOM, load
 
 
@@ -112,7 +112,7 @@ def bench(config: BenchConfig) -> dict[str, Any]:
         "operator_order": orders,
     }
     if config.report is not None:
-        from segue.jobs.bench_report import write_bench
+        from segue.evaluation.bench_report import write_bench
 
         write_bench(config.report, found, results)
     return found
@@ -287,7 +287,7 @@ def count_flops(model: Segmenter, image: Image, prompts: Sequence[Prompt]) -> tu
 def weight_bytes(model: Segmenter) -> int:
     """Bytes of all parameters and buffers.
 
-    >>> from segue.models.simpleclick import TINY, SimpleClick
+    >>> from segue.models.simpleclick.model import TINY, SimpleClick
     >>> weight_bytes(SimpleClick(**TINY)) > 4 * 20_000
     True
     """

@@ -10,7 +10,6 @@ from torch import Tensor
 from segue.core.errors import CheckpointError
 from segue.core.segmenter import Segmenter
 from segue.data.hub import sha256
-from segue.jobs.base import JobConfig
 from segue.models.checkpoints import (
     SIMPLECLICK_NAMES,
     interformer_config,
@@ -18,9 +17,10 @@ from segue.models.checkpoints import (
     simpleclick_config,
     unpickle,
 )
-from segue.models.rows import MODELS
-from segue.models.weights import WEIGHTS, model_card, read_state, save_pretrained
+from segue.models.pretrained import WEIGHTS, model_card, read_state, save_pretrained
+from segue.models.registry import MODELS
 from segue.models.wrappers import unwrapped
+from segue.session.config import JobConfig
 from segue.session.load import build
 
 
@@ -41,7 +41,7 @@ def convert(config: ConvertConfig) -> dict[str, Any]:
     nothing then.
 
     >>> import tempfile, torch
-    >>> from segue.models.simpleclick import TINY, SimpleClick
+    >>> from segue.models.simpleclick.model import TINY, SimpleClick
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     torch.save({"state_dict": SimpleClick(**TINY).net.state_dict()}, f"{folder}/a.pth")
     ...     convert(ConvertConfig(checkpoint=f"{folder}/a.pth", output=f"{folder}/a"))["model"]

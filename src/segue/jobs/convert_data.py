@@ -12,8 +12,8 @@ from pydantic import Field, field_validator, model_validator
 from segue.core.errors import DataError, MissingFile
 from segue.data.exchange.base import Choices, Loss, Sheet
 from segue.data.exchange.rows import EXCHANGE, exchange, recognise
-from segue.data.rows import FORMATS, open_data
-from segue.jobs.base import JobConfig
+from segue.data.formats.registry import FORMATS, open_data
+from segue.session.config import JobConfig
 
 EXAMPLES = 20
 
@@ -88,7 +88,7 @@ def convert_data(config: ConvertDataConfig) -> dict[str, Any]:
     file, or an output folder that is not empty.
 
     >>> import tempfile, numpy as np
-    >>> from segue.data.image import write_image, write_labels
+    >>> from segue.data.io.image import write_image, write_labels
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     write_image(f"{folder}/in/images/a.png", np.zeros((4, 4, 3), np.uint8))
     ...     write_labels(f"{folder}/in/masks/a.png", np.eye(4, dtype=bool))
@@ -111,11 +111,18 @@ def convert_data(config: ConvertDataConfig) -> dict[str, Any]:
             tally.count(sheet, losses)
     seconds = time.perf_counter() - started
     return {
-        "source": str(config.source), "from": name, "to": config.to,
-        "output": str(target) if target else None, "images": tally.images, "objects": tally.objects,
-        "exact": tally.exact, "losses": tally.losses(), "examples": tally.examples,
-        "seconds": round(seconds, 3), "images_per_second": round(tally.images / max(seconds, 1e-9), 1),
-    }  # fmt: skip
+        "source": str(config.source),
+        "from": name,
+        "to": config.to,
+        "output": str(target) if target else None,
+        "images": tally.images,
+        "objects": tally.objects,
+        "exact": tally.exact,
+        "losses": tally.losses(),
+        "examples": tally.examples,
+        "seconds": round(seconds, 3),
+        "images_per_second": round(tally.images / max(seconds, 1e-9), 1),
+    }
 
 
 def _source(config: ConvertDataConfig) -> tuple[str, Iterator[Sheet], Sequence[str]]:
@@ -129,7 +136,7 @@ def _source(config: ConvertDataConfig) -> tuple[str, Iterator[Sheet], Sequence[s
     if config.format != "auto":
         FORMATS[config.format]  # raises, naming the nearest
     opened = open_data(config.source, config.format)
-    return opened.format, (Sheet.of(sample) for sample in opened.samples), ()
+    return opened.format, (Sheet.from_sample(sample) for sample in opened.samples), ()
 
 
 def _is_exchange(folder: Path) -> bool:

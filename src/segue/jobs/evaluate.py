@@ -18,15 +18,15 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from segue.core.errors import DataError
 from segue.core.segmenter import Segmenter, weights_digest
 from segue.core.types import Features, Image, Mask
+from segue.data.formats.registry import DataSet, open_data
+from segue.data.io.resume_log import ResumeLog, job_digest
 from segue.data.rle import Rle
-from segue.data.rows import DataSet, open_data
-from segue.data.sample import Instance, Options, Sample, Truth
-from segue.jobs.base import ModelChoice
-from segue.jobs.rowfile import RowFile, job_digest
+from segue.data.sample import Instance, Options, Sample, Target
+from segue.evaluation.robot import ClickTrace, simulate_clicks
 from segue.metrics.interaction import clicks_needed, noc, nof, pie, quality_at, rof, spc, unreached
-from segue.models.simpleclick import SimpleClick
+from segue.models.simpleclick.model import SimpleClick
 from segue.models.wrappers import FlipAverage, ZoomIn, ZoomRule, unwrapped
-from segue.session.robot import Course, play
+from segue.session.config import ModelChoice
 from segue.session.session import Session
 
 Row: TypeAlias = dict[str, Any]
@@ -49,7 +49,7 @@ class EvaluateConfig(ModelChoice):
     data: Path
     format: str = "auto"
     split: str | None = None
-    void: tuple[int, ...] | None = None
+    ignore_values: tuple[int, ...] | None = None
     max_clicks: int = Field(20, ge=1, le=1000)
     target: tuple[Annotated[float, Field(gt=0, le=1)], ...] = Field((0.8, 0.85, 0.9), min_length=1)
     limit: int | None = Field(None, ge=1)
@@ -86,23 +86,23 @@ def evaluate(config: EvaluateConfig, model: Segmenter | None = None) -> dict[str
     Source: RITM, section 4; SimpleClick, section 4; InterFormer, section 4.1 (SPC, PIE).
 
     >>> import tempfile
-    >>> from segue.data.image import write_image, write_labels
-    >>> photo, truth = np.full((48, 64, 3), 30, np.uint8), np.zeros((48, 64), bool)
-    >>> photo[8:40, 16:48], truth[8:40, 16:48] = 220, True
+    >>> from segue.data.io.image import write_image, write_labels
+    >>> photo, target = np.full((48, 64, 3), 30, np.uint8), np.zeros((48, 64), bool)
+    >>> photo[8:40, 16:48], target[8:40, 16:48] = 220, True
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     write_image(f"{folder}/images/square.png", photo)
-    ...     write_labels(f"{folder}/masks/square.png", truth)
+    ...     write_labels(f"{folder}/masks/square.png", target)
     ...     found = evaluate(EvaluateConfig(data=folder, max_clicks=2))
     >>> found["objects"], len(found["miou_at"]), found["per_object"][0]["clicks"][0]
     (1, 2, [31, 23, True])
     """
     others = [read_result(path) for path in config.compare]
-    data = open_data(config.data, config.format, Options(config.void, config.split))
+    data = open_data(config.data, config.format, Options(config.ignore_values, config.split))
     bare = model if model is not None else config.load()
     view = config.view if config.view != "auto" else _own_view(bare)
     seen_as = with_view(bare, view, config.zoom_size, data.format)
     job = _job(config, bare, view, data)
-    with RowFile(config.journal or JOURNALS / f"{job}.jsonl", job) as journal:
+    with ResumeLog(config.journal or JOURNALS / f"{job}.jsonl", job) as journal:
         rows = list(_annotate(seen_as, data, config, journal))
         if not rows:
             raise DataError(
@@ -121,7 +121,7 @@ def evaluate(config: EvaluateConfig, model: Segmenter | None = None) -> dict[str
             **summary(rows, config),
         }
         if config.report is not None:
-            from segue.jobs.report import write_report
+            from segue.evaluation.report import write_report
 
             write_report(config.report, result, others, rows, data)
         journal.remove()
@@ -201,7 +201,7 @@ class _OneImage:
         self.features = features
 
 
-def _annotate(model: Segmenter, data: DataSet, config: EvaluateConfig, journal: RowFile) -> Iterator[Row]:
+def _annotate(model: Segmenter, data: DataSet, config: EvaluateConfig, journal: ResumeLog) -> Iterator[Row]:
     """One row for every object and seed, from the journal where it is there already."""
     chosen, count = data.samples[:: config.every], 0
     with _progress() as progress:
@@ -217,7 +217,7 @@ def _annotate(model: Segmenter, data: DataSet, config: EvaluateConfig, journal: 
 
 
 def _one_image(
-    model: Segmenter, sample: Sample, config: EvaluateConfig, journal: RowFile, room: int | None
+    model: Segmenter, sample: Sample, config: EvaluateConfig, journal: ResumeLog, room: int | None
 ) -> Iterator[list[Row]]:
     """The rows of each object of one image; an image that is finished is not even read."""
     listed = f"image {sample.id}"
@@ -226,35 +226,38 @@ def _one_image(
             yield [journal[key] for key in _keys([name], config)]
         return
     start = time.perf_counter()
-    image, truth = sample.read()
+    image, target = sample.read()
     read = time.perf_counter() - start
-    visible = [i for i in truth.instances if (i.mask if truth.void is None else i.mask & ~truth.void).any()]
+    visible = [
+        i for i in target.instances if (i.mask if target.ignore_mask is None else i.mask & ~target.ignore_mask).any()
+    ]
     journal.add(listed, {"objects": [i.id for i in visible]})
     shared = _OneImage()
     for instance in visible[:room]:
         rows = []
         for seed, key in zip(config.seeds, _keys([instance.id], config), strict=True):
             if key not in journal:
-                row = _one_object(Session(model, image, shared), instance, truth, config, seed)
+                row = _one_object(Session(model, image, shared), instance, target, config, seed)
                 shared.seconds = shared.seconds or row["encode"]
                 journal.add(key, {**row, "image": sample.id, "read": read, "encode": shared.seconds})
             rows.append(journal[key])
         yield rows
 
 
-def _one_object(session: Session, instance: Instance, truth: Truth, config: EvaluateConfig, seed: int | None) -> Row:
+def _one_object(session: Session, instance: Instance, target: Target, config: EvaluateConfig, seed: int | None) -> Row:
     rng = None if seed is None else np.random.default_rng([seed, zlib.crc32(instance.id.encode())])
     highest = max(config.target)
     stop_at = highest if config.stop_at_target else None
     pictures: dict[int, Mask] = {}
 
-    def watch(course: Course, mask: Mask) -> None:
+    def watch(course: ClickTrace, mask: Mask) -> None:
         """Keep the mask after the first click, and that of the click that reached the highest target or came last."""
         if len(course.ious) <= clicks_needed(course.ious, highest, config.max_clicks):
             pictures.update({min(len(course.ious), 2): mask})
 
-    course = play(session, instance.mask, truth.void, max_clicks=config.max_clicks, stop_at=stop_at, rng=rng,
-                  watch=watch)  # fmt: skip
+    course = simulate_clicks(
+        session, instance.mask, target.ignore_mask, max_clicks=config.max_clicks, stop_at=stop_at, rng=rng, watch=watch
+    )
     assert session.prediction is not None
     frame = session.prediction.frame
     return {
@@ -268,18 +271,24 @@ def _one_object(session: Session, instance: Instance, truth: Truth, config: Eval
         "encode": course.encode_seconds,
         "seconds": course.click_seconds,
         "pixels": frame.grid[0] * frame.grid[1],
-        "first": Rle.of(pictures[1]).text,
-        "last": Rle.of(pictures.get(2, pictures[1])).text,
+        "first": Rle.from_mask(pictures[1]).text,
+        "last": Rle.from_mask(pictures.get(2, pictures[1])).text,
     }
 
 
 def _job(config: EvaluateConfig, model: Segmenter, view: str, data: DataSet) -> str:
     """A digest of all that an object's row depends on; which objects and seeds are chosen is not among it."""
     causes: dict[str, Any] = {
-        "weights": weights_digest(model), "view": view, "zoom": config.zoom_size, "most": config.max_clicks,
-        "stop": max(config.target) if config.stop_at_target else None, "void": config.void,
-        "data": str(config.data.resolve()), "format": data.format, "samples": [s.id for s in data.samples],
-    }  # fmt: skip
+        "weights": weights_digest(model),
+        "view": view,
+        "zoom": config.zoom_size,
+        "most": config.max_clicks,
+        "stop": max(config.target) if config.stop_at_target else None,
+        "ignore_values": config.ignore_values,
+        "data": str(config.data.resolve()),
+        "format": data.format,
+        "samples": [s.id for s in data.samples],
+    }
     return job_digest(causes)
 
 

@@ -18,9 +18,9 @@ from pydantic import Field
 from torch import Tensor
 
 from segue.core.errors import CheckpointError, ConfigError, MissingExtra, StorageError
-from segue.core.segmenter import ExportPart, Segmenter
-from segue.jobs.base import ModelChoice
-from segue.models.rows import MODELS, Card
+from segue.core.segmenter import ExportGraph, Segmenter
+from segue.models.registry import MODELS, Card
+from segue.session.config import ModelChoice
 
 OPSET = 18
 TOLERANCE = 1e-3  # largest difference from the model, for outputs of a spread of 1
@@ -44,7 +44,7 @@ def export(config: ExportConfig, model: Segmenter | None = None) -> dict[str, An
     ``ConfigError`` for a model without parts, ``CheckpointError`` for a graph that differs.
 
     >>> import tempfile
-    >>> from segue.models.simpleclick import TINY, SimpleClick
+    >>> from segue.models.simpleclick.model import TINY, SimpleClick
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     done = export(ExportConfig(output=folder, checks=1), SimpleClick(**TINY).eval())
     ...     sorted(os.listdir(folder))
@@ -54,7 +54,7 @@ def export(config: ExportConfig, model: Segmenter | None = None) -> dict[str, An
     """
     _need("onnx", "onnxruntime")
     model = model if model is not None else config.load()
-    parts = model.eval().parts()
+    parts = model.eval().export_graphs()
     if not parts:
         raise ConfigError(f"the model {config.model}", "one with tensor graphs", "see docs/models.md for those")
     try:
@@ -70,7 +70,7 @@ def export(config: ExportConfig, model: Segmenter | None = None) -> dict[str, An
     return {"model": config.model, "to": config.to, "folder": str(config.output), "parts": rows}
 
 
-def _export_part(name: str, part: ExportPart, folder: Path, checks: int) -> dict[str, Any]:
+def _export_part(name: str, part: ExportGraph, folder: Path, checks: int) -> dict[str, Any]:
     path = folder / f"{name}.onnx"
     to_onnx(part, path)
     session = open_graph(path)
@@ -78,9 +78,10 @@ def _export_part(name: str, part: ExportPart, folder: Path, checks: int) -> dict
     worst = max(differences)
     if not worst <= TOLERANCE:
         raise CheckpointError(
-            f"an ONNX graph '{name}' that differs from the model by {worst:.1e}", f"at most {TOLERANCE:.0e}",
+            f"an ONNX graph '{name}' that differs from the model by {worst:.1e}",
+            f"at most {TOLERANCE:.0e}",
             "Please report the model and the versions of torch, onnx and onnxruntime",
-        )  # fmt: skip
+        )
     inputs = sample_inputs(part, 0, 1)
     taken = {entry.name for entry in session.get_inputs()}
     feed = {key: value.numpy() for key, value in inputs.items() if key in taken}
@@ -96,11 +97,11 @@ def _export_part(name: str, part: ExportPart, folder: Path, checks: int) -> dict
     }
 
 
-def to_onnx(part: ExportPart, path: Path) -> None:
+def to_onnx(part: ExportGraph, path: Path) -> None:
     """Write ``part`` as an ONNX file with its free axes.
 
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     to_onnx(ExportPart(torch.nn.ReLU(), {"x": torch.ones(1, 2)}, ("y",)), Path(folder, "relu.onnx"))
+    ...     to_onnx(ExportGraph(torch.nn.ReLU(), {"x": torch.ones(1, 2)}, ("y",)), Path(folder, "relu.onnx"))
     ...     os.listdir(folder)
     ['relu.onnx']
     """
@@ -128,12 +129,12 @@ def open_graph(path: Path) -> Any:
     return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
 
-def sample_inputs(part: ExportPart, seed: int, grow: int) -> dict[str, Tensor]:
+def sample_inputs(part: ExportGraph, seed: int, grow: int) -> dict[str, Tensor]:
     """Random inputs shaped like the part's examples, every free axis ``grow`` times as long.
 
     Vectors and label rows repeat the example, whole numbers stay below twice its largest plus one.
 
-    >>> part = ExportPart(torch.nn.ReLU(), {"x": torch.ones(1, 3, 4)}, ("y",), {"x": {2: "length"}})
+    >>> part = ExportGraph(torch.nn.ReLU(), {"x": torch.ones(1, 3, 4)}, ("y",), {"x": {2: "length"}})
     >>> sample_inputs(part, 0, 2)["x"].shape
     torch.Size([1, 3, 8])
     """
@@ -152,7 +153,7 @@ def sample_inputs(part: ExportPart, seed: int, grow: int) -> dict[str, Tensor]:
     return made
 
 
-def compare(part: ExportPart, session: Any, inputs: Mapping[str, Tensor]) -> float:
+def compare(part: ExportGraph, session: Any, inputs: Mapping[str, Tensor]) -> float:
     """The largest difference between a graph's outputs and the module's, relative to a spread above 1."""
     with torch.inference_mode():
         expected = part.module(*inputs.values())
@@ -170,7 +171,7 @@ def compare(part: ExportPart, session: Any, inputs: Mapping[str, Tensor]) -> flo
 
 
 def _facts(
-    config: ExportConfig, model: Segmenter, parts: Mapping[str, ExportPart], rows: list[dict[str, Any]]
+    config: ExportConfig, model: Segmenter, parts: Mapping[str, ExportGraph], rows: list[dict[str, Any]]
 ) -> dict[str, Any]:
     card = MODELS[model.name].card if model.name in MODELS else Card("", "")
     return {
@@ -192,7 +193,7 @@ def _facts(
     }
 
 
-def _shape(value: Tensor, part: ExportPart, name: str) -> list[int | str]:
+def _shape(value: Tensor, part: ExportGraph, name: str) -> list[int | str]:
     axes = part.dynamic.get(name, {})
     return [axes.get(axis, side) for axis, side in enumerate(value.shape)]
 
@@ -210,4 +211,4 @@ def _median_seconds(run: Any, times: int = 3) -> float:
 def _need(*libraries: str) -> None:
     for library in libraries:
         if importlib.util.find_spec(library) is None:
-            raise MissingExtra.of(library, "onnx")
+            raise MissingExtra.for_library(library, "onnx")

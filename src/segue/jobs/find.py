@@ -16,11 +16,11 @@ from pydantic import field_validator, model_validator
 from segue.core.errors import ImageError
 from segue.core.segmenter import Segmenter
 from segue.core.types import Box, Click, Image, Mask, Prompt, Reference, check_mask
-from segue.data.image import SUFFIXES, find_images, read_image, read_labels, write_bytes, write_image, write_labels
-from segue.data.overlay import contact_sheet, overlay
-from segue.jobs.base import ModelChoice
-from segue.models.finder import Finder, Found, finder
-from segue.session.robot import play
+from segue.data.io.drawing import contact_sheet, overlay
+from segue.data.io.image import SUFFIXES, find_images, read_image, read_labels, write_bytes, write_image, write_labels
+from segue.evaluation.robot import simulate_clicks
+from segue.oneshot.finder import Finder, Found, finder
+from segue.session.config import ModelChoice
 from segue.session.session import Session, segment
 
 TINTS = ((38, 132, 255), (255, 140, 0), (155, 89, 182), (26, 188, 156), (231, 76, 60), (241, 196, 15))
@@ -108,7 +108,7 @@ def find(config: FindConfig) -> dict[str, Any]:
     ``DIR/masks/<image>.png`` holds 0 and 255 for one object, labels for several (``results.json`` says which is
     which); a mask is empty where nothing reached the threshold. Returns what ``results.json`` holds.
 
-    Source: PerSAM (Zhang et al., 2023), section 3 for SAMs; ``segue.models.finder`` for other models.
+    Source: PerSAM (Zhang et al., 2023), section 3 for SAMs; ``segue.oneshot.finder`` for other models.
 
     >>> import tempfile, segue
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -155,7 +155,7 @@ def find(config: FindConfig) -> dict[str, Any]:
 def same_clicks(model: Segmenter, reference: Reference, most: int = 5) -> list[Click]:
     """The clicks by which the robot segments the reference itself: repeated elsewhere, they are the baseline that a
     real search has to beat."""
-    played = play(Session(model, reference.image), reference.mask, max_clicks=most, stop_at=0.9)
+    played = simulate_clicks(Session(model, reference.image), reference.mask, max_clicks=most, stop_at=0.9)
     return list(played.clicks)
 
 
@@ -208,8 +208,7 @@ def described(
         "image": str(path),
         "mask": str(mask),
         "found": [
-            {"label": h.label, "object": h.object, "score": round(h.score, 4), "area": int(h.mask.sum())}
-            for h in hits
+            {"label": h.label, "object": h.object, "score": round(h.score, 4), "area": int(h.mask.sum())} for h in hits
         ],
         "absent": [
             {"object": label, "score": round(several[0].score if several else 0.0, 4)}

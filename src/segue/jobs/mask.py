@@ -11,12 +11,12 @@ from pydantic import field_validator
 
 from segue.core.errors import ConfigError
 from segue.core.types import Box, Click, Prompt, Text
-from segue.data.image import MAX_PIXELS, SUFFIXES, read_image, write_image, write_labels
-from segue.data.overlay import overlay
-from segue.data.tiff import is_large_tiff
-from segue.jobs.base import ModelChoice
+from segue.data.io.drawing import overlay
+from segue.data.io.image import MAX_PIXELS, SUFFIXES, read_image, write_image, write_labels
+from segue.data.io.tiff import is_large_tiff
 from segue.jobs.mask_large import mask_large
 from segue.session.cache import FeatureCache
+from segue.session.config import ModelChoice
 from segue.session.session import Session
 
 LOSSLESS = (".png", ".tif", ".tiff")
@@ -71,7 +71,7 @@ def mask(config: MaskConfig) -> dict[str, Any]:
     its mask is a tiled TIFF.
 
     >>> import tempfile, segue
-    >>> from segue.data.image import write_image
+    >>> from segue.data.io.image import write_image
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     write_image(Path(folder, "a.png"), np.zeros((32, 48, 3), np.uint8))
     ...     done = mask(MaskConfig(image=f"{folder}/a.png", output=f"{folder}/m.png", clicks=((20, 10),)))

@@ -10,9 +10,9 @@ import numpy as np
 
 from segue.core.errors import ConfigError
 from segue.core.types import Prompt
-from segue.data.image import write_image
-from segue.data.overlay import overlay
-from segue.data.tiff import Tiff, write_mask_tiff
+from segue.data.io.drawing import overlay
+from segue.data.io.image import write_image
+from segue.data.io.tiff import Tiff, write_mask_tiff
 from segue.session.windowed import WindowedSession
 
 if TYPE_CHECKING:
@@ -26,8 +26,9 @@ def mask_large(config: MaskConfig, prompts: list[Prompt]) -> dict[str, Any]:
     for an output that is no TIFF.
     """
     if config.output.suffix.lower() not in (".tif", ".tiff"):
-        raise ConfigError(f"the mask file {config.output} for {config.image}", "a tiled TIFF, as the image is one",
-                          "name it .tif")  # fmt: skip
+        raise ConfigError(
+            f"the mask file {config.output} for {config.image}", "a tiled TIFF, as the image is one", "name it .tif"
+        )
     model = config.load()
     with Tiff(config.image) as source:
         session = WindowedSession(model, source)

@@ -13,27 +13,27 @@ from pydantic import model_validator
 
 from segue.core.errors import DataError
 from segue.core.types import Features, Image, Mask, Reference
-from segue.data.image import find_images, read_mask, write_bytes, write_image, write_labels
-from segue.data.overlay import overlay
-from segue.data.video import Video
+from segue.data.io.drawing import overlay
+from segue.data.io.image import find_images, read_mask, write_bytes, write_image, write_labels
+from segue.data.io.video import Video
 from segue.jobs.find import TINTS, ReferenceChoice, moved, same_clicks
 from segue.metrics.video import contour_accuracy, region_similarity
-from segue.models.finder import Finder, finder
-from segue.models.tracker import Tracked, Tracker
+from segue.oneshot.finder import Finder, finder
+from segue.oneshot.tracker import Tracked, Tracker
 
 
 class TrackConfig(ReferenceChoice):
     """What ``segue track`` takes: the reference frame with its mask, box or clicks, and ``frames``, a folder of
     pictures or a video file.
 
-    ``truth`` is a folder of true masks (equal stems, or as many files) to measure against. ``method`` "outline" lets
+    ``target`` is a folder of true masks (equal stems, or as many files) to measure against. ``method`` "outline" lets
     the model draw what the labels of earlier frames say, "flow" leaves those labels as they are, "clicks" repeats
     the clicks that segment the reference (the baseline). ``overlays`` also writes every frame with its mask drawn.
     """
 
     frames: Path
     output: Path
-    truth: Path | None = None
+    target: Path | None = None
     method: Literal["outline", "flow", "clicks"] = "outline"
     overlays: bool = False
 
@@ -55,7 +55,7 @@ def track(config: TrackConfig) -> dict[str, Any]:
     seeker = finder(config.load())
     references = config.examples(seeker.model)
     first = next(iter(references.values())).image
-    truths = _truths(config.truth) if config.truth else {}
+    targets = _truths(config.target) if config.target else {}
     rows: list[dict[str, Any]] = []
     with torch.inference_mode():
         trackers = {k: _follower(config, seeker, r) for k, r in references.items()}
@@ -72,8 +72,8 @@ def track(config: TrackConfig) -> dict[str, Any]:
             _write(config, name, frame, labels, len(references))
             row = {"frame": name, "seconds": round(seconds, 4), "given": given}
             row["objects"] = [{"object": k, "score": round(t.score, 4), "again": t.again} for k, t in told.items()]
-            if not given and truths:
-                row |= _measured(labels > 0, _truth_of(truths, name, index))
+            if not given and targets:
+                row |= _measured(labels > 0, _truth_of(targets, name, index))
             rows.append(row)
     result = {"model": config.model, "frames": len(rows), "method": config.method, **summary(rows), "rows": rows}
     write_bytes(config.output / "results.json", json.dumps(result, indent=1).encode())
@@ -149,16 +149,16 @@ def _truths(folder: Path) -> dict[str, Path]:
     return {path.stem: path for path in find_images([folder])}
 
 
-def _truth_of(truths: dict[str, Path], name: str, index: int) -> Mask:
-    path = truths.get(name)
+def _truth_of(targets: dict[str, Path], name: str, index: int) -> Mask:
+    path = targets.get(name)
     if path is None:
-        ordered = list(truths.values())
+        ordered = list(targets.values())
         if index >= len(ordered):
             raise DataError(f"frame {name} without a true mask", f"a mask named {name}.png, or one for each frame")
         path = ordered[index]
     return read_mask(path)
 
 
-def _measured(mask: Mask, truth: Mask) -> dict[str, float]:
-    j, f = region_similarity(mask, truth), contour_accuracy(mask, truth)
+def _measured(mask: Mask, target: Mask) -> dict[str, float]:
+    j, f = region_similarity(mask, target), contour_accuracy(mask, target)
     return {"j": round(j, 4), "f": round(f, 4)}

@@ -17,14 +17,14 @@ import torch
 
 from segue.core.segmenter import Segmenter
 from segue.core.types import Mask
-from segue.data.sampling import VOID, Pack
-from segue.jobs.config import TrainConfig
-from segue.jobs.trainer import Trainer
+from segue.evaluation.robot import simulate_clicks
 from segue.metrics.interaction import noc, quality_at
-from segue.models.weights import save_pretrained
+from segue.models.pretrained import save_pretrained
 from segue.session.load import build
-from segue.session.robot import play
 from segue.session.session import Session
+from segue.training.config import TrainConfig
+from segue.training.trainer import Trainer
+from segue.training.view_sampler import VOID, Pack
 
 CHECKPOINT, METRICS, MODEL = "checkpoint.pt", "metrics.jsonl", "model"
 Row: TypeAlias = Mapping[str, float]
@@ -102,8 +102,8 @@ def validate(model: Segmenter, pack: Pack, scenes: list[int], config: TrainConfi
     and the mean IoU after 1, 3 and the last click."""
     most = config.validate_clicks
     courses = [
-        play(Session(model, image), truth, void, max_clicks=most, boundary=False).ious
-        for image, truth, void in _chosen(pack, scenes, config.validate_objects)
+        simulate_clicks(Session(model, image), target, ignore_mask, max_clicks=most, boundary=False).ious
+        for image, target, ignore_mask in _chosen(pack, scenes, config.validate_objects)
     ]
     if not courses:
         return {}

@@ -13,11 +13,11 @@ from segue.metrics.overlap import check_pair, iou
 
 
 def boundary_iou(
-    prediction: Mask, truth: Mask, void: Mask | None = None, dilation: float = 0.02, empty: float = math.nan
+    prediction: Mask, target: Mask, ignore_mask: Mask | None = None, dilation: float = 0.02, empty: float = math.nan
 ) -> float:
     """IoU in [0, 1] of the inner boundary bands of two (H, W) masks.
 
-    The band is ``dilation`` times the image diagonal wide, at least one pixel. ``void`` pixels are taken as
+    The band is ``dilation`` times the image diagonal wide, at least one pixel. ``ignore_mask`` pixels are taken as
     background in both masks *before* the bands are cut, so that a prediction which is right outside the void
     scores 1. ``empty`` is the value where both bands are empty (``nan``, as 0 / 0 in the published code).
     Raises ``InputError`` for masks of different sizes or types.
@@ -30,11 +30,11 @@ def boundary_iou(
     >>> round(boundary_iou(smaller, square), 3), boundary_iou(square, square)
     (0.0, 1.0)
     """
-    check_pair(prediction, truth, void)
-    if void is not None and void.any():
-        prediction, truth = prediction & ~void, truth & ~void
-    width = band_width(truth.shape, dilation)
-    return iou(boundary_band(prediction, width), boundary_band(truth, width), empty=empty)
+    check_pair(prediction, target, ignore_mask)
+    if ignore_mask is not None and ignore_mask.any():
+        prediction, target = prediction & ~ignore_mask, target & ~ignore_mask
+    width = band_width(target.shape, dilation)
+    return iou(boundary_band(prediction, width), boundary_band(target, width), empty=empty)
 
 
 def band_width(size: tuple[int, ...], dilation: float = 0.02) -> int:

@@ -25,7 +25,7 @@ Convention: TypeAlias = Literal["monai", "medpy"]
 
 
 def hd95(
-    prediction: Mask, truth: Mask, spacing: Sequence[float] = (1.0, 1.0), convention: Convention = "monai"
+    prediction: Mask, target: Mask, spacing: Sequence[float] = (1.0, 1.0), convention: Convention = "monai"
 ) -> float:
     """95th-percentile Hausdorff distance of two (H, W) masks, in units of ``spacing`` (row, column).
 
@@ -40,7 +40,7 @@ def hd95(
     """
     if convention not in ("monai", "medpy"):
         raise InputError(f"HD95 convention '{convention}'", "'monai' or 'medpy'")
-    there, back = surface_distances(prediction, truth, spacing)
+    there, back = surface_distances(prediction, target, spacing)
     if not len(there) or not len(back):
         return math.nan
     if convention == "medpy":
@@ -48,7 +48,7 @@ def hd95(
     return float(max(np.percentile(there, 95), np.percentile(back, 95)))
 
 
-def hausdorff(prediction: Mask, truth: Mask, spacing: Sequence[float] = (1.0, 1.0)) -> float:
+def hausdorff(prediction: Mask, target: Mask, spacing: Sequence[float] = (1.0, 1.0)) -> float:
     """Hausdorff distance of two (H, W) masks: the farthest that any outline pixel of one lies from the other.
 
     In units of ``spacing`` (row, column). ``inf`` where one mask is empty, ``nan`` where both are.
@@ -59,13 +59,13 @@ def hausdorff(prediction: Mask, truth: Mask, spacing: Sequence[float] = (1.0, 1.
     >>> hausdorff(a, b), hausdorff(a, b, spacing=(1, 0.5))
     (6.0, 3.0)
     """
-    there, back = surface_distances(prediction, truth, spacing)
+    there, back = surface_distances(prediction, target, spacing)
     if not len(there) or not len(back):
-        return math.inf if prediction.any() or truth.any() else math.nan
+        return math.inf if prediction.any() or target.any() else math.nan
     return float(max(there.max(), back.max()))
 
 
-def assd(prediction: Mask, truth: Mask, spacing: Sequence[float] = (1.0, 1.0)) -> float:
+def assd(prediction: Mask, target: Mask, spacing: Sequence[float] = (1.0, 1.0)) -> float:
     """Average symmetric surface distance of two (H, W) masks: the mean over both outlines' pixels together.
 
     In units of ``spacing`` (row, column); ``nan`` where either mask is empty. Raises ``InputError`` for masks
@@ -76,12 +76,12 @@ def assd(prediction: Mask, truth: Mask, spacing: Sequence[float] = (1.0, 1.0)) -
     >>> assd(a, b)
     6.0
     """
-    there, back = surface_distances(prediction, truth, spacing)
+    there, back = surface_distances(prediction, target, spacing)
     return float(np.concatenate((there, back)).mean()) if len(there) and len(back) else math.nan
 
 
 def surface_distances(
-    prediction: Mask, truth: Mask, spacing: Sequence[float] = (1.0, 1.0)
+    prediction: Mask, target: Mask, spacing: Sequence[float] = (1.0, 1.0)
 ) -> tuple[Distances, Distances]:
     """Each outline pixel's distance to the other mask's outline: (prediction to truth, truth to prediction).
 
@@ -93,8 +93,8 @@ def surface_distances(
     >>> surface_distances(a, np.roll(a, 2, axis=1))
     (array([2., 1.]), array([1., 2.]))
     """
-    check_pair(prediction, truth)
-    first, second = outline(prediction) * np.asarray(spacing), outline(truth) * np.asarray(spacing)
+    check_pair(prediction, target)
+    first, second = outline(prediction) * np.asarray(spacing), outline(target) * np.asarray(spacing)
     if not len(first) or not len(second):
         return np.empty(0), np.empty(0)
     # Nearest neighbours among the outlines give the distances of a full distance transform, without its grid.

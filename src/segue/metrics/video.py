@@ -11,21 +11,23 @@ from segue.core.types import Mask
 from segue.metrics.overlap import check_pair, iou
 
 
-def region_similarity(prediction: Mask, truth: Mask, void: Mask | None = None) -> float:
-    """DAVIS J in [0, 1]: the IoU of two (H, W) masks outside ``void``, 1 where both are empty.
+def region_similarity(prediction: Mask, target: Mask, ignore_mask: Mask | None = None) -> float:
+    """DAVIS J in [0, 1]: the IoU of two (H, W) masks outside ``ignore_mask``, 1 where both are empty.
 
     Raises ``InputError`` for masks of different sizes. Source: Perazzi et al., CVPR 2016, section 4.
 
     >>> region_similarity(np.zeros((2, 2), bool), np.zeros((2, 2), bool))
     1.0
     """
-    return iou(prediction, truth, void, empty=1.0)
+    return iou(prediction, target, ignore_mask, empty=1.0)
 
 
-def contour_accuracy(prediction: Mask, truth: Mask, void: Mask | None = None, tolerance: float = 0.008) -> float:
+def contour_accuracy(
+    prediction: Mask, target: Mask, ignore_mask: Mask | None = None, tolerance: float = 0.008
+) -> float:
     """DAVIS F in [0, 1]: the F-measure of contour pixels matched within ``tolerance`` times the diagonal.
 
-    The tolerance is rounded up to whole pixels; a value of 1 or more is taken as pixels. ``void`` pixels are
+    The tolerance is rounded up to whole pixels; a value of 1 or more is taken as pixels. ``ignore_mask`` pixels are
     background in both masks. Two empty contours score 1, one empty contour 0.
     Raises ``InputError`` for masks of different sizes. Source: Perazzi et al., CVPR 2016, section 4; the
     precise contour is that of ``contour_map``.
@@ -35,11 +37,11 @@ def contour_accuracy(prediction: Mask, truth: Mask, void: Mask | None = None, to
     >>> contour_accuracy(np.roll(square, 1, axis=0), square), contour_accuracy(np.roll(square, 6, 0), square) < 0.7
     (1.0, True)
     """
-    check_pair(prediction, truth, void)
-    if void is not None and void.any():
-        prediction, truth = prediction & ~void, truth & ~void
-    radius = tolerance if tolerance >= 1 else math.ceil(tolerance * math.hypot(*truth.shape))
-    first, second = np.argwhere(contour_map(prediction)), np.argwhere(contour_map(truth))
+    check_pair(prediction, target, ignore_mask)
+    if ignore_mask is not None and ignore_mask.any():
+        prediction, target = prediction & ~ignore_mask, target & ~ignore_mask
+    radius = tolerance if tolerance >= 1 else math.ceil(tolerance * math.hypot(*target.shape))
+    first, second = np.argwhere(contour_map(prediction)), np.argwhere(contour_map(target))
     if not len(first) or not len(second):
         return 1.0 if len(first) == len(second) else 0.0
     precision = _matched(first, second, radius)

@@ -12,19 +12,19 @@ from segue.core.errors import InputError
 from segue.core.frame import Frame
 from segue.core.segmenter import Segmenter, weights_digest
 from segue.core.types import Features, Image, Memory, Prediction, Prompt
+from segue.models.refiners import REFINERS, Refiner
 from segue.models.wrappers import Wrapper
-from segue.nn.refine import REFINERS, Refiner
 
 PHOTO = "refined_photo"
 
 
 class Refined(Wrapper):
-    """Sharpens every answer of ``inner`` with refiner ``name`` of ``segue.nn.refine.REFINERS``, at the image's size.
+    """Sharpens every answer of ``inner`` with refiner ``name``, at the image's size.
 
     The memory is the inner model's, from before refinement. One image at a time; frames are the model's own.
 
     >>> from segue.core.types import Click
-    >>> from segue.models.nano import Nano
+    >>> from segue.models.nano.model import Nano
     >>> model = Refined(Nano(longest=64, zoom=0).eval(), "pamr")
     >>> image = np.full((60, 80, 3), 200, np.uint8)
     >>> model.decode(model.encode([image]), [Click(40, 30)]).probability().shape
@@ -46,16 +46,12 @@ class Refined(Wrapper):
     def decode(self, features: Features, prompts: Sequence[Prompt], memory: Memory | None = None) -> Prediction:
         said = self.inner.decode(self._inner(features), prompts, memory)
         image = features.maps[PHOTO][0].cpu().numpy()
-        refined = [
-            self.refine(image, said.probability(k).detach().cpu().numpy()) for k in range(said.logits.shape[1])
-        ]
+        refined = [self.refine(image, said.probability(k).detach().cpu().numpy()) for k in range(said.logits.shape[1])]
         probability = torch.from_numpy(np.stack(refined))[None].clamp(1e-6, 1 - 1e-6)
-        return Prediction(
-            probability.logit(), said.scores, said.memory, Frame.resize(image.shape[:2], image.shape[:2])
-        )
+        return Prediction(probability.logit(), said.scores, said.memory, Frame.resize(image.shape[:2], image.shape[:2]))
 
-    def remember(self, features: Features, probability: Tensor) -> Memory:
-        return self.inner.remember(self._inner(features), probability)
+    def memory_from_mask(self, features: Features, probability: Tensor) -> Memory:
+        return self.inner.memory_from_mask(self._inner(features), probability)
 
     def fingerprint(self) -> str:
         return weights_digest(self, type(self).__qualname__, self.refiner_name, self.inner.fingerprint())

@@ -1,6 +1,6 @@
 """Segmenters around Segmenters: zoom-in and flip averaging, exactly as RITM and SimpleClick evaluate.
 
-Both work through frames and ``remember`` only, so they wrap any model. The published order is zoom-in
+Both work through frames and ``memory_from_mask`` only, so they wrap any model. The published order is zoom-in
 outside, flip averaging inside: ``ZoomIn(FlipAverage(model))``.
 """
 
@@ -16,7 +16,7 @@ from torch import Tensor
 
 from segue.core.errors import InputError
 from segue.core.frame import Frame, Size
-from segue.core.segmenter import ExportPart, Segmenter
+from segue.core.segmenter import ExportGraph, Segmenter
 from segue.core.types import Click, Features, Image, Memory, Prediction, Prompt
 
 Region: TypeAlias = tuple[int, int, int, int]  # (top, bottom, left, right) pixels, all inclusive
@@ -39,8 +39,8 @@ class Wrapper(Segmenter):
     def sites(self) -> Mapping[str, str]:
         return {name: f"inner.{path}" for name, path in self.inner.sites().items()}
 
-    def parts(self) -> Mapping[str, ExportPart]:
-        return self.inner.parts()
+    def export_graphs(self) -> Mapping[str, ExportGraph]:
+        return self.inner.export_graphs()
 
     def load_published(self, state: Mapping[str, Tensor]) -> None:
         self.inner.load_published({name.removeprefix("inner."): value for name, value in state.items()})
@@ -59,7 +59,7 @@ class FlipAverage(Wrapper):
     Source: the published evaluation of RITM and SimpleClick (AddHorizontalFlip before the sigmoid).
 
     >>> import numpy as np
-    >>> from segue.models.simpleclick import TINY, SimpleClick
+    >>> from segue.models.simpleclick.model import TINY, SimpleClick
     >>> model = FlipAverage(SimpleClick(**TINY).eval())
     >>> model.decode(model.encode([np.zeros((20, 30, 3), np.uint8)]), [Click(3, 4)]).probability().shape
     torch.Size([20, 30])
@@ -73,7 +73,7 @@ class FlipAverage(Wrapper):
     def decode(self, features: Features, prompts: Sequence[Prompt], memory: Memory | None = None) -> Prediction:
         ahead, mirror = self._sides(features)
         if memory and "probability" in memory:
-            memory = self.remember(features, _answer(memory))
+            memory = self.memory_from_mask(features, _answer(memory))
         first = self.inner.decode(ahead, prompts, _under("ahead", memory or {}))
         second = self.inner.decode(mirror, prompts, _under("mirror", memory or {}))
         a, frame = _unpadded(first.logits, first.frame)
@@ -81,10 +81,10 @@ class FlipAverage(Wrapper):
         logits = (a + b.flip(-1)) / 2
         return Prediction(logits, (first.scores + second.scores) / 2, _remembered(logits, frame), frame)
 
-    def remember(self, features: Features, probability: Tensor) -> Memory:
+    def memory_from_mask(self, features: Features, probability: Tensor) -> Memory:
         ahead, mirror = self._sides(features)
-        return _prefixed("ahead", self.inner.remember(ahead, probability)) | _prefixed(
-            "mirror", self.inner.remember(mirror, probability)
+        return _prefixed("ahead", self.inner.memory_from_mask(ahead, probability)) | _prefixed(
+            "mirror", self.inner.memory_from_mask(mirror, probability)
         )
 
     def fingerprint(self) -> str:
@@ -125,7 +125,7 @@ class ZoomIn(Wrapper):
     image's answer into the old region; here the whole image's answer is kept.
 
     >>> import numpy as np
-    >>> from segue.models.simpleclick import TINY, SimpleClick
+    >>> from segue.models.simpleclick.model import TINY, SimpleClick
     >>> model = ZoomIn(SimpleClick(**TINY).eval(), ZoomRule(target=(64, 64), skip_clicks=-1, min_crop=8))
     >>> features = model.encode([np.zeros((20, 30, 3), np.uint8)])
     >>> model.decode(features, [Click(3, 4)]).frame.crop
@@ -160,7 +160,7 @@ class ZoomIn(Wrapper):
                 prediction = self._look(features, prompts, before, region, memory)
         return prediction
 
-    def remember(self, features: Features, probability: Tensor) -> Memory:
+    def memory_from_mask(self, features: Features, probability: Tensor) -> Memory:
         frame = features.frame
         return {"probability": frame.view(probability[None, None]), "frame": frame.to_tensor()}
 
@@ -193,9 +193,13 @@ class ZoomIn(Wrapper):
         return region_iou(found, (0, mask.shape[0] - 1, 0, mask.shape[1] - 1)) < 0.5
 
     def _look(
-        self, features: Features, prompts: Sequence[Prompt], before: Tensor | None, region: Region | None,
+        self,
+        features: Features,
+        prompts: Sequence[Prompt],
+        before: Tensor | None,
+        region: Region | None,
         memory: Memory,
-    ) -> Prediction:  # fmt: skip
+    ) -> Prediction:
         kept: Memory = {}
         seen = Features(_under("whole", features.maps), features.frames)
         if region is not None:
@@ -206,7 +210,7 @@ class ZoomIn(Wrapper):
             kept = {**kept, "region": torch.tensor(region)}
         elif "region" in memory:
             kept = {"region": memory["region"]}
-        inner_memory = None if before is None else self.inner.remember(seen, before)
+        inner_memory = None if before is None else self.inner.memory_from_mask(seen, before)
         said = self.inner.decode(seen, prompts, inner_memory)
         return replace(said, memory={**_remembered(said.logits, said.frame), **kept})
 
@@ -290,7 +294,7 @@ def _remembered(logits: Tensor, frame: Frame) -> Memory:
 
 def _answer(memory: Memory) -> Tensor:
     """The remembered answer as (H, W) probability, 0 outside its view."""
-    return Frame.from_tensor(memory["frame"]).lift(memory["probability"].float())[0, 0]
+    return Frame.from_tensor(memory["frame"]).to_image_size(memory["probability"].float())[0, 0]
 
 
 def _on_grid(logits: Tensor, frame: Frame) -> Tensor:

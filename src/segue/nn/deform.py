@@ -114,6 +114,12 @@ class DeformConv2d(nn.Module):
         if self.version == 2:
             mask = where[:, 2 * self.taps :].sigmoid()
         return deform_conv2d(
-            x, offset, self.weight, self.bias,
-            stride=self.stride, padding=self.padding, dilation=self.dilation, mask=mask,
-        )  # fmt: skip
+            x,
+            offset,
+            self.weight,
+            self.bias,
+            stride=self.stride,
+            padding=self.padding,
+            dilation=self.dilation,
+            mask=mask,
+        )

@@ -10,9 +10,7 @@ from torch import Tensor
 Form = Literal["correct", "published-double-sigmoid"]
 
 
-def dice_bce(
-    logits: Tensor, target: Tensor, *, dice: float = 1.5, bce: float = 1.0, form: Form = "correct"
-) -> Tensor:
+def dice_bce(logits: Tensor, target: Tensor, *, dice: float = 1.5, bce: float = 1.0, form: Form = "correct") -> Tensor:
     """``dice`` times the soft Dice loss plus ``bce`` times binary cross-entropy, over (b, 1, h, w); a scalar.
 
     The published code hands probabilities to a cross-entropy that expects logits: a double sigmoid, whose

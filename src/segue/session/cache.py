@@ -61,7 +61,7 @@ class FeatureCache:
     Raises ``StorageError`` when it cannot write and ``ConfigError`` for a folder that holds something else.
 
     >>> import numpy as np
-    >>> from segue.models.interformer import TINY, InterFormer
+    >>> from segue.models.interformer.model import TINY, InterFormer
     >>> model, image = InterFormer(**TINY).eval(), np.zeros((30, 40, 3), np.uint8)
     >>> cache = FeatureCache("memory://doctest-cache")
     >>> cache.get(model, image) is None
@@ -178,9 +178,10 @@ class FeatureCache:
                 raise
         except OSError as error:
             raise StorageError(
-                f"the cache entry {path} could not be written ({error})", "a writable place with room",
+                f"the cache entry {path} could not be written ({error})",
+                "a writable place with room",
                 "Free some space, or give the cache a limit",
-            ) from error  # fmt: skip
+            ) from error
 
     def _entries(self) -> Iterator[dict[str, Any]]:
         try:

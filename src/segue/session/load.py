@@ -12,9 +12,9 @@ import torch
 from segue.core.errors import CheckpointError, ConfigError, MissingFile
 from segue.core.segmenter import Segmenter
 from segue.data.hub import check_sha256, fetch, is_hub_id
-from segue.models.rows import FOLDERS, MODELS, ModelRow
-from segue.models.tokens import FILES as TOKENIZER
-from segue.models.weights import CONFIG, WEIGHTS, read_config, read_state, shipped_file
+from segue.models.clipseg.tokens import FILES as TOKENIZER
+from segue.models.pretrained import CONFIG, WEIGHTS, read_config, read_state, shipped_file
+from segue.models.registry import FOLDERS, MODELS, ModelEntry
 
 RANDOM = "random"
 
@@ -102,7 +102,7 @@ def _from_row(
     return model
 
 
-def _no_weights(name: str, row: ModelRow) -> str:
+def _no_weights(name: str, row: ModelEntry) -> str:
     return f"no weights for {name} (they are not shipped; licence {row.card.licence})"
 
 

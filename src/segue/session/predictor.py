@@ -42,7 +42,7 @@ class SamPredictor:
     Source: segment_anything/predictor.py (its contract).
 
     >>> import numpy as np, segue
-    >>> from segue.models.rows import MODELS
+    >>> from segue.models.registry import MODELS
     >>> tiny = MODELS["sam-vit-base"].tiny
     >>> predictor = SamPredictor(segue.load("sam-vit-base", weights="random", config=tiny))
     >>> predictor.set_image(np.zeros((48, 64, 3), np.uint8))
@@ -118,9 +118,7 @@ class SamPredictor:
         masks, scores, lows = [], [], []
         for i, features in enumerate(self._features):
             points, labels, box, low_mask = (None if batch is None else batch[i] for batch in given)
-            mask, score, low = self._answer(
-                features, (points, labels, box, low_mask), multimask_output, return_logits
-            )
+            mask, score, low = self._answer(features, (points, labels, box, low_mask), multimask_output, return_logits)
             masks.append(mask)
             scores.append(score)
             lows.append(low)
@@ -139,7 +137,7 @@ class SamPredictor:
             memory = None if mask_input is None else self._memory(features, torch.as_tensor(mask_input))
             if isinstance(self.model, Scaled):
                 low, scores = self.model.ask(features, prompts, memory, multimask=multimask)
-                logits = features.frame.lift(self.model.high(low))
+                logits = features.frame.to_image_size(self.model.high(low))
             else:
                 said = self.model.decode(features, prompts, memory)
                 chosen = slice(None) if multimask else slice(said.best, said.best + 1)
@@ -155,7 +153,9 @@ class SamPredictor:
         if tuple(low.shape) != (1, LOW, LOW):
             raise InputError(f"a mask input of shape {tuple(low.shape)}", f"(1, {LOW}, {LOW}) logits")
         square = _square(features.frame)
-        return self.model.remember(features, square.lift(low[None].float()).sigmoid()[0, 0].to(self.device))
+        return self.model.memory_from_mask(
+            features, square.to_image_size(low[None].float()).sigmoid()[0, 0].to(self.device)
+        )
 
 
 def _prompts(points: NDArray[Any] | None, labels: NDArray[Any] | None, box: NDArray[Any] | None) -> list[Prompt]:
@@ -181,9 +181,9 @@ def _square(frame: Frame) -> Frame:
 
 def _full(said: Prediction) -> Tensor:
     """(1, k, H, W) logits at the image's size."""
-    if said.frame.align_corners or not said.frame.covers:
-        return torch.logit(said.frame.lift_logits(said.logits.float()), eps=1e-6)
-    return said.frame.lift(said.logits.float())
+    if said.frame.align_corners or not said.frame.is_whole_image:
+        return torch.logit(said.frame.to_image_probability(said.logits.float()), eps=1e-6)
+    return said.frame.to_image_size(said.logits.float())
 
 
 def _low(logits: Tensor, frame: Frame) -> Tensor:

@@ -41,7 +41,7 @@ class _Step:
     prompts: tuple[Prompt, ...]
     memory: Memory
     prediction: Prediction | None = None
-    brought: Mask | None = None
+    given_mask: Mask | None = None
 
 
 class Session:
@@ -93,13 +93,13 @@ class Session:
         self._push(_Step(every, prediction.memory, prediction))
         return self._mask_now()
 
-    def bring(self, mask: Mask) -> Mask:
+    def set_mask(self, mask: Mask) -> Mask:
         """Start over from a mask (H, W) bool made elsewhere; the next clicks correct it."""
         check_mask(mask, self.image.shape[:2])
         probability = torch.from_numpy(mask.astype(np.float32)).to(self.model.device)
         with torch.inference_mode():
-            memory = self.model.remember(self.features, probability)
-        self._push(_Step((), memory, brought=mask.copy()))
+            memory = self.model.memory_from_mask(self.features, probability)
+        self._push(_Step((), memory, given_mask=mask.copy()))
         return self._mask_now()
 
     def undo(self) -> Mask | None:
@@ -155,8 +155,8 @@ class Session:
         step = self._done[-1]
         if step.prediction is not None:
             return step.prediction.mask(threshold=self.threshold).cpu().numpy()
-        assert step.brought is not None
-        return step.brought.copy()
+        assert step.given_mask is not None
+        return step.given_mask.copy()
 
 
 def segment(model: Segmenter, image: Image, prompts: Sequence[Prompt]) -> Mask:

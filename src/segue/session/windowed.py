@@ -21,7 +21,7 @@ LARGEST = 4096
 
 
 class Windows(Protocol):
-    """An image that is read in parts, for instance ``segue.data.tiff.Tiff``."""
+    """An image that is read in parts, for instance ``segue.data.io.tiff.Tiff``."""
 
     def size(self, page: int = 0) -> tuple[int, int]: ...
 
@@ -84,7 +84,7 @@ class WindowedSession:
         mask = self._session.mask if self._session is not None else None
         if mask is None or self.area is None:
             return Rle.empty(self.size)
-        return Rle.of_crop(mask, self.area[0], self.area[1], self.size)
+        return Rle.from_crop(mask, self.area[0], self.area[1], self.size)
 
     def undo(self) -> Rle:
         """Take the last step inside the window back."""
@@ -104,7 +104,7 @@ class WindowedSession:
             top, left = max(y, y0), max(x, x0)
             part = crop[top - y : y1 - y, left - x : x1 - x]
             seen[top - y0 : top - y0 + part.shape[0], left - x0 : left - x0 + part.shape[1]] = part
-            self._session.bring(seen)
+            self._session.set_mask(seen)
 
     def _answer(self, prompts: Sequence[Prompt]) -> None:
         assert self._session is not None

@@ -5,7 +5,7 @@ import pytest
 
 from segue.data.exchange.base import Entry, Sheet
 from segue.data.exchange.rows import exchange
-from segue.data.image import write_image
+from segue.data.io.image import write_image
 from segue.data.rle import Rle
 
 
@@ -22,12 +22,12 @@ def photo(tmp_path_factory):
     return make
 
 
-def sheet_of(masks, file, names=None, void=None):
+def sheet_of(masks, file, names=None, ignore_mask=None):
     """A sheet of (H, W) masks for an image file."""
     names = names or [("cat", "dog")[k % 2] for k in range(len(masks))]
-    entries = tuple(Entry(n, Rle.of(m), str(k)) for k, (n, m) in enumerate(zip(names, masks, strict=True)))
-    size = masks[0].shape if masks else void.shape
-    return Sheet(file.name, size, entries, file, None if void is None else Rle.of(void))
+    entries = tuple(Entry(n, Rle.from_mask(m), str(k)) for k, (n, m) in enumerate(zip(names, masks, strict=True)))
+    size = masks[0].shape if masks else ignore_mask.shape
+    return Sheet(file.name, size, entries, file, None if ignore_mask is None else Rle.from_mask(ignore_mask))
 
 
 def written(name, folder, sheets, choices=None):

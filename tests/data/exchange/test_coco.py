@@ -16,10 +16,14 @@ from .conftest import sheet_of, written
 
 @settings(max_examples=120, deadline=None)
 @given(
-    st.integers(1, 40), st.integers(1, 40),
-    arrays(np.float64, st.tuples(st.integers(3, 10), st.just(2)), elements=st.one_of(
-        st.integers(-3, 44).map(float), st.floats(-5, 45, allow_nan=False))),
-)  # fmt: skip
+    st.integers(1, 40),
+    st.integers(1, 40),
+    arrays(
+        np.float64,
+        st.tuples(st.integers(3, 10), st.just(2)),
+        elements=st.one_of(st.integers(-3, 44).map(float), st.floats(-5, 45, allow_nan=False)),
+    ),
+)
 def test_polygons_are_painted_as_pycocotools_paints_them(height, width, ring):
     coco = pytest.importorskip("pycocotools.mask", reason="needs the extra 'coco'")
     flat = ring.reshape(-1).tolist()
@@ -29,18 +33,37 @@ def test_polygons_are_painted_as_pycocotools_paints_them(height, width, ring):
 
 def coco_file(folder, **changes):
     content = {
-        "info": {"year": 2026}, "licenses": [{"id": 1, "name": "none"}],
+        "info": {"year": 2026},
+        "licenses": [{"id": 1, "name": "none"}],
         "annotations": [
-            {"id": 9, "image_id": "b", "category_id": 7, "iscrowd": 0, "segmentation": [[0, 0, 4, 0, 4, 4, 0, 4]],
-             "area": 16, "bbox": [0, 0, 4, 4], "score": 0.5, "attributes": {"occluded": True}},
-            {"id": 4, "image_id": "a", "category_id": 3, "iscrowd": 1, "area": 5, "bbox": [5, 0, 1, 5],
-             "segmentation": {"size": [5, 6], "counts": [25, 5]}},
+            {
+                "id": 9,
+                "image_id": "b",
+                "category_id": 7,
+                "iscrowd": 0,
+                "segmentation": [[0, 0, 4, 0, 4, 4, 0, 4]],
+                "area": 16,
+                "bbox": [0, 0, 4, 4],
+                "score": 0.5,
+                "attributes": {"occluded": True},
+            },
+            {
+                "id": 4,
+                "image_id": "a",
+                "category_id": 3,
+                "iscrowd": 1,
+                "area": 5,
+                "bbox": [5, 0, 1, 5],
+                "segmentation": {"size": [5, 6], "counts": [25, 5]},
+            },
             {"id": 5, "image_id": "a", "category_id": 3, "iscrowd": 0, "segmentation": [], "area": 0, "bbox": []},
         ],
-        "images": [{"id": "a", "file_name": "a.jpg", "width": 6, "height": 5, "coco_url": "http://x/ä"},
-                   {"id": "b", "file_name": "b.jpg", "width": 6, "height": 5}],
+        "images": [
+            {"id": "a", "file_name": "a.jpg", "width": 6, "height": 5, "coco_url": "http://x/ä"},
+            {"id": "b", "file_name": "b.jpg", "width": 6, "height": 5},
+        ],
         "categories": [{"id": 3, "name": "Kätzchen"}, {"id": 7, "name": "dog"}],
-    } | changes  # fmt: skip
+    } | changes
     (folder / "annotations").mkdir()
     (folder / "annotations" / "instances_val.json").write_text(
         json.dumps(content, ensure_ascii=False), encoding="utf-8"
@@ -50,7 +73,7 @@ def coco_file(folder, **changes):
 def test_any_order_of_keys_and_any_ids_are_read(tmp_path):
     coco_file(tmp_path)
     a, b = exchange("coco").read(tmp_path)
-    assert (a.file_name, a.entries, a.void.area) == ("a.jpg", (), 5)
+    assert (a.file_name, a.entries, a.ignore_mask.area) == ("a.jpg", (), 5)
     assert [loss.what for loss in a.losses] == ["annotation without a mask"]
     assert [(e.name, e.rle.area) for e in b.entries] == [("dog", 16)]
 
@@ -70,10 +93,13 @@ def test_unknown_keys_survive_the_way_through(tmp_path):
 
 @pytest.mark.parametrize(
     "changes",
-    [{"images": [{"file_name": "a.jpg"}]}, {"annotations": [{"id": 1}]},
-     {"images": [{"id": "b", "file_name": "b.jpg"}]},
-     {"annotations": [{"id": 1, "image_id": "b", "category_id": 7, "segmentation": {"size": [1], "counts": [1]}}]}],
-)  # fmt: skip
+    [
+        {"images": [{"file_name": "a.jpg"}]},
+        {"annotations": [{"id": 1}]},
+        {"images": [{"id": "b", "file_name": "b.jpg"}]},
+        {"annotations": [{"id": 1, "image_id": "b", "category_id": 7, "segmentation": {"size": [1], "counts": [1]}}]},
+    ],
+)
 def test_what_does_not_fit_is_named(tmp_path, changes):
     coco_file(tmp_path, **changes)
     with pytest.raises(DataError) as caught:

@@ -13,8 +13,16 @@ from .conftest import masks_in, written
 def labelme_file(folder, photo, shapes, **changes):
     path = photo(20, 30)
     (folder / "photo.png").write_bytes(path.read_bytes())
-    content = {"version": "4.2.9", "flags": {"good": True}, "shapes": shapes, "imagePath": "photo.png",
-               "imageData": None, "imageHeight": 20, "imageWidth": 30, "reviewer": "Ada"} | changes  # fmt: skip
+    content = {
+        "version": "4.2.9",
+        "flags": {"good": True},
+        "shapes": shapes,
+        "imagePath": "photo.png",
+        "imageData": None,
+        "imageHeight": 20,
+        "imageWidth": 30,
+        "reviewer": "Ada",
+    } | changes
     (folder / "photo.json").write_text(json.dumps(content))
     return content
 
@@ -53,7 +61,7 @@ def test_a_corrected_mask_keeps_its_keys(tmp_path, photo):
     mask[0, 0] = True
     from dataclasses import replace
 
-    changed = replace(sheet, entries=(replace(sheet.entries[0], rle=Rle.of(mask)),))
+    changed = replace(sheet, entries=(replace(sheet.entries[0], rle=Rle.from_mask(mask)),))
     written("labelme", tmp_path / "out", [changed])
     (shape,) = json.loads((tmp_path / "out" / "photo.json").read_text())["shapes"]
     assert (shape["shape_type"], shape["description"], shape["mood"]) == ("mask", "asleep", "fine")
@@ -69,7 +77,7 @@ def test_polygons_of_one_object_share_a_group(tmp_path, photo):
 
     from segue.data.exchange.base import Entry
 
-    one, two = Entry("cat", Rle.of(mask)), Entry("cat", Rle.of(mask[::-1].copy()))
+    one, two = Entry("cat", Rle.from_mask(mask)), Entry("cat", Rle.from_mask(mask[::-1].copy()))
     losses = written("labelme", tmp_path / "out", [replace(sheet, entries=(one, two))], Choices(polygons=True))
     shapes = json.loads((tmp_path / "out" / "photo.json").read_text())["shapes"]
     groups = [s["group_id"] for s in shapes]

@@ -11,7 +11,7 @@ from segue.data.exchange.brush import decode_brush, encode_brush
 from segue.data.exchange.labelstudio import interface
 from segue.data.exchange.rings import rles_of_labels
 from segue.data.exchange.rows import exchange
-from segue.data.image import write_image
+from segue.data.io.image import write_image
 
 from .conftest import masks_in, sheet_of, written
 
@@ -74,14 +74,19 @@ def test_label_studio_keeps_task_data_and_counts_the_first_live_annotation(tmp_p
         "value": {"format": "rle", "rle": encode_brush(mask), "brushlabels": ["cat"]},
     }
     box = result | {"id": "r2", "type": "rectanglelabels", "value": {"x": 0, "y": 0, "width": 5, "height": 5}}
-    tasks = [{"data": {"photo": "/data/upload/3/ab-a.jpg", "site": "north"}, "annotations": [
-        {"was_cancelled": True, "result": []}, {"result": [result, box]}, {"result": []}]}]  # fmt: skip
+    tasks = [
+        {
+            "data": {"photo": "/data/upload/3/ab-a.jpg", "site": "north"},
+            "annotations": [{"was_cancelled": True, "result": []}, {"result": [result, box]}, {"result": []}],
+        }
+    ]
     (tmp_path / "export.json").write_text(json.dumps(tasks))
     (sheet,) = exchange("label-studio").read(tmp_path)
     assert (masks_in(sheet)[0] == mask).all()
     assert {loss.what for loss in sheet.losses} == {
-        "further annotations of the task left out", "rectanglelabels without a mask left out"
-    }  # fmt: skip
+        "further annotations of the task left out",
+        "rectanglelabels without a mask left out",
+    }
     written("label-studio", tmp_path / "out", [sheet])
     (task,) = json.loads((tmp_path / "out" / "tasks.json").read_text())
     assert task["data"]["site"] == "north"
@@ -126,10 +131,15 @@ def test_voc_has_room_for_254_objects_and_says_what_is_left_out(tmp_path, photo)
     assert len(next(exchange("voc").read(tmp_path)).entries) == 254
 
 
-@pytest.mark.parametrize("array", [
-    np.eye(5, 7, dtype=bool), np.stack([np.eye(5, 7, dtype=bool)] * 2), np.eye(5, 7, dtype=np.uint16) * 300,
-    np.stack([np.eye(5, 7, dtype=np.uint8)] * 2),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "array",
+    [
+        np.eye(5, 7, dtype=bool),
+        np.stack([np.eye(5, 7, dtype=bool)] * 2),
+        np.eye(5, 7, dtype=np.uint16) * 300,
+        np.stack([np.eye(5, 7, dtype=np.uint8)] * 2),
+    ],
+)
 def test_arrays_of_others_are_read(tmp_path, array):
     np.save(tmp_path / "a.npy", array)
     (sheet,) = exchange("numpy").read(tmp_path)

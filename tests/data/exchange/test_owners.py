@@ -48,8 +48,12 @@ def test_pycocotools_reads_the_same_masks(found, polygons, tmp_path_factory, pho
 def test_labelme_reads_the_same_masks(found, polygons, tmp_path_factory, photo):
     shape = pytest.importorskip("labelme.utils.shape", reason="needs labelme")
     folder = tmp_path_factory.mktemp("labelme")
-    written("labelme", folder, [sheet_of(found, photo(*found[0].shape), [f"c{k}" for k in range(len(found))])],
-            Choices(polygons=polygons))  # fmt: skip
+    written(
+        "labelme",
+        folder,
+        [sheet_of(found, photo(*found[0].shape), [f"c{k}" for k in range(len(found))])],
+        Choices(polygons=polygons),
+    )
     content = json.loads((folder / "photo.json").read_text())
     for k, mask in enumerate(found):
         painted = np.zeros_like(mask)
@@ -84,9 +88,11 @@ def test_supervision_reads_coco_and_yolo(tmp_path, photo):
     assert (detections.mask == np.stack(found)).all()
     written("yolo", tmp_path / "yolo", sheets)
     theirs = supervision.DetectionDataset.from_yolo(
-        str(tmp_path / "yolo/images/train"), str(tmp_path / "yolo/labels/train"), str(tmp_path / "yolo/data.yaml"),
+        str(tmp_path / "yolo/images/train"),
+        str(tmp_path / "yolo/labels/train"),
+        str(tmp_path / "yolo/data.yaml"),
         force_masks=True,
-    )  # fmt: skip
+    )
     ((_, _, detections),) = theirs
     assert detections.data["class_name"].tolist() == ["cat", "dog", "cat"]
     for mask, got in zip(found, detections.mask, strict=True):  # it rounds corners to pixels, and paints outlines
@@ -109,9 +115,14 @@ def test_label_studios_converter_reads_the_tasks(tmp_path, photo):
     written("label-studio", tmp_path, [sheet_of(found, photo(40, 56))])
     (task,) = json.loads((tmp_path / "tasks.json").read_text())
     results = [
-        {**r["value"], "type": "brushlabels", "original_width": r["original_width"],
-         "original_height": r["original_height"]} for r in task["annotations"][0]["result"]
-    ]  # fmt: skip
+        {
+            **r["value"],
+            "type": "brushlabels",
+            "original_width": r["original_width"],
+            "original_height": r["original_height"],
+        }
+        for r in task["annotations"][0]["result"]
+    ]
     layers = brush.decode_from_annotation("brush", results)
     assert all(((layer > 0) == mask).all() for layer, mask in zip(layers.values(), found, strict=True))
 
@@ -122,9 +133,11 @@ def test_fiftyone_imports_the_coco_export(tmp_path, photo):
     written("coco", tmp_path, [sheet_of(found, photo(40, 56))])
     try:
         data = fiftyone.Dataset.from_dir(
-            dataset_type=fiftyone.types.COCODetectionDataset, data_path=str(tmp_path / "images"),
-            labels_path=str(tmp_path / "annotations" / "instances.json"), label_types="segmentations",
-        )  # fmt: skip
+            dataset_type=fiftyone.types.COCODetectionDataset,
+            data_path=str(tmp_path / "images"),
+            labels_path=str(tmp_path / "annotations" / "instances.json"),
+            label_types="segmentations",
+        )
     except Exception as error:  # its database does not start everywhere
         if "ServiceListenTimeout" in type(error).__name__ or "mongo" in str(error).lower():
             pytest.skip(f"fiftyone's mongod does not start ({type(error).__name__}): see docs/exchange.md")

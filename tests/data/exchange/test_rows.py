@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from segue.core.errors import DataError, SegueError
 from segue.data.exchange.base import Choices, Sheet
 from segue.data.exchange.rows import EXCHANGE, exchange, recognise
-from segue.data.image import read_image
-from segue.data.sample import Instance, Options, Sample, Truth
+from segue.data.io.image import read_image
+from segue.data.sample import Instance, Options, Sample, Target
 
 from ..masks import masks
 from .conftest import masks_in, sheet_of, written
@@ -82,9 +82,7 @@ def test_a_tolerance_is_paid_for_with_a_stated_iou(name, tmp_path, photo):
 def test_the_folder_is_recognised_and_images_and_classes_survive(name, tmp_path, photo):
     first, second = np.zeros((2, 8, 12), bool)
     first[1:4, 2:6], second[5:7, 3:9] = True, True
-    sheets = [
-        sheet_of([first, second], photo(8, 12, f"{stem}.png"), ["a cat", "zebra: ä"]) for stem in ("one", "two")
-    ]
+    sheets = [sheet_of([first, second], photo(8, 12, f"{stem}.png"), ["a cat", "zebra: ä"]) for stem in ("one", "two")]
     written(name, tmp_path, sheets)
     assert recognise(tmp_path) == name
     again = sorted(exchange(name).read(tmp_path), key=lambda sheet: sheet.file_name)
@@ -96,13 +94,13 @@ def test_the_folder_is_recognised_and_images_and_classes_survive(name, tmp_path,
 
 @pytest.mark.parametrize("name", EXCHANGE)
 def test_void_is_kept_or_its_loss_is_named(name, tmp_path, photo):
-    cat, void = np.zeros((2, 8, 12), bool)
-    cat[1:4, 2:6], void[3:6, 4:9] = True, True
-    losses = written(name, tmp_path, [sheet_of([cat], photo(8, 12), void=void)])
+    cat, ignore_mask = np.zeros((2, 8, 12), bool)
+    cat[1:4, 2:6], ignore_mask[3:6, 4:9] = True, True
+    losses = written(name, tmp_path, [sheet_of([cat], photo(8, 12), ignore_mask=ignore_mask)])
     (sheet,) = exchange(name).read(tmp_path)
-    if EXCHANGE[name].void:
+    if EXCHANGE[name].ignore_mask:
         assert losses == []
-        assert (sheet.truth().void == (void & ~cat)).all()
+        assert (sheet.target().ignore_mask == (ignore_mask & ~cat)).all()
     else:
         assert [loss.what for loss in losses] == ["void pixels dropped"]
 
@@ -152,7 +150,7 @@ def test_an_image_that_is_no_file_is_written_without_loss(name, tmp_path):
     pixels = np.random.default_rng(0).integers(0, 256, (6, 9, 3), np.uint8)
     mask = np.eye(6, 9, dtype=bool)
     held = exchange(name)
-    held.write(tmp_path, [Sample("a", lambda: pixels, lambda: Truth((Instance("a", mask, "cat"),)))])
+    held.write(tmp_path, [Sample("a", lambda: pixels, lambda: Target((Instance("a", mask, "cat"),)))])
     (sheet,) = held.read(tmp_path)
     assert (sheet.image() == pixels).all()
     assert (masks_in(sheet)[0] == mask).all()
@@ -161,7 +159,7 @@ def test_an_image_that_is_no_file_is_written_without_loss(name, tmp_path):
 @pytest.mark.parametrize("name", EXCHANGE)
 def test_a_dry_run_writes_nothing_and_reports_the_same(name, tmp_path, photo):
     found = [np.ones((6, 6), bool), np.eye(6, dtype=bool)]
-    sheets = [sheet_of(found, photo(6, 6), void=np.eye(6, dtype=bool)[::-1])]
+    sheets = [sheet_of(found, photo(6, 6), ignore_mask=np.eye(6, dtype=bool)[::-1])]
     dry = written(name, None, sheets, Choices(polygons=True))
     assert dry == written(name, tmp_path / "out", sheets, Choices(polygons=True))
 
@@ -172,9 +170,9 @@ def test_a_format_is_a_data_set_that_evaluation_can_open(name, tmp_path, photo):
     cat[1:4, 2:6] = True
     written(name, tmp_path, [sheet_of([cat], photo(8, 12))])
     (sample,) = exchange(name).samples(tmp_path, Options())
-    image, truth = sample.read()
+    image, target = sample.read()
     assert image.shape == (8, 12, 3)
-    assert (truth.instances[0].mask == cat).all()
+    assert (target.instances[0].mask == cat).all()
 
 
 @pytest.mark.parametrize("name", [name for name in EXCHANGE if name != "yolo"])  # a torn list of numbers is a list

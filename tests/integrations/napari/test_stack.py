@@ -59,8 +59,8 @@ def test_the_object_is_carried_through_the_stack():
     found = dict(stack.others((2,), stack.prompt((2,), [Click(15, 10)])))
     assert sorted(found) == [(0,), (1,), (3,), (4,)]
     for (z,), mask in found.items():
-        truth = data[z] == 3000
-        assert (mask & truth).sum() / (mask | truth).sum() > 0.8
+        target = data[z] == 3000
+        assert (mask & target).sum() / (mask | target).sum() > 0.8
 
 
 def test_a_model_that_takes_examples_gets_one():

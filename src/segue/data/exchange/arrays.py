@@ -24,7 +24,7 @@ _STAMP = (1980, 1, 1, 0, 0, 0)  # a file's bytes follow from its masks alone
 
 class ArraysWriter(Writer):
     """``images/`` and ``masks/<name>.npz``, compressed: ``masks``, ``names``, ``file_name`` and, where there is
-    any, ``void`` (H, W) bool. One mask at a time is in memory."""
+    any, ``ignore_mask`` (H, W) bool. One mask at a time is in memory."""
 
     def add(self, sheet: Sheet) -> list[Loss]:
         name = safe_name(sheet.file_name)
@@ -40,8 +40,8 @@ class ArraysWriter(Writer):
                     member.write(entry.rle.mask().tobytes())
             _put(archive, "names", np.array([e.name for e in sheet.entries], np.str_))
             _put(archive, "file_name", np.array(placed.removeprefix("images/")))
-            if sheet.void is not None:
-                _put(archive, "void", sheet.void.mask())
+            if sheet.ignore_mask is not None:
+                _put(archive, "void", sheet.ignore_mask.mask())
         self.sink.put(f"masks/{stem}.npz", buffer.getvalue())
         return []
 
@@ -93,9 +93,9 @@ def _sheet(file: Path, folder: Path, finder: Finder) -> Sheet:
     stem = _stem(file, folder)
     image = finder.find(str(stored["file_name"])) if "file_name" in stored else _beside(stem, finder)
     name = str(stored["file_name"]) if "file_name" in stored else (image.name if image else f"{stem}.png")
-    void = Rle.of(stored["void"].astype(bool)) if "void" in stored else None
+    ignore_mask = Rle.from_mask(stored["void"].astype(bool)) if "void" in stored else None
     entries = tuple(Entry(n, rle, str(k)) for k, (n, rle) in enumerate(zip(names, rles, strict=True)))
-    return Sheet(str(PurePosixPath(name)), stored["size"], entries, image, void)
+    return Sheet(str(PurePosixPath(name)), stored["size"], entries, image, ignore_mask)
 
 
 def _beside(stem: str, finder: Finder) -> Path | None:
@@ -119,7 +119,7 @@ def _read(file: Path) -> tuple[list[Rle], dict[str, Any]]:
             if len(shape) == 3 and kind == np.bool_ and not fortran:
                 pixels = shape[1] * shape[2]
                 planes = (np.frombuffer(member.read(pixels), np.bool_).reshape(shape[1:]) for _ in range(shape[0]))
-                return [Rle.of(plane) for plane in planes], stored
+                return [Rle.from_mask(plane) for plane in planes], stored
         return list(_rles(content[key])), stored
 
 
@@ -130,7 +130,7 @@ def _rles(array: NDArray[Any]) -> Iterator[Rle]:
         yield from (rle for _, rle in rles_of_labels(np.asarray(array, np.int64)))
         return
     planes: Sequence[Mask] = array if array.ndim == 3 else [array]  # type: ignore[assignment]
-    yield from (Rle.of(np.asarray(plane) != 0) for plane in planes)
+    yield from (Rle.from_mask(np.asarray(plane) != 0) for plane in planes)
 
 
 def _header(shape: tuple[int, ...]) -> bytes:

@@ -17,11 +17,11 @@ from segue.core.errors import DataError, ImageError
 from segue.core.types import Image
 from segue.data.exchange.rings import labels_of_rles
 from segue.data.exchange.sink import Sink
-from segue.data.image import SUFFIXES, Labels, read_image
+from segue.data.io.image import SUFFIXES, Labels, read_image
 from segue.data.parts import Part, bridge, from_parts, slit, to_parts
 from segue.data.polygon import Ring
 from segue.data.rle import Rle, overlap
-from segue.data.sample import Format, Instance, Options, Sample, Truth
+from segue.data.sample import Format, Instance, Options, Sample, Target
 
 _SIDEWAYS = (5, 6, 7, 8)  # EXIF orientations that swap height and width
 _ORIENTATION = 0x0112
@@ -61,7 +61,7 @@ class Loss:
 @dataclass(frozen=True, eq=False)
 class Sheet:
     """One image and its objects: ``file_name`` as the format spells it, upright ``size`` (H, W), the image's
-    ``file`` or its ``pixels`` where there are any, ``void`` pixels, and the ``losses`` of reading it.
+    ``file`` or its ``pixels`` where there are any, ``ignore_mask`` pixels, and the ``losses`` of reading it.
 
     >>> Sheet("a/b.jpg", (4, 6)).stem
     'a/b'
@@ -71,19 +71,19 @@ class Sheet:
     size: tuple[int, int]
     entries: tuple[Entry, ...] = ()
     file: Path | None = None
-    void: Rle | None = None
+    ignore_mask: Rle | None = None
     losses: tuple[Loss, ...] = ()
     extra: Mapping[str, Any] = field(default_factory=dict)
     pixels: Callable[[], Image] | None = None
 
     @classmethod
-    def of(cls, sample: Sample) -> Sheet:
+    def from_sample(cls, sample: Sample) -> Sheet:
         """The sheet of any data set's ``sample``."""
-        image, truth = sample.read()
-        entries = tuple(Entry(i.name, Rle.of(i.mask), i.id) for i in truth.instances)
-        void = None if truth.void is None else Rle.of(truth.void)
+        image, target = sample.read()
+        entries = tuple(Entry(i.name, Rle.from_mask(i.mask), i.id) for i in target.instances)
+        ignore_mask = None if target.ignore_mask is None else Rle.from_mask(target.ignore_mask)
         name = sample.id if PurePosixPath(sample.id).suffix.lower() in SUFFIXES else f"{sample.id}.png"
-        return cls(name, (image.shape[0], image.shape[1]), entries, None, void, pixels=lambda: image)
+        return cls(name, (image.shape[0], image.shape[1]), entries, None, ignore_mask, pixels=lambda: image)
 
     @property
     def stem(self) -> str:
@@ -98,17 +98,17 @@ class Sheet:
             raise ImageError(f"no image file for {self.file_name}", "it beside the annotations", "copy it there")
         return read_image(self.file)
 
-    def truth(self) -> Truth:
+    def target(self) -> Target:
         """The objects as masks; an object inside void counts as object."""
         stem = PurePosixPath(self.file_name).stem
         instances = (
             Instance(f"{stem}#{k}", entry.rle.mask(), entry.name) for k, entry in enumerate(self.entries, start=1)
         )
-        return Truth.of(instances, None if self.void is None else self.void.mask())
+        return Target.from_instances(instances, None if self.ignore_mask is None else self.ignore_mask.mask())
 
     def sample(self) -> Sample:
         """The sheet as every data set yields its images."""
-        return Sample(self.file_name, self.image, self.truth)
+        return Sample(self.file_name, self.image, self.target)
 
     def losing(self, *losses: Loss) -> Sheet:
         """The same sheet with ``losses`` added."""
@@ -161,9 +161,7 @@ class Writer(ABC):
     def __enter__(self) -> Writer:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         if kind is None:
             self.finish()
         self.sink.close()
@@ -198,11 +196,14 @@ class Exchange(Format):
     def write(self, folder: Path, samples: Iterable[Sample]) -> None:
         with self.writer(folder) as writer:
             for sample in samples:
-                losses = writer.add(Sheet.of(sample))
+                losses = writer.add(Sheet.from_sample(sample))
                 lost = next((loss for loss in losses if loss.iou != 1.0), None)
                 if lost is not None:
-                    raise DataError(f"{lost.what} in '{sample.id}'", f"what the format '{self.name}' can hold",
-                                    "write the format 'coco' instead")  # fmt: skip
+                    raise DataError(
+                        f"{lost.what} in '{sample.id}'",
+                        f"what the format '{self.name}' can hold",
+                        "write the format 'coco' instead",
+                    )
 
 
 @dataclass(frozen=True)
@@ -220,7 +221,7 @@ def outline(rle: Rle, tolerance: float = 0.0, single: bool = False) -> Outline:
     Slits and bridges cover no pixel's centre, so ``iou`` is 1 for ``tolerance`` 0.
 
     >>> import numpy as np
-    >>> outline(Rle.of(np.eye(2, dtype=bool)), single=True).changes
+    >>> outline(Rle.from_mask(np.eye(2, dtype=bool)), single=True).changes
     ('parts joined by bridges',)
     """
     crop, x, y = rle.crop()
@@ -254,7 +255,11 @@ def empty_loss(sheet: Sheet, entry: Entry) -> Loss:
 
 def void_loss(sheet: Sheet) -> list[Loss]:
     """The loss of void pixels in a format without a word for them."""
-    return [Loss(sheet.file_name, "void pixels dropped")] if sheet.void is not None and sheet.void.area else []
+    return (
+        [Loss(sheet.file_name, "void pixels dropped")]
+        if sheet.ignore_mask is not None and sheet.ignore_mask.area
+        else []
+    )
 
 
 def label_map(sheet: Sheet, numbers: Sequence[int]) -> tuple[Labels, list[Loss]]:
@@ -274,7 +279,7 @@ def label_map(sheet: Sheet, numbers: Sequence[int]) -> tuple[Labels, list[Loss]]
     for entry, number in zip(held, numbers, strict=False):
         who = entry.id or entry.name
         x0, y0, x1, y1 = entry.rle.box
-        iou = overlap(entry.rle, Rle.of_crop(labels[y0:y1, x0:x1] == number, x0, y0, sheet.size))
+        iou = overlap(entry.rle, Rle.from_crop(labels[y0:y1, x0:x1] == number, x0, y0, sheet.size))
         if not entry.rle.area:
             losses.append(Loss(sheet.file_name, EMPTY, who))
         elif iou < 1:
@@ -346,7 +351,7 @@ def lazy_samples(files: Iterable[Path], names: Callable[[Path], str], sheet: Cal
     def image(path: Path) -> Image:
         return sheet(path).image()
 
-    def truth(path: Path) -> Truth:
-        return sheet(path).truth()
+    def target(path: Path) -> Target:
+        return sheet(path).target()
 
-    return [Sample(names(path), partial(image, path), partial(truth, path)) for path in files]
+    return [Sample(names(path), partial(image, path), partial(target, path)) for path in files]

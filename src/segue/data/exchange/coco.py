@@ -60,8 +60,8 @@ class CocoWriter(Writer):
             segmentation, lost = self._segmentation(sheet, entry)
             losses += lost
             self._annotation(number, entry, segmentation, 0)
-        if sheet.void is not None and sheet.void.area:
-            self._annotation(number, Entry(CROWD, sheet.void), _run_lengths(sheet.void), 1)
+        if sheet.ignore_mask is not None and sheet.ignore_mask.area:
+            self._annotation(number, Entry(CROWD, sheet.ignore_mask), _run_lengths(sheet.ignore_mask), 1)
         return losses
 
     def finish(self) -> None:
@@ -197,19 +197,19 @@ def _sheet(
         size = image_size(path)
     else:
         raise DataError(f"the image {name} without width and height", "both, as the file itself is not there")
-    entries, void, losses = [], None, []
+    entries, ignore_mask, losses = [], None, []
     for row in rows:
         if not row.get("segmentation"):
             losses.append(Loss(name, "annotation without a mask", str(row.get("id", ""))))
             continue
         rle = decode(row["segmentation"], size)
         if row.get("iscrowd"):
-            void = rle if void is None else union((void, rle))
+            ignore_mask = rle if ignore_mask is None else union((ignore_mask, rle))
             continue
         kept = {k: v for k, v in row.items() if k not in _ANNOTATION}
         entries.append(Entry(names.get(row["category_id"], ""), rle, str(row["id"]), {"coco": kept} if kept else {}))
     kept = {k: v for k, v in image.items() if k not in _IMAGE}
-    return Sheet(name, size, tuple(entries), path, void, tuple(losses), {"coco": kept} if kept else {})
+    return Sheet(name, size, tuple(entries), path, ignore_mask, tuple(losses), {"coco": kept} if kept else {})
 
 
 def decode(segmentation: Any, size: tuple[int, int]) -> Rle:
@@ -221,7 +221,7 @@ def decode(segmentation: Any, size: tuple[int, int]) -> Rle:
     """
     if isinstance(segmentation, list):
         return rle_of_polygons(segmentation, size)
-    rle = Rle.of_coco(segmentation)
+    rle = Rle.from_coco(segmentation)
     if rle.size != size:
         raise DataError(f"a mask of size {list(rle.size)}", f"the image's size {list(size)}")
     return rle

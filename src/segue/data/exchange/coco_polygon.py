@@ -53,7 +53,7 @@ def _rle_of_ring(ring: NDArray[np.float64], size: tuple[int, int]) -> Rle:
     places = places[times % 2 == 1]
     if places.size % 2:
         places = np.r_[places, height * width]
-    return Rle.of_spans(places[::2], places[1::2], size)
+    return Rle.from_spans(places[::2], places[1::2], size)
 
 
 def _walk(corners: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -98,8 +98,10 @@ class Cvat(Exchange):
                 yield _sheet(element, finder)
             except (KeyError, ValueError, TypeError) as error:
                 where = element.get("name", element.get("id"))
-                raise DataError(f"image {where} of {folder / FILE} that does not read ({error})",
-                                "polygon and mask elements as CVAT writes them") from error  # fmt: skip
+                raise DataError(
+                    f"image {where} of {folder / FILE} that does not read ({error})",
+                    "polygon and mask elements as CVAT writes them",
+                ) from error
 
     def classes(self, folder: Path) -> Sequence[str]:
         names = []
@@ -159,7 +161,7 @@ def _rle(shape: ET.Element, size: tuple[int, int]) -> Rle | None:
     if shape.tag == "mask":
         x, y, w, h = (int(float(shape.attrib[k])) for k in ("left", "top", "width", "height"))
         runs = np.array([int(v) for v in shape.attrib["rle"].split(",")], np.int64)
-        return Rle.of_crop(flat_of(runs, w * h).reshape(h, w), x, y, size)
+        return Rle.from_crop(flat_of(runs, w * h).reshape(h, w), x, y, size)
     return None
 
 

@@ -59,10 +59,15 @@ class LabelmeWriter(Writer):
             shapes += made
             losses += lost
         content = {
-            "version": VERSION, "flags": {}, **before.get("keys", {}), "shapes": shapes,
-            "imagePath": PurePosixPath(name).name, "imageData": None,
-            "imageHeight": sheet.size[0], "imageWidth": sheet.size[1],
-        }  # fmt: skip
+            "version": VERSION,
+            "flags": {},
+            **before.get("keys", {}),
+            "shapes": shapes,
+            "imagePath": PurePosixPath(name).name,
+            "imageData": None,
+            "imageHeight": sheet.size[0],
+            "imageWidth": sheet.size[1],
+        }
         self.sink.put(f"{stem}.json", json.dumps(content, indent=1, ensure_ascii=False).encode())
         return losses
 
@@ -74,17 +79,18 @@ class LabelmeWriter(Writer):
         if not entry.rle.area:
             return [], [empty_loss(sheet, entry)]
         base = {
-            "label": entry.name or "object", "group_id": None, "description": "", "flags": {},
+            "label": entry.name or "object",
+            "group_id": None,
+            "description": "",
+            "flags": {},
             **{k: v for k, v in first.items() if k not in ("label", "points", "shape_type", "mask")},
-        }  # fmt: skip
+        }
         if not self.choices.polygons:
             return [base | _mask_shape(entry.rle)], []
         drawn = outline(entry.rle, self.choices.tolerance)
         if len(drawn.rings) > 1:
             base["group_id"] = groups.number(base["group_id"])
-        made = [
-            base | {"points": np.round(r, 2).tolist(), "shape_type": "polygon", "mask": None} for r in drawn.rings
-        ]
+        made = [base | {"points": np.round(r, 2).tolist(), "shape_type": "polygon", "mask": None} for r in drawn.rings]
         return made, outline_losses(sheet, entry, drawn)
 
 
@@ -209,7 +215,7 @@ def _rle_of_mask(crop: Mask, x: int, y: int, size: tuple[int, int]) -> Rle:
     """A crop that may reach over the image's edge."""
     left, top = max(0, -x), max(0, -y)
     crop = crop[top : max(top, size[0] - y), left : max(left, size[1] - x)]
-    return Rle.of_crop(crop, max(0, x), max(0, y), size) if crop.size else Rle.empty(size)
+    return Rle.from_crop(crop, max(0, x), max(0, y), size) if crop.size else Rle.empty(size)
 
 
 def _mask_shape(rle: Rle) -> dict[str, Any]:

@@ -100,14 +100,15 @@ class LabelStudio(Exchange):
                 try:
                     yield _sheet(element.value, finder)
                 except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
-                    raise DataError(f"task {number} of {file} that does not read ({error})",
-                                    "a task with data and annotations") from error  # fmt: skip
+                    raise DataError(
+                        f"task {number} of {file} that does not read ({error})", "a task with data and annotations"
+                    ) from error
 
 
 def brush_result(rle: Rle, label: str) -> dict[str, Any]:
     """A brush result with everything but its id and names.
 
-    >>> brush_result(Rle.of(np.ones((1, 1), bool)), "cat")["value"]["brushlabels"]
+    >>> brush_result(Rle.from_mask(np.ones((1, 1), bool)), "cat")["value"]["brushlabels"]
     ['cat']
     """
     value = {"format": "rle", "rle": encode_brush(rle.mask()), "brushlabels": [label]}
@@ -195,7 +196,7 @@ def _size(results: Sequence[Mapping[str, Any]], path: Path | None, name: str) ->
 def _rle(result: Mapping[str, Any], size: tuple[int, int]) -> Rle | None:
     value = result.get("value", {})
     if value.get("format") == "rle" or "rle" in value:
-        return Rle.of(decode_brush(value["rle"], size))
+        return Rle.from_mask(decode_brush(value["rle"], size))
     if result.get("type") in ("polygonlabels", "polygon") and len(value["points"]) > 2:
         return rle_of_rings([np.array(value["points"], np.float64) * (size[1] / 100, size[0] / 100)], size)
     return None

@@ -1,4 +1,4 @@
-"""PNG label maps of 8 or 16 bit: ``images/`` and ``masks/``, the plain folder of ``segue.data.folder``."""
+"""PNG label maps of 8 or 16 bit: ``images/`` and ``masks/``, the plain folder of ``segue.data.formats.folder``."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from segue.data.exchange.base import (
 )
 from segue.data.exchange.rings import rles_of_labels
 from segue.data.exchange.sink import Sink
-from segue.data.folder import VOID, class_names, void_in_readme
-from segue.data.image import SUFFIXES, read_labels, write_labels
-from segue.data.pairs import paired
+from segue.data.formats.folder import VOID, class_names, void_in_readme
+from segue.data.formats.pairs import paired
+from segue.data.io.image import SUFFIXES, read_labels, write_labels
 from segue.data.rle import Rle
 from segue.data.sample import Options, Sample
 
@@ -43,8 +43,8 @@ class PngWriter(Writer):
     def add(self, sheet: Sheet) -> list[Loss]:
         stem = self.place_flat("images", sheet)
         labels, losses = label_map(sheet, _NUMBERS)
-        if sheet.void is not None and sheet.void.area:
-            labels[sheet.void.mask() & (labels == 0)] = VOID
+        if sheet.ignore_mask is not None and sheet.ignore_mask.area:
+            labels[sheet.ignore_mask.mask() & (labels == 0)] = VOID
             self._void = True
         if self.sink.folder is not None:
             write_labels(self.sink.folder / "masks" / f"{stem}.png", labels)
@@ -79,19 +79,19 @@ class Png(Exchange):
         return (folder / "images").is_dir() and masks.is_dir() and any(p.suffix in SUFFIXES for p in masks.iterdir())
 
     def read(self, folder: Path) -> Iterator[Sheet]:
-        void, names = void_in_readme(folder), class_names(folder)
+        ignore_mask, names = void_in_readme(folder), class_names(folder)
         for image, mask in paired(folder / "images", folder / "masks"):
-            yield _sheet(image, mask, void, names.get(image.stem, {}))
+            yield _sheet(image, mask, ignore_mask, names.get(image.stem, {}))
 
     def samples(self, folder: Path, options: Options) -> Sequence[Sample]:
-        void, names = options.void or void_in_readme(folder), class_names(folder)
+        ignore_mask, names = options.ignore_values or void_in_readme(folder), class_names(folder)
         masks = dict(paired(folder / "images", folder / "masks"))
-        return lazy_samples(masks, lambda p: p.stem, lambda p: _sheet(p, masks[p], void, names.get(p.stem, {})))
+        return lazy_samples(masks, lambda p: p.stem, lambda p: _sheet(p, masks[p], ignore_mask, names.get(p.stem, {})))
 
 
-def _sheet(image: Path, mask: Path, void: Sequence[int], names: Mapping[str, str]) -> Sheet:
+def _sheet(image: Path, mask: Path, ignore_mask: Sequence[int], names: Mapping[str, str]) -> Sheet:
     labels = read_labels(mask)
-    entries = tuple(Entry(names.get(str(k), ""), rle, str(k)) for k, rle in rles_of_labels(labels, void))
-    ignored = np.isin(labels, void) if void else None
-    rest = Rle.of(ignored) if ignored is not None and ignored.any() else None
+    entries = tuple(Entry(names.get(str(k), ""), rle, str(k)) for k, rle in rles_of_labels(labels, ignore_mask))
+    ignored = np.isin(labels, ignore_mask) if ignore_mask else None
+    rest = Rle.from_mask(ignored) if ignored is not None and ignored.any() else None
     return Sheet(image.name, (labels.shape[0], labels.shape[1]), entries, image, rest)

@@ -9,7 +9,7 @@ import numpy as np
 import scipy.ndimage
 from numpy.typing import NDArray
 
-from segue.data.image import Labels
+from segue.data.io.image import Labels
 from segue.data.polygon import Ring, fill
 from segue.data.rle import Rle
 
@@ -32,7 +32,7 @@ def rle_of_rings(rings: Sequence[Ring], size: tuple[int, int]) -> Rle:
         return Rle.empty(size)
     width, height = (int(v) for v in high - low)
     crop = fill([np.asarray(ring, np.float64) - low for ring in rings], (height, width))
-    return Rle.of_crop(crop, int(low[0]), int(low[1]), size)
+    return Rle.from_crop(crop, int(low[0]), int(low[1]), size)
 
 
 def rles_of_labels(labels: Labels, leave: Sequence[int] = ()) -> Iterator[tuple[int, Rle]]:
@@ -47,7 +47,7 @@ def rles_of_labels(labels: Labels, leave: Sequence[int] = ()) -> Iterator[tuple[
         if value in (0, *leave):
             continue
         rows, columns = place
-        yield value, Rle.of_crop(dense[rows, columns] == k, columns.start, rows.start, size)
+        yield value, Rle.from_crop(dense[rows, columns] == k, columns.start, rows.start, size)
 
 
 def _renumbered(labels: Labels) -> tuple[NDArray[np.integer[Any]], Labels]:

@@ -6,45 +6,59 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from segue.core.errors import DataError
-from segue.core.registry import Registry, Row
+from segue.core.registry import Registry, RegistryEntry
 from segue.data.exchange.base import Exchange
 
 
 @dataclass(frozen=True)
-class ExchangeRow(Row):
+class ExchangeEntry(RegistryEntry):
     """One format: its ``layout``, and what it can hold besides masks of any shape: ``overlap`` of objects,
-    ``void`` pixels, ``polygons`` as a choice."""
+    ``ignore_mask`` pixels, ``polygons`` as a choice."""
 
     layout: str = ""
     overlap: bool = True
-    void: bool = False
+    ignore_mask: bool = False
     polygons: bool = True
 
 
 _HERE = "segue.data.exchange"
-EXCHANGE: Registry[ExchangeRow] = Registry(
+EXCHANGE: Registry[ExchangeEntry] = Registry(
     "exchange format",
     {
-        "coco": ExchangeRow(f"{_HERE}.coco:Coco", "COCO instances", layout="images/ annotations/*.json", void=True),
-        "yolo": ExchangeRow(f"{_HERE}.yolo:Yolo", "YOLO segmentation", layout="images/ labels/ data.yaml"),
-        "labelme": ExchangeRow(f"{_HERE}.labelme:Labelme", "Labelme", layout="*.json beside the images"),
-        "voc": ExchangeRow(
-            f"{_HERE}.voc:Voc", "Pascal VOC palette PNG", layout="JPEGImages/ SegmentationObject/ SegmentationClass/",
-            overlap=False, void=True, polygons=False,
+        "coco": ExchangeEntry(
+            f"{_HERE}.coco:Coco", "COCO instances", layout="images/ annotations/*.json", ignore_mask=True
         ),
-        "cvat": ExchangeRow(f"{_HERE}.cvat:Cvat", "CVAT for images 1.1", layout="annotations.xml images/"),
-        "label-studio": ExchangeRow(
+        "yolo": ExchangeEntry(f"{_HERE}.yolo:Yolo", "YOLO segmentation", layout="images/ labels/ data.yaml"),
+        "labelme": ExchangeEntry(f"{_HERE}.labelme:Labelme", "Labelme", layout="*.json beside the images"),
+        "voc": ExchangeEntry(
+            f"{_HERE}.voc:Voc",
+            "Pascal VOC palette PNG",
+            layout="JPEGImages/ SegmentationObject/ SegmentationClass/",
+            overlap=False,
+            ignore_mask=True,
+            polygons=False,
+        ),
+        "cvat": ExchangeEntry(f"{_HERE}.cvat:Cvat", "CVAT for images 1.1", layout="annotations.xml images/"),
+        "label-studio": ExchangeEntry(
             f"{_HERE}.labelstudio:LabelStudio", "Label Studio JSON, brush or polygon", layout="*.json images/"
         ),
-        "png": ExchangeRow(
-            f"{_HERE}.png:Png", "PNG label maps, 8 or 16 bit", layout="images/ masks/*.png",
-            overlap=False, void=True, polygons=False,
+        "png": ExchangeEntry(
+            f"{_HERE}.png:Png",
+            "PNG label maps, 8 or 16 bit",
+            layout="images/ masks/*.png",
+            overlap=False,
+            ignore_mask=True,
+            polygons=False,
         ),
-        "numpy": ExchangeRow(
-            f"{_HERE}.arrays:Arrays", "NumPy .npz or .npy", layout="images/ masks/*.npz", void=True, polygons=False
+        "numpy": ExchangeEntry(
+            f"{_HERE}.arrays:Arrays",
+            "NumPy .npz or .npy",
+            layout="images/ masks/*.npz",
+            ignore_mask=True,
+            polygons=False,
         ),
     },
-)  # fmt: skip
+)
 
 
 def exchange(name: str) -> Exchange:

@@ -16,7 +16,7 @@ import PIL.Image
 
 from segue.core.errors import StorageError
 from segue.core.types import Image
-from segue.data.image import SUFFIXES, read_image, write_image
+from segue.data.io.image import SUFFIXES, read_image, write_image
 
 _ORIENTATION = 0x0112
 _HINT = "check free space and permissions of the folder"

@@ -24,10 +24,10 @@ from segue.data.exchange.base import (
 )
 from segue.data.exchange.rings import rles_of_labels
 from segue.data.exchange.sink import Sink
-from segue.data.image import Labels, read_labels
+from segue.data.formats.voc import CLASSES, VOID, color, listed, palette_png
+from segue.data.io.image import Labels, read_labels
 from segue.data.rle import Rle
 from segue.data.sample import Options, Sample
-from segue.data.voc import CLASSES, VOID, color, listed, palette_png
 
 _LIST = "ImageSets/Segmentation/train.txt"
 
@@ -47,9 +47,9 @@ class VocWriter(Writer):
             raise DataError(f"more than {VOID - 1} classes", "as many as a palette holds", "write the format 'coco'")
         objects, losses = label_map(sheet, range(1, VOID))
         classes = np.array([0, *kinds], np.int32)[objects]
-        if sheet.void is not None:
-            void = sheet.void.mask() & (objects == 0)
-            objects[void] = classes[void] = VOID
+        if sheet.ignore_mask is not None:
+            ignore_mask = sheet.ignore_mask.mask() & (objects == 0)
+            objects[ignore_mask] = classes[ignore_mask] = VOID
         self.sink.put(f"SegmentationObject/{stem}.png", palette_png(objects))
         self.sink.put(f"SegmentationClass/{stem}.png", palette_png(classes))
         self._list.write(f"{stem}\n".encode())
@@ -116,9 +116,15 @@ def _sheet(mask: Path, names: Sequence[str], finder: Finder) -> Sheet:
     image = next((path for path in (finder.find(f"{mask.stem}{s}") for s in (".jpg", ".png", ".jpeg")) if path), None)
     image = image or next(iter(sorted((mask.parent.parent / "JPEGImages").glob(f"{mask.stem}.*"))), None)
     entries = tuple(Entry(_kind(rle, classes, names), rle, str(k)) for k, rle in rles_of_labels(objects, (VOID,)))
-    void: Mask = objects == VOID
+    ignore_mask: Mask = objects == VOID
     name = image.name if image is not None else f"{mask.stem}.jpg"
-    return Sheet(name, (objects.shape[0], objects.shape[1]), entries, image, Rle.of(void) if void.any() else None)
+    return Sheet(
+        name,
+        (objects.shape[0], objects.shape[1]),
+        entries,
+        image,
+        Rle.from_mask(ignore_mask) if ignore_mask.any() else None,
+    )
 
 
 def _kind(rle: Rle, classes: Labels | None, names: Sequence[str]) -> str:

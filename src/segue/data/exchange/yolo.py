@@ -97,9 +97,7 @@ class Yolo(Exchange):
             pairs = names.items() if isinstance(names, dict) else enumerate(names)
             known = {int(k): str(name) for k, name in pairs}
         except (yaml.YAMLError, AttributeError, TypeError, ValueError) as error:
-            raise DataError(
-                f"{file}, which does not read ({error})", "names: a list, or numbers with names"
-            ) from error
+            raise DataError(f"{file}, which does not read ({error})", "names: a list, or numbers with names") from error
         return [known.get(k, str(k)) for k in range(max(known, default=-1) + 1)]
 
 
@@ -135,8 +133,10 @@ def _sheet(image: Path, folder: Path, names: Sequence[str]) -> Sheet:
             if flat.size % 2 or flat.size < 6 or not np.isfinite(flat).all():
                 raise ValueError(f"{flat.size} numbers")
         except ValueError as error:
-            raise DataError(f"line {number} of {file}, which does not read ({error})",
-                            "<class> x1 y1 x2 y2 x3 y3 ..., relative to the image's size") from error  # fmt: skip
+            raise DataError(
+                f"line {number} of {file}, which does not read ({error})",
+                "<class> x1 y1 x2 y2 x3 y3 ..., relative to the image's size",
+            ) from error
         rle = rle_of_rings([flat.reshape(-1, 2) * (size[1], size[0])], size)
         entries.append(Entry(names[kind] if 0 <= kind < len(names) else str(kind), rle, str(number)))
     return Sheet(name, size, tuple(entries), image, losses=tuple(losses))

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from segue.core.errors import ImageError, InputError
 from segue.core.segmenter import Segmenter
 from segue.core.types import Click, Image, Mask, Prompt, Reference
-from segue.data.image import as_image
-from segue.integrations.kept import Kept, Ready
+from segue.data.io.image import as_image
+from segue.session.memory_cache import Kept, Ready
 from segue.session.session import Session
 
 Index = tuple[int, ...]  # of a slice: () for a plain image, (z,) in a stack, (t, z) in a film of stacks
@@ -94,8 +94,11 @@ class Stack:
         Raises ``InputError`` for an empty mask or a plain image.
         """
         if not mask.any() or not index:
-            raise InputError("no object to look for" if index else "a single image", "a mask on one slice of a stack",
-                             "segment it on this slice first")  # fmt: skip
+            raise InputError(
+                "no object to look for" if index else "a single image",
+                "a mask on one slice of a stack",
+                "segment it on this slice first",
+            )
         last = self.leading[-1]
         outward = [range(index[-1] + 1, last), range(index[-1] - 1, -1, -1)]
         if Reference in self.model.accepts:
@@ -109,7 +112,7 @@ class Stack:
             for z in way:
                 with self._lock:
                     session = self._open((*index[:-1], z))
-                    session.bring(current)
+                    session.set_mask(current)
                     current = session.add(deepest(current))
                 if not current.any():
                     break

@@ -162,8 +162,10 @@ class SegueWidget(QWidget):  # type: ignore[misc]
     def _changed(self, event: Any = None) -> None:
         """Answer once the new data is complete; napari tells of a change before and after."""
         if not self._quiet and str(getattr(event, "action", "added")).rpartition(".")[2].lower() in (
-            "added", "changed", "removed"
-        ):  # fmt: skip
+            "added",
+            "changed",
+            "removed",
+        ):
             self._paint()
 
     def _paint(self) -> None:

@@ -1,0 +1,188 @@
+"""One-shot evaluation: show a class once, find it in the queries, count."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import cv2
+import numpy as np
+import torch
+from pydantic import field_validator
+
+from segue.core.errors import DataError
+from segue.core.types import Box, Click, Image, Mask, Prompt, Reference
+from segue.data.formats.episodes import (
+    Episode,
+    OneShotData,
+    make_episodes,
+    open_one_shot,
+    read_episodes,
+    write_episodes,
+)
+from segue.data.io.image import write_bytes, write_labels
+from segue.jobs.find import moved, same_clicks
+from segue.metrics.boundary import band_width, boundary_band
+from segue.metrics.overlap import counts
+from segue.oneshot.finder import Finder, finder
+from segue.session.config import ModelChoice
+from segue.session.session import segment
+
+
+class OneShotConfig(ModelChoice):
+    """What one-shot evaluation takes.
+
+    ``layout``: perseg, fss, pascal-part, coco (LVIS-92i, PACO-Part), a data format, or auto. ``episodes`` is a file
+    of JSON lines (``data.episodes``); without it they are made: all queries of every class (``queries`` None,
+    PerSeg) or ``queries`` drawn with ``seed``; ``fold`` of ten. ``reference`` says what the model is shown: the
+    mask, or only its box or a click in its middle, from which the model makes the mask (Table 6). ``method``
+    "clicks" is the baseline: the clicks that segment the reference, repeated at the same places of the query.
+    ``masks`` keeps the predicted masks; ``threshold`` None takes every best find, as PerSAM does.
+    """
+
+    data: Path
+    layout: str = "auto"
+    split: str | None = None
+    episodes: Path | None = None
+    queries: int | None = None
+    seed: int = 0
+    fold: int | None = None
+    limit: int | None = None
+    reference: Literal["mask", "box", "click"] = "mask"
+    method: Literal["find", "clicks"] = "find"
+    fit_scale: bool = False
+    threshold: float | None = None
+    masks: Path | None = None
+    output: Path | None = None
+
+    @field_validator("queries", "limit")
+    @classmethod
+    def _positive(cls, value: int | None) -> int | None:
+        if value is not None and value < 1:
+            raise ValueError("must be at least 1")
+        return value
+
+
+def one_shot(config: OneShotConfig) -> dict[str, Any]:
+    """Measure a model on episodes: IoU, boundary IoU and accuracy per class and overall, in per cent.
+
+    Per class, intersections and unions of all its queries are added up before dividing, and the mean is over
+    classes: PerSeg's ``eval_miou.py`` and the mIoU of few-shot segmentation count so. Boundary IoU is counted
+    alike over the boundary bands (2 % of the diagonal). The reference itself is never a query. ``per_query`` has
+    the plain IoU of every query. With ``output`` everything is also written there, the episode list included.
+
+    Source: PerSAM (Zhang et al., 2023), Tables 1, 3, 6; Boundary IoU (Cheng et al., 2021).
+    """
+    data = open_one_shot(config.data, config.layout, config.split)
+    if config.episodes is not None:
+        episodes = read_episodes(config.episodes)
+    else:
+        episodes = make_episodes(data, config.queries, config.seed, config.fold)
+    episodes = episodes[: config.limit]
+    seeker = finder(config.load(), fit_scale=config.fit_scale)
+    sums: dict[str, np.ndarray[Any, np.dtype[np.int64]]] = defaultdict(lambda: np.zeros(5, np.int64))
+    rows, began = [], time.perf_counter()
+    for episode in episodes:
+        reference = _reference(data, episode, config.reference, seeker)
+        image, target = data.shot(episode.name, episode.query)
+        if config.method == "clicks":
+            clicks = moved(same_clicks(seeker.model, reference), reference.mask.shape, target.shape)
+            mask, score = segment(seeker.model, image, clicks), 1.0
+        else:
+            mask, score = answer(seeker, image, reference, config.threshold)
+        sums[episode.name] += tally(mask, target)
+        shared, first, second = counts(mask, target)
+        union = first + second - shared
+        rows.append(
+            {
+                "class": episode.name,
+                "reference": episode.reference,
+                "query": episode.query,
+                "iou": round(shared / union, 4) if union else 1.0,
+                "score": round(score, 4),
+            }
+        )
+        if config.masks is not None:
+            write_labels(config.masks / f"{episode.name}" / f"{Path(episode.query).stem}.png".replace("/", "-"), mask)
+    result = {
+        "model": config.model,
+        "data": str(config.data),
+        "reference": config.reference,
+        "method": config.method,
+        "episodes": len(episodes),
+        **overall(sums),
+        "mean_query_iou": round(100 * float(np.mean([r["iou"] for r in rows])), 2),
+        "seconds_per_query": round((time.perf_counter() - began) / max(1, len(episodes)), 3),
+        "per_query": rows,
+    }
+    if config.output is not None:
+        write_bytes(config.output / "results.json", json.dumps(result, indent=1).encode())
+        write_episodes(config.output / "episodes.jsonl", episodes)
+    return result
+
+
+def answer(seeker: Finder, image: Image, reference: Reference, threshold: float | None = None) -> tuple[Mask, float]:
+    """The mask (H, W) bool of the reference's object in ``image`` and its score; empty below ``threshold``."""
+    with torch.inference_mode():
+        found = seeker.find(seeker.encode([image]), reference)[0]
+        mask: Mask = found.prediction.mask().cpu().numpy()
+    return (mask if threshold is None or found.score >= threshold else np.zeros_like(mask)), found.score
+
+
+def tally(mask: Mask, target: Mask) -> np.ndarray[Any, np.dtype[np.int64]]:
+    """(5,) intersection, union, true pixels; intersection and union of the boundary bands.
+
+    >>> tally(np.ones((4, 4), bool), np.ones((4, 4), bool)).tolist()
+    [16, 16, 16, 12, 12]
+    """
+    shared, first, second = counts(mask, target)
+    width = band_width(target.shape)
+    band, edge, true_edge = counts(boundary_band(mask, width), boundary_band(target, width))
+    return np.array([shared, first + second - shared, second, band, edge + true_edge - band])
+
+
+def overall(sums: dict[str, np.ndarray[Any, np.dtype[np.int64]]]) -> dict[str, Any]:
+    """``per_class`` and the means over classes, in per cent."""
+    per_class = {
+        name: {
+            "iou": round(100 * float(s[0] / max(1, s[1])), 2),
+            "accuracy": round(100 * float(s[0] / max(1, s[2])), 2),
+            "boundary_iou": round(100 * float(s[3] / max(1, s[4])), 2),
+        }
+        for name, s in sums.items()
+    }
+    means = {
+        f"m{k}": round(float(np.mean([c[k] for c in per_class.values()])), 2)
+        for k in ("iou", "boundary_iou", "accuracy")
+    }
+    return {**means, "per_class": per_class}
+
+
+def _reference(data: OneShotData, episode: Episode, kind: str, seeker: Finder) -> Reference:
+    image, mask = data.shot(episode.name, episode.reference)
+    if not mask.any():
+        raise DataError(
+            f"no {episode.name} in the reference {episode.reference}", "a mask of the class", "correct the list"
+        )
+    if kind == "mask":
+        return Reference(image, mask)
+    rough = segment(seeker.model, image, rough_prompts(mask, kind))
+    return Reference(image, rough if rough.any() else mask)
+
+
+def rough_prompts(mask: Mask, kind: str) -> Sequence[Prompt]:
+    """The box around ``mask``, or a click in its middle.
+
+    >>> rough_prompts(np.eye(5, dtype=bool), "box")
+    [Box(x0=0.0, y0=0.0, x1=5.0, y1=5.0)]
+    """
+    if kind == "box":
+        rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+        return [Box(float(columns[0]), float(rows[0]), float(columns[-1] + 1), float(rows[-1] + 1))]
+    depth = cv2.distanceTransform(np.pad(mask.astype(np.uint8), 1), cv2.DIST_L2, 5)[1:-1, 1:-1]
+    y, x = np.unravel_index(int(depth.argmax()), depth.shape)
+    return [Click(float(x), float(y))]

@@ -1,0 +1,136 @@
+"""Where nano looks: prompts on a grid, regions worth a closer look, masks carried from one view to another."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TypeAlias
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+
+from segue.core.frame import Crop, Frame, Size
+from segue.core.types import Box, Click, Prompt
+
+MULTIPLE = 64  # of the sides of every grid
+STORED = 2048  # the longest side of the photo that is kept for zooming in
+Point: TypeAlias = NDArray[np.float64]  # (2,) x, y
+
+
+def stored_photo(pixels: Tensor) -> Tensor:
+    """(1, 3, H, W) uint8, shrunk so that the longer side is at most ``STORED``."""
+    scale = STORED / max(pixels.shape[-2:])
+    if scale >= 1:
+        return pixels
+    size = (round(pixels.shape[-2] * scale), round(pixels.shape[-1] * scale))
+    return F.interpolate(pixels, size, mode="bilinear", antialias=True)
+
+
+def as_tensors(prompts: Sequence[Prompt], frame: Frame, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Prompts -> clicks (1, n, 3) and box (1, 4) in grid pixels, pixel centres at +0.5; the last box counts."""
+    clicks = [p for p in prompts if isinstance(p, Click)]
+    boxes = [p for p in prompts if isinstance(p, Box)]
+    mirrored = float(frame.flip)
+    table = torch.full((1, max(1, len(clicks)), 3), -1.0)
+    if clicks:
+        centres = torch.tensor([[np.floor(p.x) + 0.5, np.floor(p.y) + 0.5] for p in clicks], dtype=torch.float32)
+        table[0, :, :2] = frame.to_grid(centres) + torch.tensor([mirrored, 0.0])
+        table[0, :, 2] = torch.tensor([float(p.positive) for p in clicks])
+    box = torch.zeros(1, 4)
+    if boxes:
+        last = boxes[-1]
+        corners = frame.to_grid(torch.tensor([[last.x0, last.y0], [last.x1, last.y1]], dtype=torch.float32))
+        corners[:, 0] += mirrored
+        box[0] = torch.cat([corners.amin(0), corners.amax(0)])
+    return table.to(device), box.to(device)
+
+
+def obey(logits: Tensor, clicks: Tensor, radius: float = 3.0, strength: float = 2.0) -> Tensor:
+    """(1, 1, h, w) logits at half the grid with every click's label under it; clicks are (1, n, 3) in grid pixels.
+
+    Where the network contradicts a click, a disk of ``radius`` cells takes its label, so that the next click need not
+    repeat it; the cells around each click have the last word, of two clicks on one spot the later.
+    """
+    h, w = logits.shape[-2:]
+    rows = torch.arange(h, device=logits.device, dtype=torch.float32)[:, None]
+    columns = torch.arange(w, device=logits.device, dtype=torch.float32)
+    spots = [(x / 2 - 0.5, y / 2 - 0.5, label) for x, y, label in clicks[0].tolist() if label >= 0]
+    spots = [(x, y, label) for x, y, label in spots if -1 < x < w and -1 < y < h]
+    for x, y, label in spots:
+        nearest = logits[0, 0, min(h - 1, max(0, round(y))), min(w - 1, max(0, round(x)))]
+        if bool((nearest > 0) != (label > 0)):
+            disk = (rows - y).square() + (columns - x).square() <= radius * radius
+            forced = logits.clamp(min=strength) if label > 0 else logits.clamp(max=-strength)
+            logits = torch.where(disk, forced, logits)
+    for x, y, label in spots:
+        left, top = max(0, math.floor(x)), max(0, math.floor(y))
+        cells = logits[..., top : math.floor(y) + 2, left : math.floor(x) + 2]
+        if label > 0:
+            cells.clamp_(min=strength)
+        else:
+            cells.clamp_(max=-strength)
+    return logits
+
+
+def inside(prompt: Prompt, frame: Frame) -> bool:
+    """Whether the newest prompt can be answered in this view."""
+    x0, y0, x1, y1 = frame.crop
+    if isinstance(prompt, Click):
+        return x0 <= prompt.x < x1 and y0 <= prompt.y < y1
+    return isinstance(prompt, Box) and x0 <= prompt.x0 and prompt.x1 <= x1 and y0 <= prompt.y0 and prompt.y1 <= y1
+
+
+def resample(probability: Tensor, frame: Frame, other: Frame) -> Tensor:
+    """(1, 1, h, w) at half the grid of `frame` -> the same map at half the grid of `other`, 0 outside."""
+    rows, columns = other.grid[0] // 2, other.grid[1] // 2
+    cells = torch.stack([(torch.arange(n, device=probability.device) + 0.5) * 2 for n in (max(rows, columns),)] * 2, 1)
+    image = other.to_image(cells.float())
+    x, y = frame.to_grid(image).unbind(1)
+    height, width = frame.grid
+    gx, gy = x[:columns] / width * 2 - 1, y[:rows] / height * 2 - 1
+    grid = torch.stack([gx[None, :].expand(rows, -1), gy[:, None].expand(-1, columns)], dim=-1)
+    return F.grid_sample(probability, grid[None], align_corners=False)
+
+
+def bounding_box(mask: Tensor, frame: Frame) -> tuple[float, float, float, float] | None:
+    """x0 y0 x1 y1 in image pixels of a mask (h, w) bool at half the grid; None if it is empty."""
+    rows, columns = torch.nonzero(mask.any(1))[:, 0], torch.nonzero(mask.any(0))[:, 0]
+    if not len(rows):
+        return None
+    corners = (
+        torch.stack([torch.stack([columns[0], rows[0]]), torch.stack([columns[-1] + 1, rows[-1] + 1])]).float().cpu()
+        * 2
+    )
+    (x0, y0), (x1, y1) = frame.to_image(corners).tolist()
+    return min(x0, x1), y0, max(x0, x1), y1
+
+
+def expanded(low: Point, high: Point, margin: float, smallest: float, size: Size) -> Crop:
+    """The box from `low` to `high` (x, y) made `margin` times larger, each side at least `smallest` pixels and a
+    third of the other, inside the image."""
+    centre, span = (low + high) / 2, np.maximum((high - low) * margin, smallest)
+    span = np.maximum(span, span.max() / 3)
+    x0, y0 = np.floor(centre - span / 2)
+    x1, y1 = np.ceil(centre + span / 2)
+    return int(max(0, x0)), int(max(0, y0)), int(min(size[1], x1)), int(min(size[0], y1))
+
+
+def zoomed(whole: Frame, crop: Crop, longest: int, gain: float) -> Frame:
+    """`crop` with its longer side at `longest` pixels if that enlarges by `gain`, else the whole view."""
+    x0, y0, x1, y1 = crop
+    scale = longest / max(x1 - x0, y1 - y0)
+    if scale < gain * max(whole.scale):
+        return whole
+    resized = (max(1, round((y1 - y0) * scale)), max(1, round((x1 - x0) * scale)))
+    return whole.zoomed(crop, resized, multiple=MULTIPLE)
+
+
+def changed(region: Frame, frame: Frame, least: float = 0.5) -> bool:
+    """Whether the wanted region differs enough from the one in view: the IoU of their crops is below `least`."""
+    a, b = region.crop, frame.crop
+    across = max(0, min(a[2], b[2]) - max(a[0], b[0])) * max(0, min(a[3], b[3]) - max(a[1], b[1]))
+    either = (a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - across
+    return across / either < least

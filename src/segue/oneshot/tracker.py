@@ -1,0 +1,172 @@
+"""Following an object through a video: labels flow from earlier frames, the model draws the outline.
+
+Source: label propagation by dense feature similarity in a window (Jabri et al., 2020; Caron et al., 2021, DINO),
+with PerSAM's reference for finding the object again; the refinement by a click model is ours.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import cv2
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from segue.core.types import Box, Click, Features, Prompt, Reference
+from segue.oneshot.finder import CELLS, Finder, place
+from segue.oneshot.matching import cover
+
+REACH = 7  # cells that an object may move between two frames
+KEPT = 2  # frames before this one that labels flow from, besides the reference
+SHARP = 0.05  # temperature of the vote of earlier cells
+AGREE = 0.6  # IoU with the flowed labels that the drawn outline needs
+GONE = 4.0  # cells: with less of the object left, it is looked for again
+
+
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """An earlier frame: unit ``cells`` (c, h, w), how much of each is the object, ``labels`` (h, w) in 0..1, and
+    how far labels may ``reach`` from it."""
+
+    cells: Tensor
+    labels: Tensor
+    reach: int
+
+
+@dataclass(frozen=True, eq=False)
+class Tracked:
+    """The answer for one frame: ``probability`` (H, W), a ``score`` in [0, 1], and whether the object had to be
+    found ``again``."""
+
+    probability: Tensor
+    score: float
+    again: bool
+
+
+class Tracker:
+    """The state of one object in one video.
+
+    ``finder`` is over the model that draws; ``reference`` the first frame and its mask. Call ``step`` with the
+    features of each following frame in order. Without ``refine`` the flowed labels are the answer.
+
+    >>> import numpy as np
+    >>> from segue.models.nano.model import Nano
+    >>> finder = Finder(Nano(longest=64, zoom=0)).eval()
+    >>> image = np.zeros((64, 96, 3), np.uint8); image[20:40, 30:60] = 255
+    >>> with torch.inference_mode():
+    ...     tracker = Tracker(finder, Reference(image, image[..., 0] > 0))
+    ...     tracker.step(finder.encode([image])).probability.shape
+    torch.Size([64, 96])
+    """
+
+    def __init__(self, finder: Finder, reference: Reference, *, refine: bool = True) -> None:
+        self.finder, self.reference, self.refine = finder, reference, refine
+        features = finder.encode([reference.image])
+        target = torch.from_numpy(reference.mask).float().to(finder.device)
+        cells = fine_cells(features)
+        labels = shrunk(features, target, cells)
+        self.first = Seen(cells, labels, 3 * REACH)
+        self.last: deque[Seen] = deque([Seen(cells, labels, REACH)], maxlen=KEPT)
+
+    def step(self, features: Features) -> Tracked:
+        """The object in the next frame."""
+        cells = fine_cells(features)
+        flowed = flow(cells, [self.first, *self.last])
+        whole = features.frame.to_image_size(flowed[None, None])[0, 0].clamp(0, 1)
+        again = float(flowed[flowed > 0.5].sum()) < GONE
+        if again:
+            found = self.finder.find(features, self.reference)[0]
+            score, probability = found.score, found.prediction.probability()
+            if score < self.finder.threshold:
+                probability = torch.zeros_like(whole)
+        elif self.refine:
+            probability, score = self._draw(features, flowed, whole)
+        else:
+            probability, score = whole, float(flowed.max())
+        if not again or score >= self.finder.threshold:  # what is not there must not teach what it looks like
+            self.last.append(Seen(cells, shrunk(features, probability, cells), REACH))
+        return Tracked(probability, score, again)
+
+    def _draw(self, features: Features, flowed: Tensor, whole: Tensor) -> tuple[Tensor, float]:
+        """The model's outline where it agrees with the flowed labels, else those labels."""
+        model = self.finder.model
+        prompts = prompts_for(flowed, features, Box in model.accepts)
+        said = model.decode(features, prompts, model.memory_from_mask(features, whole))
+        drawn = said.probability()
+        agreement = iou_of(drawn > 0.5, whole > 0.5)
+        return (drawn, agreement) if agreement >= AGREE else (whole, agreement)
+
+
+def fine_cells(features: Features) -> Tensor:
+    """(c, h, w) unit vectors on the finest grid of features that are meant for comparing."""
+    cells = features.maps[CELLS].float()
+    near = features.maps.get("embedding")
+    if near is None or near.shape[-2:] == cells.shape[-2:]:
+        return cells[0]
+    enlarged = F.interpolate(cells, near.shape[-2:], mode="bilinear", align_corners=False)
+    return F.normalize(torch.cat((F.normalize(near.float(), dim=1), F.normalize(enlarged, dim=1)), 1), dim=1)[0]
+
+
+def shrunk(features: Features, probability: Tensor, cells: Tensor) -> Tensor:
+    """(H, W) probability -> (h, w) on the grid of ``cells``."""
+    view = features.frame.view(probability[None, None].float())[0, 0]
+    return cover(view, (cells.shape[1], cells.shape[2]))
+
+
+def flow(cells: Tensor, earlier: Sequence[Seen]) -> Tensor:
+    """(c, h, w) -> (h, w) in 0..1: every cell takes the labels of earlier cells near it that look like it.
+
+    >>> cells = F.normalize(torch.rand(8, 4, 6), dim=0)
+    >>> labels = (torch.arange(24).reshape(4, 6) % 5 == 0).float()
+    >>> bool(((flow(cells, [Seen(cells, labels, 9)]) > 0.5) == (labels > 0.5)).float().mean() > 0.8)
+    True
+    """
+    height, width = cells.shape[1:]
+    flat = cells.flatten(1).T
+    votes, weight = torch.zeros_like(flat[:, 0]), torch.zeros_like(flat[:, 0])
+    for seen in earlier:
+        vote = (flat @ seen.cells.flatten(1)).sub_(1).div_(SHARP).exp_()
+        vote *= near(height, width, seen.reach).to(vote)
+        votes += vote @ seen.labels.flatten()
+        weight += vote.sum(1)
+    return (votes / (weight + 1e-9)).reshape(height, width)
+
+
+@lru_cache(maxsize=8)
+def near(height: int, width: int, reach: int) -> Tensor:
+    """(n, n) 1 where two of the n = height * width cells are at most ``reach`` rows and columns apart, else 0."""
+    down = (torch.arange(height)[:, None] - torch.arange(height)[None]).abs() <= reach
+    across = (torch.arange(width)[:, None] - torch.arange(width)[None]).abs() <= reach
+    return torch.kron(down.float(), across.float())
+
+
+def prompts_for(flowed: Tensor, features: Features, boxes: bool) -> list[Prompt]:
+    """Clicks (and a box) that say what the flowed labels (h, w) say: the middle of every sizeable part, and what is
+    not the object right beside it."""
+    certain = (flowed > 0.5).cpu().numpy().astype(np.uint8)
+    frame, grid = features.frame, flowed.shape
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(certain)
+    prompts: list[Prompt] = []
+    largest = stats[1:, cv2.CC_STAT_AREA].max()
+    for part in sorted(range(1, count), key=lambda k: -stats[k, cv2.CC_STAT_AREA])[:3]:
+        if stats[part, cv2.CC_STAT_AREA] < 0.2 * largest:
+            continue
+        depth = cv2.distanceTransform(np.pad((labels == part).astype(np.uint8), 1), cv2.DIST_L2, 3)[1:-1, 1:-1]
+        y, x = np.unravel_index(int((depth * flowed.cpu().numpy()).argmax()), depth.shape)
+        prompts.append(Click(*place(frame, grid, float(x) + 0.5, float(y) + 0.5)))
+    if boxes:
+        ys, xs = np.nonzero(certain)
+        x0, y0 = place(frame, grid, float(xs.min()) - 0.5, float(ys.min()) - 0.5)
+        x1, y1 = place(frame, grid, float(xs.max()) + 1.5, float(ys.max()) + 1.5)
+        prompts.insert(0, Box(x0, y0, max(x1, x0 + 1), max(y1, y0 + 1)))
+    return prompts
+
+
+def iou_of(a: Tensor, b: Tensor) -> float:
+    """IoU of two boolean maps; 0 where both are empty."""
+    return float((a & b).sum()) / max(1.0, float((a | b).sum()))
