@@ -21,7 +21,7 @@ def start_backbone(backbone: MobileNetV2 | ShuffleNetV2, path: Path) -> None:
     """Give ``backbone`` the weights in ``path``.
 
     ``.npz`` holds the arrays of a TensorFlow MobileNetV2, ``.param`` (with its ``.bin`` beside it) NanoDet's
-    ShuffleNetV2, ``.safetensors`` the state of this very backbone, as ``examples/pretrain_mae.py`` writes it. All
+    ShuffleNetV2, ``.safetensors`` the state of this very backbone. All
     take pixels in [-1, 1] then. Raises ``CheckpointError`` for weights of another network.
     """
     if path.suffix == ".safetensors":
