@@ -8,7 +8,6 @@ as if nothing had happened.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,8 +20,9 @@ from torch import nn
 from segue.adapters.links import Link
 from segue.adapters.registry import ADAPTERS
 from segue.core.errors import CheckpointError, ConfigError, MissingFile, StorageError
+from segue.core.files import file_digest, replacing
 from segue.core.segmenter import Segmenter, load_strict, weights_digest
-from segue.data.hub import check_sha256, fetch, hub_card, is_hub_id, sha256
+from segue.data.hub import check_sha256, fetch, hub_card, is_hub_id
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 
@@ -240,9 +240,9 @@ def save_adapter(
     try:
         folder.mkdir(parents=True, exist_ok=True)
         state = {k.removeprefix("pieces."): v.detach().cpu().contiguous() for k, v in adapter.state_dict().items()}
-        save_file(state, folder / f".{WEIGHTS}", metadata={"format": "pt"})
-        os.replace(folder / f".{WEIGHTS}", folder / WEIGHTS)
-        config["sha256"] = sha256(folder / WEIGHTS)
+        with replacing(folder / WEIGHTS) as beside:
+            save_file(state, beside, metadata={"format": "pt"})
+        config["sha256"] = file_digest(folder / WEIGHTS)
         (folder / CONFIG).write_text(json.dumps(config, indent=1))
         (folder / "README.md").write_text(card or adapter_card(model, adapter, licence, figures))
     except (OSError, SafetensorError) as error:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segue.core.errors import InputError
+from segue.core.geometry import mask_box
 from segue.core.types import Mask
 
 Integers = NDArray[np.int64]
@@ -40,12 +41,10 @@ def pack(mask: Mask) -> Packed:
     >>> packed.box, packed.area, bool((unpack(packed, (4, 6)) == mask).all())
     ((2, 1, 5, 3), 6, True)
     """
-    rows = np.flatnonzero(mask.any(axis=1))
-    if rows.size == 0:
+    box = mask_box(mask)
+    if box is None:
         return Packed((0, 0, 0, 0), 0, b"")
-    y0, y1 = int(rows[0]), int(rows[-1]) + 1
-    columns = np.flatnonzero(mask[y0:y1].any(axis=0))
-    x0, x1 = int(columns[0]), int(columns[-1]) + 1
+    x0, y0, x1, y1 = box
     flat = np.ascontiguousarray(mask[y0:y1, x0:x1]).reshape(-1)
     edges = np.concatenate(([0], np.flatnonzero(flat[1:] != flat[:-1]) + 1, [flat.size]))
     runs = np.diff(edges)

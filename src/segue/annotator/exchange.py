@@ -24,11 +24,12 @@ from segue.annotator.schemas_loop import FormatOut, Imported
 from segue.annotator.store import PALETTE, check_holder, get_masks, live_items, live_labels, put_mask, setting
 from segue.annotator.tables import ImageRow, Label
 from segue.core.errors import DataError, MissingFile, SegueError, StorageError
+from segue.core.files import write_bytes
 from segue.data.exchange.base import Choices, Entry, Sheet
 from segue.data.exchange.coco import Coco
 from segue.data.exchange.rings import rles_of_labels
 from segue.data.exchange.rows import EXCHANGE, exchange
-from segue.data.io.image import read_labels, write_bytes
+from segue.data.io.image import read_labels
 from segue.data.rle import Rle
 from segue.session.config import JobConfig
 

@@ -15,8 +15,9 @@ import PIL.Image
 from PIL import ImageOps
 
 from segue.core.errors import ImageError, MissingFile, SegueError
+from segue.core.files import write_bytes
 from segue.core.types import Image
-from segue.data.io.image import DEEP_MODES, STRETCH, SUFFIXES, read_image, write_bytes
+from segue.data.io.image import DEEP_MODES, STRETCH, SUFFIXES, read_image
 
 THUMBNAIL = 240  # pixels of the longer side
 _PLAIN = {"JPEG": "image/jpeg", "PNG": "image/png", "WEBP": "image/webp"}

@@ -91,7 +91,7 @@ def write_json(result: Mapping[str, Any], path: Path) -> None:
     if str(path) == "-":
         sys.stdout.write(text)
         return
-    from segue.data.io.image import write_bytes
+    from segue.core.files import write_bytes
 
     write_bytes(path, text.encode())
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import errno
-import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import yaml
 
 from segue.core.errors import CheckpointError, DownloadError, StorageError
+from segue.core.files import file_digest
 
 _KNOWN = {
     "apache-2.0",
@@ -68,18 +68,12 @@ def hub_card(
     return "\n".join(parts) + "\n"
 
 
-def sha256(path: Path) -> str:
-    """SHA-256 of a file, to compare with the card of hand-placed weights."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def check_sha256(path: Path, expected: str) -> None:
     """Raise ``CheckpointError`` unless ``path`` is the very file that was published; '' checks nothing.
 
     >>> check_sha256(Path("weights.pth"), "")
     """
-    if expected and (found := sha256(path)) != expected.lower():
+    if expected and (found := file_digest(path)) != expected.lower():
         raise CheckpointError(
             f"{path} with SHA-256 {found}",
             f"the published file, {expected.lower()}",

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segue.core.errors import DataError
+from segue.core.geometry import mask_box
 from segue.core.types import Mask, check_mask
 
 Runs: TypeAlias = NDArray[np.int64]  # (n,) lengths of background, object, background, ...
@@ -45,11 +46,11 @@ class Rle:
     def from_mask(cls, mask: Mask) -> Rle:
         """Encode ``mask`` (H, W) bool."""
         check_mask(mask, mask.shape)
-        rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
-        if not rows.size:
-            return cls.empty((mask.shape[0], mask.shape[1]))
-        y, x = int(rows[0]), int(columns[0])
-        return cls.from_crop(mask[y : rows[-1] + 1, x : columns[-1] + 1], x, y, (mask.shape[0], mask.shape[1]))
+        size, box = (mask.shape[0], mask.shape[1]), mask_box(mask)
+        if box is None:
+            return cls.empty(size)
+        x0, y0, x1, y1 = box
+        return cls.from_crop(mask[y0:y1, x0:x1], x0, y0, size)
 
     @classmethod
     def empty(cls, size: tuple[int, int]) -> Rle:

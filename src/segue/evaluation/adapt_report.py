@@ -13,18 +13,18 @@ import torch
 from matplotlib.figure import Figure
 
 from segue.adapters.base import disabled
+from segue.core.files import write_bytes
 from segue.core.segmenter import Segmenter
 from segue.core.types import Image, Mask, Text
 from segue.data.formats.pairs import file_stem
-from segue.data.io.drawing import overlay
-from segue.data.io.image import write_bytes, write_image
+from segue.data.io.drawing import YELLOW, draw_outlines, overlay
+from segue.data.io.image import write_image
 from segue.data.sample import Sample
 from segue.evaluation.adapt_measure import Played
 from segue.metrics.interaction import clicks_needed
 from segue.session.session import Session
 
 SHOWN = 10
-YELLOW = (255, 214, 10)
 CLICK_ROWS = (
     ("noc85", "NoC85", "clicks to an IoU of 0.85"),
     ("noc90", "NoC90", "clicks to an IoU of 0.90"),
@@ -201,9 +201,7 @@ def side_by_side(image: Image, masks: Sequence[Mask], target: Mask) -> Image:
     >>> side_by_side(np.zeros((4, 6, 3), np.uint8), [np.ones((4, 6), bool)] * 2, np.eye(4, 6, dtype=bool)).shape
     (4, 12, 3)
     """
-    outlines, _ = cv2.findContours(target.astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
-    tiles = [cv2.drawContours(overlay(image, mask), outlines, -1, YELLOW, 1) for mask in masks]
-    return np.concatenate(tiles, 1).astype(np.uint8)
+    return np.concatenate([draw_outlines(overlay(image, mask), target, YELLOW, 1, cv2.LINE_8) for mask in masks], 1)
 
 
 def _examples(model: Segmenter, samples: Sequence[Sample]) -> Iterator[tuple[Image, Mask, Mask, str]]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from segue.data.io.image import write_bytes
+from segue.core.files import write_bytes
 
 COLUMNS = (
     ("model", "---", lambda r: r["model"]),

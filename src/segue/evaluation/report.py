@@ -13,10 +13,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, MultipleLocator
 
+from segue.core.files import write_bytes
 from segue.core.types import Click, Image, Mask
 from segue.data.formats.registry import DataSet
-from segue.data.io.drawing import contact_sheet, overlay
-from segue.data.io.image import write_bytes, write_image
+from segue.data.io.drawing import YELLOW, contact_sheet, draw_outlines, overlay
+from segue.data.io.image import write_image
 from segue.data.rle import Rle
 from segue.metrics.interaction import clicks_needed
 
@@ -240,9 +241,7 @@ def _tiles(worst: Sequence[Mapping[str, Any]], data: DataSet, result: Mapping[st
 
 def _tile(drawn: Image, target: Mask, clicks: Sequence[Click], caption: str) -> Image:
     """The overlay at sheet size with the true outline, the clicks' numbers and a caption."""
-    contours, _ = cv2.findContours(target.astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
-    width = max(1, round(max(target.shape) / 400))
-    cv2.drawContours(drawn, contours, -1, (255, 214, 10), width, cv2.LINE_AA)
+    draw_outlines(drawn, target, YELLOW, max(1, round(max(target.shape) / 400)))
     scale = (SIDE - 10) / max(target.shape)
     size = max(1, round(target.shape[1] * scale)), max(1, round(target.shape[0] * scale))
     small = cv2.resize(drawn, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)

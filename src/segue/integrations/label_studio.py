@@ -21,11 +21,11 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from segue import __version__
 from segue.core.errors import ConfigError, DataError, SegueError
+from segue.core.files import write_bytes
 from segue.core.segmenter import Segmenter
 from segue.core.types import digest
 from segue.data.exchange.base import outline, safe_name
 from segue.data.exchange.labelstudio import LOCAL, brush_result, image_name, polygon_result
-from segue.data.io.image import write_bytes
 from segue.data.rle import Rle
 from segue.integrations.label_studio_config import Interface, prompts_of
 from segue.integrations.label_studio_files import ImageSource

@@ -17,11 +17,11 @@ from pydantic import Field
 from segue.adapters.base import Adapter, attach, attached, detach, disabled, save_adapter
 from segue.adapters.registry import ADAPTERS
 from segue.core.errors import ConfigError, DataError, MissingFile
+from segue.core.files import write_bytes
 from segue.core.segmenter import Segmenter
 from segue.core.types import Click, Text
 from segue.data.formats.medical import MEDICAL, read_medical, with_texts
 from segue.data.formats.registry import open_data
-from segue.data.io.image import write_bytes
 from segue.data.io.resume_log import ResumeLog
 from segue.data.sample import Options, Sample
 from segue.evaluation.adapt_measure import (

@@ -8,8 +8,8 @@ from typing import Any
 from torch import Tensor
 
 from segue.core.errors import CheckpointError
+from segue.core.files import file_digest
 from segue.core.segmenter import Segmenter
-from segue.data.hub import sha256
 from segue.models.checkpoints import (
     SIMPLECLICK_NAMES,
     interformer_config,
@@ -54,7 +54,7 @@ def convert(config: ConvertConfig) -> dict[str, Any]:
         raise CheckpointError(looks_like(state), "the model that it belongs to", "Add --model NAME")
     model = build(name, keywords)
     fresh = _start_from(model, state) if mae else _load(model, state)
-    digest = sha256(config.checkpoint)
+    digest = file_digest(config.checkpoint)
     save_pretrained(model, config.output, model_card(name, notes=_notes(name, config.checkpoint, digest)))
     return {
         "model": name,

@@ -16,8 +16,8 @@ import torch
 
 import segue
 from segue.core.errors import SegueError
+from segue.core.files import file_digest
 from segue.core.types import Click
-from segue.data.hub import sha256
 from segue.models.pretrained import shipped_file
 from segue.models.registry import MODELS
 from segue.session.load import load
@@ -129,7 +129,7 @@ def _weights(problems: list[str]) -> dict[str, str]:
 def _state(path: Path, expected: str) -> str:
     if not path.is_file():
         return f"missing ({path})"
-    return "whole" if not expected or sha256(path) == expected else "damaged (its SHA-256 differs from the card's)"
+    return "whole" if not expected or file_digest(path) == expected else "damaged (its SHA-256 differs from the card's)"
 
 
 def _speed(problems: list[str]) -> dict[str, float]:

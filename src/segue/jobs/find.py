@@ -14,10 +14,11 @@ import torch
 from pydantic import field_validator, model_validator
 
 from segue.core.errors import ImageError
+from segue.core.files import write_bytes
 from segue.core.segmenter import Segmenter
 from segue.core.types import Box, Click, Image, Mask, Prompt, Reference, check_mask
 from segue.data.io.drawing import contact_sheet, overlay
-from segue.data.io.image import SUFFIXES, find_images, read_image, read_labels, write_bytes, write_image, write_labels
+from segue.data.io.image import SUFFIXES, find_images, read_image, read_labels, write_image, write_labels
 from segue.evaluation.robot import simulate_clicks
 from segue.oneshot.finder import Finder, Found, finder
 from segue.session.config import ModelChoice

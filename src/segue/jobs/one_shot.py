@@ -9,12 +9,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-import cv2
 import numpy as np
 import torch
 from pydantic import field_validator
 
 from segue.core.errors import DataError
+from segue.core.files import write_bytes
+from segue.core.geometry import deepest_point, mask_box
 from segue.core.types import Box, Click, Image, Mask, Prompt, Reference
 from segue.data.formats.episodes import (
     Episode,
@@ -24,7 +25,7 @@ from segue.data.formats.episodes import (
     read_episodes,
     write_episodes,
 )
-from segue.data.io.image import write_bytes, write_labels
+from segue.data.io.image import write_labels
 from segue.jobs.find import moved, same_clicks
 from segue.metrics.boundary import band_width, boundary_band
 from segue.metrics.overlap import counts
@@ -181,8 +182,7 @@ def rough_prompts(mask: Mask, kind: str) -> Sequence[Prompt]:
     [Box(x0=0.0, y0=0.0, x1=5.0, y1=5.0)]
     """
     if kind == "box":
-        rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
-        return [Box(float(columns[0]), float(rows[0]), float(columns[-1] + 1), float(rows[-1] + 1))]
-    depth = cv2.distanceTransform(np.pad(mask.astype(np.uint8), 1), cv2.DIST_L2, 5)[1:-1, 1:-1]
-    y, x = np.unravel_index(int(depth.argmax()), depth.shape)
+        box = mask_box(mask)
+        return [] if box is None else [Box(*map(float, box))]
+    x, y, _ = deepest_point(mask)
     return [Click(float(x), float(y))]

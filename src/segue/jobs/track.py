@@ -12,9 +12,10 @@ import torch
 from pydantic import model_validator
 
 from segue.core.errors import DataError
+from segue.core.files import write_bytes
 from segue.core.types import Features, Image, Mask, Reference
 from segue.data.io.drawing import overlay
-from segue.data.io.image import find_images, read_mask, write_bytes, write_image, write_labels
+from segue.data.io.image import find_images, read_mask, write_image, write_labels
 from segue.data.io.video import Video
 from segue.jobs.find import TINTS, ReferenceChoice, moved, same_clicks
 from segue.metrics.video import contour_accuracy, region_similarity

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 
 from segue.core.errors import InputError
+from segue.core.geometry import mask_box
 from segue.core.types import Mask
 from segue.metrics.overlap import check_pair, iou
 
@@ -77,8 +78,8 @@ def bounding_slices(mask: Mask, margin: int = 0) -> tuple[slice, slice]:
     >>> bounding_slices(np.eye(5, dtype=bool)[:, 1:3])
     (slice(1, 3, None), slice(0, 2, None))
     """
-    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    if not len(rows):
+    box = mask_box(mask)
+    if box is None:
         return slice(0, 1), slice(0, 1)
-    top, left = max(0, int(rows[0]) - margin), max(0, int(columns[0]) - margin)
-    return slice(top, int(rows[-1]) + 1 + margin), slice(left, int(columns[-1]) + 1 + margin)
+    x0, y0, x1, y1 = box
+    return slice(max(0, y0 - margin), y1 + margin), slice(max(0, x0 - margin), x1 + margin)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
@@ -14,8 +13,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from segue.core.errors import CheckpointError, ConfigError, MissingFile, StorageError
+from segue.core.files import file_digest, replacing
 from segue.core.segmenter import Segmenter
-from segue.data.hub import hub_card, sha256
+from segue.data.hub import hub_card
 from segue.models.checkpoints import unpickle
 from segue.models.clipseg.tokens import FILES
 
@@ -82,15 +82,15 @@ def save_pretrained(
     try:
         folder.mkdir(parents=True, exist_ok=True)
         state = {k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}
-        save_file(state, folder / f".{WEIGHTS}", metadata={"format": "pt"})
-        os.replace(folder / f".{WEIGHTS}", folder / WEIGHTS)
+        with replacing(folder / WEIGHTS) as beside:
+            save_file(state, beside, metadata={"format": "pt"})
         for file in _tokenizer_files(model):
             (folder / file.name).write_bytes(file.read_bytes())
         config = {
             "library": "segue",
             "segue_model": model.name or _row_of(model),
             "config": dict(model.config),
-            "sha256": sha256(folder / WEIGHTS),
+            "sha256": file_digest(folder / WEIGHTS),
         }
         (folder / CONFIG).write_text(json.dumps(config, indent=1))
         (folder / "README.md").write_text(card or model_card(model.name, figures))

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from torch import Tensor
 
+from segue.core.geometry import mask_box
 from segue.core.registry import Registry, RegistryEntry
 from segue.core.types import Image, Probability
 
@@ -155,12 +156,12 @@ def local(image: Image, probability: Probability, margin: float = 0.4) -> Probab
     (True, False)
     """
     said = probability > 0.5
-    if not said.any():
+    box = mask_box(said)
+    if box is None:
         return probability
-    rows, columns = np.flatnonzero(said.any(1)), np.flatnonzero(said.any(0))
-    extra_y, extra_x = (int(margin * (i[-1] + 1 - i[0])) + 5 for i in (rows, columns))
-    y0, y1 = max(0, rows[0] - extra_y), rows[-1] + 1 + extra_y
-    x0, x1 = max(0, columns[0] - extra_x), columns[-1] + 1 + extra_x
+    x0, y0, x1, y1 = box
+    extra_y, extra_x = (int(margin * side) + 5 for side in (y1 - y0, x1 - x0))
+    y0, y1, x0, x1 = max(0, y0 - extra_y), y1 + extra_y, max(0, x0 - extra_x), x1 + extra_x
     crop, inside = np.ascontiguousarray(image[y0:y1, x0:x1]), probability[y0:y1, x0:x1]
     labels = np.where(inside > 0.5, cv2.GC_PR_FGD, cv2.GC_PR_BGD).astype(np.uint8)
     labels[inside > 0.9], labels[inside < 0.1] = cv2.GC_FGD, cv2.GC_BGD

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from segue.core.errors import InputError
 from segue.core.frame import Frame, Size
+from segue.core.geometry import mask_box
 from segue.core.segmenter import ExportGraph, Segmenter
 from segue.core.types import Click, Features, Image, Memory, Prediction, Prompt
 
@@ -246,9 +247,10 @@ def object_region(mask: Tensor, clicks: Sequence[Click], expansion: float, min_c
     >>> object_region(mask, [Click(8.9, 5)], 1.0, None)
     (2, 6, 2, 8)
     """
-    rows, columns = mask.any(1).nonzero().flatten().tolist(), mask.any(0).nonzero().flatten().tolist()
-    rows += [int(click.y) for click in clicks if click.positive]
+    box = mask_box(mask.cpu().numpy())
+    columns, rows = ([], []) if box is None else ([box[0], box[2] - 1], [box[1], box[3] - 1])
     columns += [int(click.x) for click in clicks if click.positive]
+    rows += [int(click.y) for click in clicks if click.positive]
     height, width = mask.shape
     top, bottom = _grow(min(rows), max(rows), expansion, min_crop, height)
     left, right = _grow(min(columns), max(columns), expansion, min_crop, width)

@@ -9,17 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Protocol, runtime_checkable
+from typing import ClassVar, Protocol, runtime_checkable
 
 import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
 from torch import Tensor
 
 from segue.core.errors import InputError
 from segue.core.frame import Frame, Size
+from segue.core.geometry import deepest_point, mask_box
 from segue.core.segmenter import Segmenter
 from segue.core.types import Box, Click, Features, Image, Memory, Prediction, Prompt, Reference
 from segue.oneshot.matching import Bank, calibrated, cover, mutual, probability, similarity
@@ -243,10 +243,9 @@ def judge(prediction: Prediction, seen: Evidence) -> dict[str, float]:
 
 def around(inside: Tensor) -> Tensor:
     """(h, w) bool -> 1 in its bounding box widened by half its size on every side, else 0."""
-    rows, columns = torch.nonzero(inside.any(1))[:, 0], torch.nonzero(inside.any(0))[:, 0]
-    box = torch.zeros_like(inside, dtype=torch.float32)
-    if len(rows):
-        top, bottom, left, right = int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1
+    corners, box = mask_box(inside.cpu().numpy()), torch.zeros_like(inside, dtype=torch.float32)
+    if corners is not None:
+        left, top, right, bottom = corners
         down, across = (bottom - top + 1) // 2, (right - left + 1) // 2
         box[max(0, top - down) : bottom + down, max(0, left - across) : right + across] = 1
     return box
@@ -293,11 +292,12 @@ def region(prior: Tensor, x: int, y: int, least: float = 0.5) -> Tensor:
 
 def region_box(prior: Tensor, x: int, y: int, frame: Frame) -> Box | None:
     """The box, in image pixels, of the region around cell (x, y); None for one cell."""
-    rows, columns = torch.nonzero(region(prior, x, y)).unbind(1)
-    if len(rows) < 2:
+    cells = region(prior, x, y).cpu().numpy()
+    corners = mask_box(cells)
+    if corners is None or cells.sum() < 2:
         return None
-    x0, y0 = place(frame, prior.shape, float(columns.min()), float(rows.min()))
-    x1, y1 = place(frame, prior.shape, float(columns.max() + 1), float(rows.max() + 1))
+    x0, y0 = place(frame, prior.shape, corners[0], corners[1])
+    x1, y1 = place(frame, prior.shape, corners[2], corners[3])
     return Box(x0, y0, x1, y1) if x1 - x0 >= 1 and y1 - y0 >= 1 else None
 
 
@@ -306,17 +306,11 @@ def disagreement(prediction: Prediction, prior: Tensor, frame: Frame, least: flo
     covered = cover_of(prediction, frame, prior)
     missed = ((prior > least) & (covered < 0.2)).cpu().numpy()
     wrong = ((prior < 1 - least) & (covered > 0.8)).cpu().numpy()
-    middles = [(*_middle(region), positive) for region, positive in ((missed, True), (wrong, False))]
-    depth, x, y, positive = max(middles, key=lambda m: m[0])
+    middles = [(*deepest_point(region, accuracy=3), positive) for region, positive in ((missed, True), (wrong, False))]
+    x, y, depth, positive = max(middles, key=lambda middle: middle[2])
     if depth < 1:
         return None
     return Click(*place(frame, prior.shape, x + 0.5, y + 0.5), positive=positive)
-
-
-def _middle(region: NDArray[Any]) -> tuple[float, int, int]:
-    depth = cv2.distanceTransform(np.pad(region.astype(np.uint8), 1), cv2.DIST_L2, 3)[1:-1, 1:-1]
-    y, x = np.unravel_index(int(depth.argmax()), depth.shape)
-    return float(depth[y, x]), int(x), int(y)
 
 
 def inside_image(frame: Frame, grid: Sequence[int]) -> Tensor:

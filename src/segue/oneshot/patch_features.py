@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from segue.core.frame import Frame
+from segue.core.geometry import mask_box
 from segue.core.segmenter import Segmenter
 from segue.core.types import Features, Image, Reference
 from segue.models.nano.mobilenet import MobileNetV2
@@ -124,8 +125,7 @@ def reference_frames(model: Segmenter, reference: Reference) -> list[Frame]:
     if not isinstance(model, Nano):
         return [whole]
     frames = [whole, whole.flipped()]
-    rows, columns = np.flatnonzero(reference.mask.any(1)), np.flatnonzero(reference.mask.any(0))
-    x0, x1, y0, y1 = int(columns[0]), int(columns[-1]) + 1, int(rows[0]), int(rows[-1]) + 1
+    x0, y0, x1, y1 = mask_box(reference.mask) or (0, 0, width, height)
     now = max(x1 - x0, y1 - y0) * whole.scale[0]
     for wanted in SIZES:
         if 0.75 < wanted / now < 1.33:

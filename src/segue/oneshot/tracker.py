@@ -17,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from segue.core.geometry import depth_map, highest_point, mask_box
 from segue.core.types import Box, Click, Features, Prompt, Reference
 from segue.oneshot.finder import CELLS, Finder, place
 from segue.oneshot.matching import cover
@@ -156,13 +157,12 @@ def prompts_for(flowed: Tensor, features: Features, boxes: bool) -> list[Prompt]
     for part in sorted(range(1, count), key=lambda k: -stats[k, cv2.CC_STAT_AREA])[:3]:
         if stats[part, cv2.CC_STAT_AREA] < 0.2 * largest:
             continue
-        depth = cv2.distanceTransform(np.pad((labels == part).astype(np.uint8), 1), cv2.DIST_L2, 3)[1:-1, 1:-1]
-        y, x = np.unravel_index(int((depth * flowed.cpu().numpy()).argmax()), depth.shape)
+        x, y = highest_point(depth_map(labels == part, accuracy=3) * flowed.cpu().numpy())
         prompts.append(Click(*place(frame, grid, float(x) + 0.5, float(y) + 0.5)))
     if boxes:
-        ys, xs = np.nonzero(certain)
-        x0, y0 = place(frame, grid, float(xs.min()) - 0.5, float(ys.min()) - 0.5)
-        x1, y1 = place(frame, grid, float(xs.max()) + 1.5, float(ys.max()) + 1.5)
+        left, top, right, bottom = mask_box(certain) or (0, 0, 0, 0)
+        x0, y0 = place(frame, grid, left - 0.5, top - 0.5)
+        x1, y1 = place(frame, grid, right + 0.5, bottom + 0.5)
         prompts.insert(0, Box(x0, y0, max(x1, x0 + 1), max(y1, y0 + 1)))
     return prompts
 

@@ -11,7 +11,6 @@ import hashlib
 import json
 import os
 import posixpath
-import secrets
 import weakref
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -25,6 +24,7 @@ from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from segue.core.errors import ConfigError, InputError, StorageError
+from segue.core.files import write_bytes
 from segue.core.frame import Frame
 from segue.core.segmenter import Segmenter
 from segue.core.types import Features, Image, digest
@@ -166,16 +166,7 @@ class FeatureCache:
                 self._fs.makedirs(posixpath.dirname(path), exist_ok=True)
                 self._fs.pipe_file(path, content)
                 return
-            os.makedirs(os.path.dirname(path), exist_ok=True)
-            unfinished = f"{path}.{secrets.token_hex(6)}.tmp"
-            try:
-                with open(unfinished, "wb") as file:
-                    file.write(content)
-                os.replace(unfinished, path)
-            except OSError:
-                with contextlib.suppress(OSError):
-                    os.unlink(unfinished)
-                raise
+            write_bytes(path, content, sync=False)
         except OSError as error:
             raise StorageError(
                 f"the cache entry {path} could not be written ({error})",

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
+
+from segue.core.files import writing
 
 
 def write_checkpoint(path: Path, state: Mapping[str, Any]) -> None:
@@ -16,10 +17,8 @@ def write_checkpoint(path: Path, state: Mapping[str, Any]) -> None:
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     write_checkpoint(Path(folder, "run", "checkpoint.pt"), {"step": 3})
-    ...     torch.load(Path(folder, "run", "checkpoint.pt"), weights_only=True), len(os.listdir(Path(folder, "run")))
-    ({'step': 3}, 1)
+    ...     torch.load(Path(folder, "run", "checkpoint.pt"), weights_only=True)
+    {'step': 3}
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
-    torch.save(dict(state), partial)
-    os.replace(partial, path)
+    with writing(path, sync=True) as file:
+        torch.save(dict(state), file)

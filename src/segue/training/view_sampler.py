@@ -21,6 +21,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from segue.core.errors import DataError
+from segue.core.geometry import mask_box
 
 VOID = 255
 CANVAS = 512
@@ -129,8 +130,10 @@ def pack_one(
     objects = {}
     for value in np.unique(label):
         if value not in (0, VOID):
-            ys, xs = np.nonzero(label == value)
-            objects[int(value)] = (len(xs), int(xs.min()), int(ys.min()), int(xs.max()) + 1, int(ys.max()) + 1)
+            inside = label == value
+            box = mask_box(inside)
+            assert box is not None
+            objects[int(value)] = (int(inside.sum()), *box)
     return folder.name, image_path.stem, (h, w), objects
 
 

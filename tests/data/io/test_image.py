@@ -17,7 +17,6 @@ from segue.data.io.image import (
     read_image,
     read_labels,
     read_mask,
-    write_bytes,
     write_image,
     write_labels,
 )
@@ -206,12 +205,6 @@ def test_writing_replaces_whole_files_and_leaves_no_rubbish(tmp_path, monkeypatc
         write_image(path, RGB[::-1].copy())
     np.testing.assert_array_equal(read_image(path), RGB)
     assert os.listdir(tmp_path) == ["image.png"]
-
-
-def test_written_files_have_ordinary_permissions(tmp_path):
-    write_bytes(tmp_path / "ours", b"")
-    (tmp_path / "plain").write_bytes(b"")
-    assert (tmp_path / "ours").stat().st_mode == (tmp_path / "plain").stat().st_mode
 
 
 def test_images_are_found_by_file_folder_and_pattern(tmp_path):

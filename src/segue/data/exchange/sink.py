@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from io import BytesIO
 from pathlib import Path, PurePosixPath
@@ -14,12 +13,11 @@ from typing import BinaryIO
 
 import PIL.Image
 
-from segue.core.errors import StorageError
+from segue.core.files import replacing, write_bytes, writing
 from segue.core.types import Image
 from segue.data.io.image import SUFFIXES, read_image, write_image
 
 _ORIENTATION = 0x0112
-_HINT = "check free space and permissions of the folder"
 
 
 class Sink:
@@ -31,7 +29,7 @@ class Sink:
     def __init__(self, folder: Path | None) -> None:
         self.folder = folder
         self._taken: dict[str, int] = {}
-        self._open: list[tuple[BinaryIO, Path, Path]] = []
+        self._open: list[tuple[BinaryIO, contextlib.ExitStack]] = []
 
     def put(self, name: str, content: bytes) -> None:
         """Write one whole file. Raises ``StorageError`` if the disk refuses.
@@ -39,34 +37,22 @@ class Sink:
         It is not forced to the disk: a conversion can be repeated, and forcing each of 100,000 files takes hours.
         """
         if self.folder is not None:
-            with _beside(self.folder / name) as beside:
-                beside.write_bytes(content)
+            write_bytes(self.folder / name, content, sync=False)
 
     def stream(self, name: str) -> BinaryIO:
         """A file that grows and appears under its name only when ``keep`` is called."""
         if self.folder is None:
             return _Nothing()
-        target = self.folder / name
-        beside = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
-        try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            file: BinaryIO = beside.open("w+b")
-        except OSError as error:
-            raise StorageError(f"no way to write {target}: {error.strerror or error}", "", _HINT) from error
-        self._open.append((file, beside, target))
+        stream = contextlib.ExitStack()
+        file = stream.enter_context(writing(self.folder / name, sync=True))
+        self._open.append((file, stream))
         return file
 
     def keep(self, file: BinaryIO) -> None:
         """Finish a stream: everything on disk, then under its name."""
-        for mine, beside, target in self._open:
+        for mine, stream in self._open:
             if mine is file:
-                try:
-                    file.flush()
-                    os.fsync(file.fileno())
-                    file.close()
-                    os.replace(beside, target)
-                except OSError as error:
-                    raise StorageError(f"no way to write {target}: {error.strerror or error}", "", _HINT) from error
+                stream.close()
         self._open = [row for row in self._open if row[0] is not file]
 
     def move(self, source: BinaryIO, target: BinaryIO) -> None:
@@ -76,9 +62,9 @@ class Sink:
 
     def close(self) -> None:
         """Give up streams that were not kept."""
-        for file, beside, _ in self._open:
-            file.close()
-            beside.unlink(missing_ok=True)
+        for _, stream in self._open:
+            with contextlib.suppress(_GivenUp):
+                stream.__exit__(_GivenUp, _GivenUp(), None)
         self._open = []
 
     def free(self, stem: str) -> str:
@@ -105,6 +91,10 @@ class Sink:
         return name
 
 
+class _GivenUp(Exception):
+    """Ends a stream that nobody kept."""
+
+
 class _Nothing(BytesIO):
     """A stream of a dry run."""
 
@@ -123,7 +113,7 @@ def _turned(file: Path) -> bool:
 def _copy(source: Path, target: Path, link: bool) -> None:
     if target.exists() and target.samefile(source):
         return
-    with _beside(target) as beside:
+    with replacing(target) as beside:
         if link:
             try:
                 os.link(source, beside)
@@ -131,16 +121,3 @@ def _copy(source: Path, target: Path, link: bool) -> None:
             except OSError:  # another file system
                 pass
         shutil.copyfile(source, beside)
-
-
-@contextlib.contextmanager
-def _beside(target: Path) -> Iterator[Path]:
-    """A path to write that takes ``target``'s place when it is whole."""
-    beside = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        yield beside
-        os.replace(beside, target)
-    except OSError as error:
-        beside.unlink(missing_ok=True)
-        raise StorageError(f"no way to write {target}: {error.strerror or error}", "", _HINT) from error

@@ -18,9 +18,10 @@ from typing import Any
 import numpy as np
 
 from segue.core.errors import DataError, MissingFile, UnknownName
+from segue.core.files import write_bytes
 from segue.core.types import Image, Mask
 from segue.data.formats.registry import open_data
-from segue.data.io.image import read_image, read_mask, write_bytes
+from segue.data.io.image import read_image, read_mask
 from segue.data.sample import Instance, Options, Sample, Target
 
 

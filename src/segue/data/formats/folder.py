@@ -13,8 +13,9 @@ from functools import partial
 from pathlib import Path
 
 from segue.core.errors import DataError
+from segue.core.files import write_bytes
 from segue.data.formats.pairs import PairedFolders, file_stem, no_split, paired
-from segue.data.io.image import read_image, read_labels, write_bytes, write_image, write_labels
+from segue.data.io.image import read_image, read_labels, write_image, write_labels
 from segue.data.sample import Options, Sample, Target, labels_of_truth, truth_of_labels
 
 VOID = 255

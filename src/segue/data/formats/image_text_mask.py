@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from segue.core.errors import DataError
+from segue.core.files import write_bytes
 from segue.core.types import Mask
 from segue.data.formats.pairs import file_stem
-from segue.data.io.image import Labels, read_image, read_labels, write_bytes, write_image, write_labels
+from segue.data.io.image import Labels, read_image, read_labels, write_image, write_labels
 from segue.data.sample import Format, Instance, Options, Sample, Target, no_void
 
 SPLITS = ("train", "val", "test")

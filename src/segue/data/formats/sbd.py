@@ -13,9 +13,10 @@ from scipy.io import loadmat, savemat
 from scipy.io.matlab import MatReadError
 
 from segue.core.errors import DataError
+from segue.core.files import write_bytes
 from segue.data.formats.pairs import file_stem
 from segue.data.formats.voc import CLASSES, listed
-from segue.data.io.image import read_image, write_bytes, write_image
+from segue.data.io.image import read_image, write_image
 from segue.data.sample import Format, Options, Sample, Target, labels_of_truth, no_void, truth_of_labels
 
 

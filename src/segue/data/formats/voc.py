@@ -11,8 +11,9 @@ import numpy as np
 import PIL.Image
 
 from segue.core.errors import DataError
+from segue.core.files import write_bytes
 from segue.data.formats.pairs import file_stem
-from segue.data.io.image import Labels, read_image, read_labels, write_bytes, write_image
+from segue.data.io.image import Labels, read_image, read_labels, write_image
 from segue.data.sample import Format, Options, Sample, Target, labels_of_truth, truth_of_labels
 
 VOID = 255

@@ -7,12 +7,14 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
+from segue.core.geometry import outlines
 from segue.core.types import Box, Click, Image, Mask, Prompt, check_image, check_mask
 
 Color = tuple[int, int, int]
 BLUE: Color = (38, 132, 255)
 POSITIVE: Color = (46, 204, 113)
 NEGATIVE: Color = (235, 64, 52)
+YELLOW: Color = (255, 214, 10)
 
 
 def overlay(
@@ -33,12 +35,21 @@ def overlay(
         table = (np.arange(256) * (1 - opacity) + tint * opacity).astype(np.uint8)
         np.copyto(drawn[..., channel], table[image[..., channel]], where=mask)
     width = max(1, round(max(image.shape[:2]) / 500))
-    contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
-    cv2.drawContours(drawn, contours, -1, (255, 255, 255), width + 1, cv2.LINE_AA)
-    cv2.drawContours(drawn, contours, -1, color, width, cv2.LINE_AA)
+    draw_outlines(drawn, mask, (255, 255, 255), width + 1)
+    draw_outlines(drawn, mask, color, width)
     for prompt in prompts:
         _draw_prompt(drawn, prompt, width)
     return drawn
+
+
+def draw_outlines(image: Image, mask: Mask, color: Color, width: int = 1, line: int = cv2.LINE_AA) -> Image:
+    """``image`` (H, W, 3) itself, with the outlines of ``mask`` (H, W) bool drawn into it.
+
+    >>> draw_outlines(np.zeros((3, 3, 3), np.uint8), np.eye(3, dtype=bool), YELLOW, line=cv2.LINE_8)[0, 0].tolist()
+    [255, 214, 10]
+    """
+    cv2.drawContours(image, outlines(mask), -1, color, width, line)
+    return image
 
 
 def _draw_prompt(drawn: Image, prompt: Prompt, width: int) -> None:

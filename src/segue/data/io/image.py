@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import glob
 import os
-import secrets
 import struct
 import warnings
 import zlib
@@ -20,7 +19,8 @@ import tifffile
 from numpy.typing import NDArray
 from PIL import ImageOps
 
-from segue.core.errors import ImageError, MissingFile, StorageError
+from segue.core.errors import ImageError, MissingFile
+from segue.core.files import natural_sorted, write_bytes
 from segue.core.types import Image, Mask, check_image, describe
 from segue.data.io.color_profile import to_srgb
 
@@ -197,41 +197,8 @@ def write_labels(path: str | os.PathLike[str], labels: NDArray[Any]) -> None:
     _save(target, PIL.Image.fromarray(labels.astype(np.uint8 if high < 256 else np.uint16)))
 
 
-def write_bytes(path: str | os.PathLike[str], content: bytes) -> None:
-    """Write a whole file or nothing: a reader sees the old content or the new, never a part.
-
-    Missing folders are made. Raises ``StorageError`` if the disk refuses; the old file is then intact.
-    Source: POSIX ``rename``.
-
-    >>> import tempfile
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     write_bytes(f"{folder}/a/b.txt", b"done")
-    ...     Path(f"{folder}/a/b.txt").read_bytes()
-    b'done'
-    """
-    target = Path(path)
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        beside = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
-        try:
-            with beside.open("xb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(beside, target)
-        except BaseException:
-            beside.unlink(missing_ok=True)
-            raise
-    except OSError as error:
-        raise StorageError(
-            f"no way to write {target}: {error.strerror or error}",
-            "",
-            "check free space and permissions of the folder",
-        ) from error
-
-
 def find_images(sources: Iterable[str | os.PathLike[str]]) -> list[Path]:
-    """Image files named by ``sources``: files, folders (their images, sorted, not deeper) or glob patterns.
+    """Image files named by ``sources``: files, folders (their images in natural order, not deeper) or glob patterns.
 
     Raises ``MissingFile`` for a source that names nothing and ``ImageError`` for a folder without images.
     Source: the command contract ("files, folders or globs").
@@ -244,12 +211,12 @@ def find_images(sources: Iterable[str | os.PathLike[str]]) -> list[Path]:
     for source in sources:
         path = Path(source)
         if path.is_dir():
-            inside = sorted(p for p in path.iterdir() if p.suffix.lower() in READABLE)
+            inside = natural_sorted(p for p in path.iterdir() if p.suffix.lower() in READABLE)
             if not inside:
                 raise ImageError(f"the folder {path}, which holds no image", f"one of {', '.join(sorted(READABLE))}")
             found += inside
             continue
-        matches = [path] if path.exists() else [Path(p) for p in sorted(glob.glob(str(source), recursive=True))]
+        matches = [path] if path.exists() else natural_sorted(map(Path, glob.glob(str(source), recursive=True)))
         if not matches:
             raise MissingFile(
                 f"'{source}'", "an image, a folder of images or a pattern that matches some", "check the spelling"

@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from segue.core.errors import DataError, StorageError
+from segue.core.errors import DataError
+from segue.core.files import storage_error
 
 
 class ResumeLog:
@@ -38,11 +39,7 @@ class ResumeLog:
             if not whole:
                 self._append({"job": job})
         except OSError as error:
-            raise StorageError(
-                f"no way to write {path}: {error.strerror or error}",
-                "",
-                "check free space and permissions of the folder",
-            ) from error
+            raise storage_error(path, error) from error
 
     def _recover(self, job: str) -> int:
         """Read the complete lines; returns their length in bytes."""
@@ -75,11 +72,7 @@ class ResumeLog:
         try:
             self._append({"key": key, "row": row})
         except OSError as error:
-            raise StorageError(
-                f"no way to write {self.path}: {error.strerror or error}",
-                "",
-                "free some space; what was finished before is kept",
-            ) from error
+            raise storage_error(self.path, error) from error
         self._rows[key] = dict(row)
 
     def __getitem__(self, key: str) -> dict[str, Any]:

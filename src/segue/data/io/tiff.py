@@ -16,6 +16,7 @@ import tifffile
 from numpy.typing import NDArray
 
 from segue.core.errors import ImageError, InputError, MissingExtra, MissingFile
+from segue.core.files import writing
 from segue.core.types import Image, Mask
 from segue.data.io.color_profile import to_srgb
 from segue.data.io.image import STRETCH, as_image
@@ -225,23 +226,16 @@ def write_mask_tiff(path: str | os.PathLike[str], rle: Rle) -> None:
     ...         int((tiff.values() > 0).sum())
     600
     """
-    target = Path(path)
-    beside = target.with_name(f".{target.name}.part")
-    target.parent.mkdir(parents=True, exist_ok=True)
     crop, x, y = rle.crop()
-    try:
-        with tifffile.TiffWriter(beside, bigtiff=True) as writer:
-            writer.write(
-                _tiles(crop, x, y, rle.size),
-                shape=rle.size,
-                dtype=np.uint8,
-                tile=(_TILE, _TILE),
-                compression="zlib",
-                photometric="minisblack",
-            )
-        os.replace(beside, target)
-    finally:
-        beside.unlink(missing_ok=True)
+    with writing(path) as file, tifffile.TiffWriter(file, bigtiff=True) as writer:
+        writer.write(
+            _tiles(crop, x, y, rle.size),
+            shape=rle.size,
+            dtype=np.uint8,
+            tile=(_TILE, _TILE),
+            compression="zlib",
+            photometric="minisblack",
+        )
 
 
 def _tiles(crop: Mask, x: int, y: int, size: tuple[int, int]) -> Iterator[NDArray[np.uint8]]:

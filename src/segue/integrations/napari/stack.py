@@ -6,11 +6,11 @@ import threading
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from segue.core.errors import ImageError, InputError
+from segue.core.geometry import deepest_point
 from segue.core.segmenter import Segmenter
 from segue.core.types import Click, Image, Mask, Prompt, Reference
 from segue.data.io.image import as_image
@@ -129,9 +129,8 @@ def deepest(mask: Mask) -> Click:
     >>> deepest(np.pad(np.ones((3, 3), bool), 2))
     Click(x=3.0, y=3.0, positive=True)
     """
-    distance = cv2.distanceTransform(np.pad(mask, 1).astype(np.uint8), cv2.DIST_L2, 5)
-    y, x = np.unravel_index(int(distance.argmax()), distance.shape)
-    return Click(float(x) - 1, float(y) - 1)
+    x, y, _ = deepest_point(mask)
+    return Click(float(x), float(y))
 
 
 def painted(base: NDArray[Any], mask: Mask, label: int, preserve: bool) -> NDArray[Any]:

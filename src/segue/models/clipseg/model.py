@@ -20,6 +20,7 @@ from transformers.models.clipseg.modeling_clipseg import CLIPSegDecoder
 
 from segue.core.errors import CheckpointError, InputError
 from segue.core.frame import Frame, Size
+from segue.core.geometry import mask_box
 from segue.core.segmenter import ExportGraph, Segmenter, load_strict
 from segue.core.types import (
     NO_MEMORY,
@@ -36,6 +37,7 @@ from segue.core.types import (
 from segue.models.clipseg.network import ClipSegDecoder, ClipSegNet
 from segue.models.clipseg.tokens import Tokens
 from segue.models.clipseg.weights import official_keys, resize_positions
+from segue.nn.confidence import mask_confidence
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's, not CLIP's: as published
 _NO_KEYWORDS = ("architectures", "dtype", "model_type", "torch_dtype", "transformers_version")
@@ -254,9 +256,8 @@ def confidence(logits: Tensor) -> Tensor:
     tensor([[0.9800, 0.0200]])
     """
     probability = logits.detach().float().sigmoid()
-    inside = probability > 0.5
-    mean = (probability * inside).sum((-2, -1)) / inside.sum((-2, -1)).clamp_min(1)
-    return torch.where(inside.any(-1).any(-1), mean, probability.amax((-2, -1)))
+    highest = probability.amax((-2, -1))
+    return torch.where(highest > 0.5, mask_confidence(probability), highest)
 
 
 def spotlight(image: Image, mask: Mask, context: float = 0.5) -> Image:
@@ -267,10 +268,9 @@ def spotlight(image: Image, mask: Mask, context: float = 0.5) -> Image:
     >>> spotlight(np.full((40, 40, 3), 200, np.uint8), np.pad(np.ones((10, 10), bool), 15)).shape
     (20, 20, 3)
     """
-    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
-    margin_y, margin_x = (int(context * (len(i) and i[-1] + 1 - i[0])) for i in (rows, columns))
-    y0, y1 = max(0, rows[0] - margin_y), rows[-1] + 1 + margin_y
-    x0, x1 = max(0, columns[0] - margin_x), columns[-1] + 1 + margin_x
+    x0, y0, x1, y1 = mask_box(mask) or (0, 0, mask.shape[1], mask.shape[0])
+    margin_y, margin_x = (int(context * side) for side in (y1 - y0, x1 - x0))
+    y0, y1, x0, x1 = max(0, y0 - margin_y), y1 + margin_y, max(0, x0 - margin_x), x1 + margin_x
     crop, inside = image[y0:y1, x0:x1], mask[y0:y1, x0:x1, None]
     sigma = max(crop.shape[:2]) / 100
     dark = 0.1 * ndimage.gaussian_filter(crop.astype(np.float32), (sigma, sigma, 0))

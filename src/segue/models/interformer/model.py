@@ -24,6 +24,7 @@ from segue.models.interformer.imsa import ClickFusion, Imsa
 from segue.models.interformer.reference_map import Point, region_of_interest, unknown_labels, with_answer, with_clicks
 from segue.models.interformer.regions import Region
 from segue.models.interformer.uper import UperHead
+from segue.nn.confidence import mask_confidence
 from segue.nn.heads import FcnHead
 
 MULTIPLE = 32  # the coarsest stride: inputs are padded and regions cut to it
@@ -240,7 +241,7 @@ class InterFormer(Segmenter):
         logits = two[:, 1:] - two[:, :1]  # the sigmoid of the difference is the softmax over the two
         answer = logits > 0
         kept = {"labels": with_answer(labels, answer), "drawn": torch.tensor(len(points)), "answer": answer.byte()}
-        return Prediction(logits, _confidence(logits), kept, frame)
+        return Prediction(logits, mask_confidence(logits.sigmoid(), logits > 0), kept, frame)
 
     def memory_from_mask(self, features: Features, probability: Tensor) -> Memory:
         frame = features.frame
@@ -346,10 +347,3 @@ def grid_clicks(prompts: Sequence[Prompt], frame: Frame) -> list[Point]:
     limit = torch.tensor([frame.resized[1] - 1, frame.resized[0] - 1])
     cells = torch.minimum(at.long().clamp(min=0), limit).tolist()
     return [(int(y), int(x), click.positive) for (x, y), click in zip(cells, clicks, strict=True)]
-
-
-def _confidence(logits: Tensor) -> Tensor:
-    """(b, 1) mean probability inside the mask, 0 for an empty one: InterFormer predicts no score."""
-    inside = (logits > 0).to(logits)
-    total: Tensor = (logits.sigmoid() * inside).sum((-2, -1)) / inside.sum((-2, -1)).clamp_min(1)
-    return total

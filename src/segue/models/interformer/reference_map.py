@@ -12,6 +12,8 @@ from typing import TypeAlias
 import torch
 from torch import Tensor
 
+from segue.core.geometry import mask_box
+
 BACKGROUND, MAYBE_BACKGROUND, UNKNOWN, MAYBE_FOREGROUND, FOREGROUND = range(5)
 
 Point: TypeAlias = tuple[int, int, bool]  # (y, x, positive)
@@ -77,13 +79,9 @@ def region_of_interest(
     """
     height, width = mask.shape
     shown = mask | (labels == BACKGROUND) | (labels == FOREGROUND)
-    if not shown.any():
-        rows, columns = (0, height), (0, width)
-    else:
-        down, right = shown.any(1).nonzero().flatten(), shown.any(0).nonzero().flatten()
-        rows, columns = (int(down[0]), int(down[-1]) + 1), (int(right[0]), int(right[-1]) + 1)
-    top, bottom = _grow(rows, expansion, least, height, stride)
-    left, end = _grow(columns, expansion, least, width, stride)
+    x0, y0, x1, y1 = mask_box(shown.cpu().numpy()) or (0, 0, width, height)
+    top, bottom = _grow((y0, y1), expansion, least, height, stride)
+    left, end = _grow((x0, x1), expansion, least, width, stride)
     return left, top, end, bottom
 
 

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from segue.core.frame import Crop, Frame, Size
+from segue.core.geometry import mask_box
 from segue.core.types import Box, Click, Prompt
 
 MULTIPLE = 64  # of the sides of every grid
@@ -97,14 +98,10 @@ def resample(probability: Tensor, frame: Frame, other: Frame) -> Tensor:
 
 def bounding_box(mask: Tensor, frame: Frame) -> tuple[float, float, float, float] | None:
     """x0 y0 x1 y1 in image pixels of a mask (h, w) bool at half the grid; None if it is empty."""
-    rows, columns = torch.nonzero(mask.any(1))[:, 0], torch.nonzero(mask.any(0))[:, 0]
-    if not len(rows):
+    box = mask_box(mask.cpu().numpy())
+    if box is None:
         return None
-    corners = (
-        torch.stack([torch.stack([columns[0], rows[0]]), torch.stack([columns[-1] + 1, rows[-1] + 1])]).float().cpu()
-        * 2
-    )
-    (x0, y0), (x1, y1) = frame.to_image(corners).tolist()
+    (x0, y0), (x1, y1) = frame.to_image(torch.tensor(box, dtype=torch.float32).reshape(2, 2) * 2).tolist()
     return min(x0, x1), y0, max(x0, x1), y1
 
 

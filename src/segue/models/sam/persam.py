@@ -17,6 +17,7 @@ from torch import Tensor
 
 from segue.core.errors import InputError
 from segue.core.frame import Frame, Size
+from segue.core.geometry import mask_box
 from segue.core.segmenter import Segmenter
 from segue.core.types import Box, Click, Features, Image, Mask, Memory, Prediction, Prompt, Reference
 from segue.models.sam.model import Guidance, Sam
@@ -266,12 +267,11 @@ def enclosing_box(prediction: Prediction) -> Box | None:
     """The box from the first to the last pixel of the best candidate's mask, as the published code draws it (the
     last pixel's own coordinates, not one past); None for an empty mask."""
     best = prediction.logits[:1, prediction.best : prediction.best + 1]
-    rows, columns = torch.nonzero(prediction.frame.to_image_size(best)[0, 0] > 0, as_tuple=True)
-    if not len(rows):
+    box = mask_box((prediction.frame.to_image_size(best)[0, 0] > 0).cpu().numpy())
+    if box is None:
         return None
-    x0, x1 = int(columns.min()), int(columns.max())
-    y0, y1 = int(rows.min()), int(rows.max())
-    return Box(x0, y0, max(x1, x0 + 1), max(y1, y0 + 1))
+    x0, y0, x1, y1 = box
+    return Box(x0, y0, max(x1 - 1, x0 + 1), max(y1 - 1, y0 + 1))
 
 
 def personal(model: Segmenter, **keywords: Any) -> PerSam:

@@ -21,6 +21,7 @@ from segue.core.types import Click, Features, Image, Memory, Prediction, Prompt
 from segue.models.checkpoints import load_mae, load_official, simpleclick_label
 from segue.models.wrappers import FlipAverage, ZoomIn, ZoomRule
 from segue.nn.clickmaps import click_disks, click_distance_maps, pack_clicks
+from segue.nn.confidence import mask_confidence
 from segue.nn.heads import AllMlpHead
 from segue.nn.pyramid import SimpleClickPyramid
 from segue.nn.vit import PatchEmbed, VisionTransformer, window_counts
@@ -277,15 +278,3 @@ def grid_points(prompts: Sequence[Prompt], frame: Frame) -> Tensor:
     # double precision: a click on the rim of a disk must not change side by rounding
     at = torch.tensor([(c.x, c.y) for c in clicks], dtype=torch.float64)
     return pack_clicks([(y, x, c.positive) for (x, y), c in zip(frame.to_grid(at).tolist(), clicks, strict=True)])
-
-
-def mask_confidence(probability: Tensor) -> Tensor:
-    """(b, k) mean probability inside each mask of (b, k, h, w) probabilities, 0 for an empty mask.
-
-    SimpleClick predicts no score; this stands in for one.
-
-    >>> mask_confidence(torch.tensor([[[[0.9, 0.7, 0.2]]]]))
-    tensor([[0.8000]])
-    """
-    inside = (probability > 0.5).to(probability)
-    return (probability * inside).sum((-2, -1)) / inside.sum((-2, -1)).clamp_min(1)
