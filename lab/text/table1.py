@@ -94,7 +94,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 output=folder,
                 model=args.model,
                 name=args.name,
-                adapter_kind=way.adapter,
+                adapter=way.adapter,
                 settings={**way.settings, **{k: int(v) for w, k, v in changes if w == name}},
                 seeds=args.seeds if way.own else args.other_seeds,
                 rate=rates.get(way.adapter),

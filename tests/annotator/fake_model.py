@@ -110,7 +110,7 @@ def nursery() -> None:
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             sys.stdout = sys.stderr
             serve(
-                AnnotateConfig(folder=folder, db=db, port=int(port), open_browser=False),
+                AnnotateConfig(folder=folder, db=db, port=int(port), browser=False),
                 load=functools.partial(ColourModel, float(pause)),
             )
             os._exit(0)

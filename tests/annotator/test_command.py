@@ -72,7 +72,7 @@ def test_a_port_in_use_is_said_before_anything_is_opened(folder: Path) -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         with pytest.raises(ConfigError, match="--port"):
-            serve(AnnotateConfig(folder=folder, port=taken.getsockname()[1], open_browser=False))
+            serve(AnnotateConfig(folder=folder, port=taken.getsockname()[1], browser=False))
     assert not (folder / ".segue").exists()
 
 

@@ -273,18 +273,18 @@ def test_an_interrupted_run_goes_on_where_it_stopped(disks: Path, tmp_path: Path
 
 @pytest.mark.parametrize("kind", ["lora", "head", "full"])
 def test_the_baselines_run_in_the_same_harness(kind: str, disks: Path, tmp_path: Path) -> None:
-    result = adapt(config(disks, tmp_path, minutes=0.06, clock="cpu", adapter_kind=kind), small())  # however busy
+    result = adapt(config(disks, tmp_path, minutes=0.06, clock="cpu", adapter=kind), small())  # however busy
     assert result["adapter"] == kind
     assert result["steps"] > 0
 
 
 def test_wrong_input_is_explained(disks: Path, tmp_path: Path) -> None:
     with pytest.raises(UnknownName, match="Did you mean 'detail'"):
-        config(disks, tmp_path, adapter_kind="detial")
+        config(disks, tmp_path, adapter="detial")
     with pytest.raises(DataError, match="at least two to train on"):
         adapt(config(write_disks(tmp_path / "few", 2), tmp_path), small())
     with pytest.raises(ConfigError, match="dense"):
-        adapt(config(disks, tmp_path, adapter_kind="dense"), small())
+        adapt(config(disks, tmp_path, adapter="dense"), small())
 
 
 def clipseg_folder(folder: Path) -> Path:
@@ -410,7 +410,7 @@ def test_masks_without_texts_ask_for_a_name(disks: Path) -> None:
 
 def test_a_text_model_needs_no_clicks(disks: Path, tmp_path: Path) -> None:
     model = small("clipseg-rd64")
-    result = adapt(config(disks, tmp_path, adapter_kind="shallow", name="disk", epochs=1, settings={"width": 8}), model)
+    result = adapt(config(disks, tmp_path, adapter="shallow", name="disk", epochs=1, settings={"width": 8}), model)
     image = open_data(disks).samples[0].load_image()
     assert Session(model, image).add(Text("disk")).shape == image.shape[:2]
     assert result["parameters"] == attached(model)[0].trainable

@@ -33,7 +33,7 @@ def found(folders, tmp_path_factory):
     earlier = report / "earlier.json"
     earlier.write_text(json.dumps({"model": folders[0], "noc": {"0.90": 5.0}, "miou_at": [0.5], "per_object": []}))
     config = BenchConfig(
-        models=folders, size=(96, 128), clicks=3, rounds=2, noc=[earlier], report=report / "out", device="cpu"
+        model=folders, size=(96, 128), clicks=3, rounds=2, noc=[earlier], report=report / "out", device="cpu"
     )
     return bench(config), report / "out"
 
@@ -80,7 +80,7 @@ def test_the_report_has_table_json_and_plot(found, folders):
 def test_models_run_in_turn(folders, monkeypatch):
     order = []
     monkeypatch.setattr(job, "_dialogue", lambda runner, *_: order.append(runner.name) or _pretend(runner))
-    bench(BenchConfig(models=folders, size=(64, 64), clicks=1, rounds=2, device="cpu"))
+    bench(BenchConfig(model=folders, size=(64, 64), clicks=1, rounds=2, device="cpu"))
     assert order == folders * 3
 
 

@@ -42,7 +42,9 @@ def test_the_reference_is_no_query(perseg, tmp_path):
     assert len(list((tmp_path / "masks").rglob("*.png"))) == 2
 
 
-@pytest.mark.parametrize("extra", [["--shown-as", "box"], ["--shown-as", "click"], ["--method", "clicks"]])
+@pytest.mark.parametrize(
+    "extra", [["--reference-prompt", "box"], ["--reference-prompt", "click"], ["--method", "clicks"]]
+)
 def test_rough_references_and_the_baseline(perseg, tmp_path, extra):
     assert main(["one-shot", "--data", str(perseg), *extra, "--limit", "1", "--json", str(tmp_path / "r.json")]) == 0
     result = json.loads((tmp_path / "r.json").read_text())

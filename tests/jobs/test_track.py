@@ -85,7 +85,7 @@ def test_the_other_methods_answer_too(film, tmp_path, method):
             str(film / "frames" / "00000.png"),
             "--mask",
             str(film / "masks" / "00000.png"),
-            "--truth",
+            "--target",
             str(film / "masks"),
             "--method",
             method,

@@ -82,7 +82,7 @@ def test_an_interrupted_command_goes_on_seed_by_seed(tmp_path: Path) -> None:
         "data": tmp_path / "data",
         "output": tmp_path / "out",
         "model": "clipseg-rd64",
-        "adapter_kind": "dense",
+        "adapter": "dense",
         "name": "disk",
         "seeds": 2,
         "epochs": 2,

@@ -87,7 +87,7 @@ def serve(config: AnnotateConfig, load: Callable[[], Segmenter] | None = None) -
         f"segue annotates {images} images of {config.images}\n  {address}\nCtrl-C ends it; everything is saved.\n"
     )
     sys.stdout.flush()
-    if config.open_browser:
+    if config.browser:
         threading.Thread(target=_show, args=(address,), daemon=True).start()
     server = uvicorn.Server(
         uvicorn.Config(app, log_level="warning", access_log=False, timeout_graceful_shutdown=3, server_header=False)

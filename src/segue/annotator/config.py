@@ -12,7 +12,7 @@ from pydantic import Field
 from segue.annotator.words import WordsThenClicks
 from segue.core.segmenter import Segmenter
 from segue.core.types import Click
-from segue.session.config import ModelChoice
+from segue.session.config import CommandLine, ModelChoice
 from segue.session.load import load
 
 SAMPLES = Path(__file__).resolve().parents[1] / "samples"
@@ -21,27 +21,36 @@ SAMPLES = Path(__file__).resolve().parents[1] / "samples"
 class AnnotateConfig(ModelChoice):
     """Where the images are, where the work is kept, and who may reach the page.
 
-    Without ``folder`` the bundled sample photos are opened. ``db`` is an SQLAlchemy address; by default a file
-    ``.segue/project.db`` inside the folder (for the samples: in the user's own data folder). A ``host`` other
-    than this machine demands a ``token``; one is made when none is given. ``max_upload`` is in bytes,
-    ``max_pixels`` per image, ``features`` the bytes of encoded images kept in memory. Where ``model`` takes words but
-    no clicks, ``click_model`` (a registry name, folder or hub id) corrects its masks.
+    ``db`` is an SQLAlchemy address; by default a file ``.segue/project.db`` inside the folder (for the samples: in the
+    user's own data folder). A ``host`` other than this machine demands a ``token``; one is made when none is given.
 
     >>> AnnotateConfig(folder="photos").database
     'sqlite:///photos/.segue/project.db'
     """
 
-    folder: Path | None = None
-    click_model: str = "nano"
-    host: str = "127.0.0.1"
-    port: Annotated[int, Field(ge=0, le=65535)] = 8788
-    db: str | None = None
-    token: str | None = None
-    open_browser: bool = True
-    prefetch: Annotated[int, Field(ge=0, le=20)] = 2
-    max_upload: Annotated[int, Field(ge=1)] = 64 * 1024 * 1024
-    max_pixels: Annotated[int, Field(ge=1)] = 150_000_000
-    features: Annotated[int, Field(ge=1)] = 1024**3
+    folder: Annotated[
+        Path | None,
+        Field(description="Folder of images; the bundled samples without one."),
+        CommandLine(positional=True),
+    ] = None
+    port: Annotated[int, Field(description="Port of the page; 0 for any free one.", ge=0, le=65535)] = 8788
+    host: Annotated[str, Field(description="Address to listen on; others than this machine's demand a token.")] = (
+        "127.0.0.1"
+    )
+    db: Annotated[str | None, Field(description="Database address; without it FOLDER/.segue/project.db.")] = None
+    token: Annotated[str | None, Field(description="Secret of the page; made when one is needed.")] = None
+    browser: Annotated[bool, Field(description="Open the page in a browser.")] = True
+    click_model: Annotated[str, Field(description="Corrects the masks of a model that takes words but no clicks.")] = (
+        "nano"
+    )
+    prefetch: Annotated[int, Field(description="Images encoded ahead.", ge=0, le=20), CommandLine(hidden=True)] = 2
+    max_upload: Annotated[int, Field(description="Most bytes of an upload.", ge=1), CommandLine(hidden=True)] = 2**26
+    max_pixels: Annotated[int, Field(description="Most pixels of an image.", ge=1), CommandLine(hidden=True)] = (
+        150_000_000
+    )
+    features: Annotated[
+        int, Field(description="Bytes of encoded images kept in memory.", ge=1), CommandLine(hidden=True)
+    ] = 2**30
 
     def load(self) -> Segmenter:
         """The model, able to answer clicks; errors are ``segue.load``'s."""

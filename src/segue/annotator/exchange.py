@@ -243,7 +243,7 @@ class ExchangeConfig(JobConfig):
 
     >>> ExchangeConfig.from_fields(project=AnnotateConfig(), export="coco")
     Traceback (most recent call last):
-    segue.core.errors.ConfigError: got configuration=...: an export needs a folder to write to ...
+    segue.core.errors.ConfigError: an export needs a folder to write to ...
     """
 
     project: AnnotateConfig

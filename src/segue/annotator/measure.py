@@ -141,7 +141,7 @@ def _photos(home: Path, size: tuple[int, int], count: int) -> Path:
 
 def _build(folder: Path) -> dict[str, float]:
     wall, processor = time.perf_counter(), time.process_time()
-    app = build(AnnotateConfig(folder=folder, open_browser=False))
+    app = build(AnnotateConfig(folder=folder, browser=False))
     spent = {"wall": time.perf_counter() - wall, "processor": time.process_time() - processor}
     app.state.loop.close()
     app.state.project.close()

@@ -5,43 +5,85 @@ Exit status 0 done, 1 the input was wrong (one clear message), 2 usage, 130 inte
 
 from __future__ import annotations
 
+import importlib
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
+from typer.core import TyperGroup
 
-from segue.cli import adapt, ahead, annotate, exchange, learn, measure, references, segment, serve
+import segue
 from segue.core.errors import SegueError
 
-COMMANDS = (
-    segment.mask,
-    annotate.annotate,
-    references.find,
-    references.track,
-    references.one_shot,
-    exchange.convert,
-    exchange.convert_data,
-    ahead.encode,
-    ahead.bench,
-    ahead.export,
-    serve.serve,
-    adapt.adapt,
-    learn.train,
-    measure.evaluate,
-    measure.models,
-    measure.doctor,
-)
+if TYPE_CHECKING:
+    from typer.core import TyperCommand
+
+COMMANDS = {  # name -> what it does; the module of the same name is imported when the command runs
+    "mask": "Segment one image with clicks, a box or words.",
+    "annotate": "Open a folder of images in the browser annotator; or import and export its masks.",
+    "find": "Find an object, shown once, in other images; say where it is not.",
+    "track": "Follow an object, shown in one frame, through a video.",
+    "one-shot": "Measure one-shot segmentation: show a class once, find it in the queries.",
+    "convert": "Turn a published checkpoint into a folder that --model opens.",
+    "convert-data": "Convert annotations between the formats of other tools; say what is lost.",
+    "encode": "Compute features ahead of time, so that every click is answered from the cache.",
+    "bench": "Measure encode and click times, SPC, PIE, memory and operations, models side by side.",
+    "export": "Write a model's encoder and decoder as graphs for other runtimes, compared with the model itself.",
+    "serve": "Answer another tool's requests: a Label Studio ML backend.",
+    "adapt": "Train an adapter on your own masks and say, from images it never saw, whether it helps.",
+    "train": "Train a click-segmentation model; Ctrl-C leaves a checkpoint that --resume continues exactly.",
+    "evaluate": "Count the clicks that a model needs on a data set, by the published robot-click protocol.",
+    "models": "What models there are, what they accept, and where their weights come from.",
+    "doctor": "Check this installation: libraries, weights, speed, disk; say what is wrong and how to mend it.",
+}
+
+
+class _Commands(TyperGroup):
+    """The commands as their names and summaries; the one that is called is imported."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """(name, command, its words)."""
+        name, found, rest = super().resolve_command(ctx, args)
+        return name, found and command(str(name)), rest
+
 
 app = typer.Typer(
     name="segue",
+    cls=_Commands,
     help="Promptable segmentation: click, box, type or show an example, get the mask; corrections train an adapter.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in COMMANDS:
-    app.command()(command)
+for _name, _summary in COMMANDS.items():
+    app.command(_name, help=_summary)(lambda: None)
+
+
+def command(name: str) -> TyperCommand:
+    """The command ``name`` with its options.
+
+    >>> [option.name for option in command("models").params]
+    ['json', 'debug']
+    """
+    module = importlib.import_module(f"segue.cli.{name.replace('-', '_')}")
+    built: TyperCommand = module.command.build(name, COMMANDS[name])
+    return built
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"segue {segue.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -50,15 +92,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     >>> main(["mask", "there-is-no-such-photo.jpg", "--click", "1,1", "-o", "mask.png"])
     1
     """
+    words = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        app(args=list(arguments) if arguments is not None else None, standalone_mode=True)
+        app(args=words, standalone_mode=True)
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else int(stop.code is not None)
     except SegueError as error:
-        Console(stderr=True, soft_wrap=True, highlight=False).print(f"error: {error}", markup=False, style="red")
+        if "--debug" in words:
+            raise
+        typer.secho(f"error: {error}", fg="red", err=True)
         return 1
     except KeyboardInterrupt:
-        Console(stderr=True).print("interrupted; what was finished is saved")
+        typer.secho("interrupted; what was finished is saved", err=True)
         return 130
     return 0
 

@@ -1,60 +1,178 @@
-"""What several commands share: option types, parsing of numbers, showing a result."""
+"""Command-line options from a configuration's fields: a field is an option, its description the help."""
 
 from __future__ import annotations
 
 import functools
 import inspect
-import json
-import sys
-from collections.abc import Callable, Iterable, Mapping
+import operator
+import types
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, TypeAlias
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import typer
-from rich.console import Console
-from rich.table import Table
+import yaml
+from pydantic import BaseModel, BeforeValidator
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
+from typer.core import TyperCommand
 
-console = Console()
+from segue.cli.show import show_result, write_json
+from segue.session.config import CommandLine, JobConfig, JobResult, ModelChoice, read_fields
 
-Model = Annotated[str, typer.Option("--model", help="Registry name, Hugging Face id or local folder.")]
-Weights = Annotated[str | None, typer.Option("--weights", help="File in the published format, or 'random'.")]
-Adapter = Annotated[Path | None, typer.Option("--adapter", help="Adapter folder.")]
-Device = Annotated[str | None, typer.Option("--device", help="cpu, cuda, cuda:1 ...; default: a GPU if there is one.")]
-Json = Annotated[Path | None, typer.Option("--json", help="Write the result as JSON; '-' is standard output.")]
-Output = Annotated[Path, typer.Option("-o", "--output", help="The folder to write.")]
-
-Choice: TypeAlias = Mapping[str, Any]  # the values of the four options that say which model does the job
-_CHOICE: Mapping[str, tuple[Any, Any]] = {
-    "model": (Model, "nano"),
-    "weights": (Weights, None),
-    "adapter": (Adapter, None),
-    "device": (Device, None),
-}
+Convert = Callable[[Any], Any]
+METAVARS = {2: "X,Y", 4: "X0,Y0,X1,Y1"}
 
 
-def choosing_model(command: Callable[..., None]) -> Callable[..., None]:
-    """Offer ``--model``, ``--weights``, ``--adapter`` and ``--device`` in the place of a parameter ``choice``.
+@dataclass(frozen=True)
+class JobCommand:
+    """A command: the ``run`` of a configuration, whose fields are its options, and how its result is shown.
 
-    >>> @choosing_model
-    ... def look(photo: str, choice: Choice) -> None:
-    ...     print(photo, choice["model"])
-    >>> list(inspect.signature(look).parameters)
-    ['photo', 'model', 'weights', 'adapter', 'device']
-    >>> look(photo="cat.jpg", model="nano", weights=None, adapter=None, device=None)
-    cat.jpg nano
+    ``fields`` are those that are options (all without it), ``file`` whether the first argument is a file with the
+    configuration.
     """
 
-    @functools.wraps(command)
-    def run(**given: Any) -> None:
-        command(choice={name: given.pop(name) for name in _CHOICE}, **given)
+    config: type[JobConfig] | None
+    run: Callable[[Any], Any]
+    show: Callable[[Any], None] = show_result
+    fields: Collection[str] | None = None
+    file: bool = False
 
-    kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
-    offered = [inspect.Parameter(n, kind, default=d, annotation=a) for n, (a, d) in _CHOICE.items()]
-    own = inspect.signature(command, eval_str=True)
-    options = [o for p in own.parameters.values() for o in (offered if p.name == "choice" else [p])]
-    run.__signature__ = own.replace(parameters=options)  # type: ignore[attr-defined]
-    run.__annotations__ = {o.name: o.annotation for o in options}
-    return run
+    def build(self, name: str, summary: str) -> TyperCommand:
+        """The command as Typer runs it."""
+        options = list(self._options())
+
+        def call(context: typer.Context, **given: Any) -> None:
+            named = {n: v for n, v in given.items() if _was_given(context, n)}
+            self._call({option.field: option.convert for option in options}, named)
+
+        parameters = [_parameter("context", typer.Context)]
+        parameters += [option.parameter for option in options]
+        parameters += _common(self.config is not None, self.file)
+        call.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        call.__annotations__ = {p.name: p.annotation for p in parameters}
+        app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+        settings = {"help_option_names": ["-h", "--help"]}
+        kind = type("Command", (_Command,), {"repeatable": {n for o in options for n in o.repeatable}})
+        app.command(name, help=summary, cls=kind, context_settings=settings)(call)
+        command = typer.main.get_command(app)
+        assert isinstance(command, TyperCommand)
+        return command
+
+    def _options(self) -> Iterator[_Option]:
+        fields = self.config.model_fields if self.config is not None else {}
+        made = [_option(n, f, self.file) for n, f in fields.items() if self.fields is None or n in self.fields]
+        yield from sorted(filter(None, made), key=lambda o: (not o.positional, o.field in ModelChoice.model_fields))
+
+    def _call(self, converters: Mapping[str, Convert], given: dict[str, Any]) -> None:
+        json_to, file = given.pop("json", None), given.pop("config_file", None)
+        given.pop("debug", None)
+        values = read_fields(file) if file is not None else {}
+        values |= {name: converters[name](value) for name, value in given.items()}
+        result = self.run(self.config.from_fields(**values)) if self.config is not None else self.run(None)
+        if result is None:
+            return
+        if json_to is not None:
+            write_json(result.to_json() if isinstance(result, JobResult) else result, json_to)
+        if str(json_to) != "-":
+            self.show(result)
+
+
+def _was_given(context: typer.Context, name: str) -> bool:
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
+
+
+@dataclass(frozen=True)
+class _Option:
+    field: str
+    parameter: inspect.Parameter
+    convert: Convert
+    positional: bool
+    repeatable: tuple[str, ...] = ()  # its names, if several numbers may follow one
+
+
+def _common(with_file: bool, positional: bool) -> Iterator[inspect.Parameter]:
+    """The options of every command."""
+    if positional:
+        file = typer.Argument(help="The configuration, in YAML.", metavar="CONFIG")
+        yield _parameter("config_file", Path, file, inspect.Parameter.empty)
+    elif with_file:
+        yield _parameter("config_file", Path | None, typer.Option("--config", help="Read options from a YAML file."))
+    yield _parameter("json", Path | None, typer.Option("--json", help="Write the result as JSON; '-' prints it."))
+    yield _parameter("debug", bool, typer.Option("--debug", help="Show where an error comes from."), False)
+
+
+def _parameter(name: str, kind: Any, info: Any = None, default: Any = None) -> inspect.Parameter:
+    annotation = kind if info is None else Annotated[kind, info]
+    if info is None:
+        default = inspect.Parameter.empty
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+
+
+def _option(name: str, field: FieldInfo, optional: bool) -> _Option | None:
+    """The option of one field, ``optional`` where a file may hold it; None for a field that only files can hold."""
+    style = next((m for m in field.metadata if isinstance(m, CommandLine)), CommandLine())
+    own_parser = any(isinstance(m, BeforeValidator) for m in field.metadata)
+    typed = (str, _same, None) if own_parser else _typed(field.annotation)
+    if style.hidden or typed is None:
+        return None
+    kind, convert, metavar = typed
+    about: dict[str, Any] = {"help": field.description, "metavar": style.metavar or metavar}
+    default = _shown(field.get_default(call_default_factory=True), kind)
+    if field.is_required():
+        default = None if optional else inspect.Parameter.empty
+    if default is None:
+        kind = operator.or_(kind, None)
+    if style.positional:
+        return _Option(name, _parameter(name, kind, typer.Argument(**about), default), convert, True)
+    names = style.names or _names(name, kind == bool | None or default is True)
+    repeatable = tuple(names) if kind in (list[int], list[float], list[int] | None, list[float] | None) else ()
+    return _Option(name, _parameter(name, kind, typer.Option(*names, **about), default), convert, False, repeatable)
+
+
+def _shown(default: Any, kind: Any) -> Any:
+    """A field's default as Typer shows it; it is never passed on."""
+    if default in (None, (), "", {}) or default is PydanticUndefined:
+        return None
+    if kind is str and isinstance(default, tuple):
+        return ",".join(map(str, default))
+    return list(default) if isinstance(default, tuple) else default
+
+
+def _names(name: str, negatable: bool) -> tuple[str, ...]:
+    dashed = f"--{name.replace('_', '-')}"
+    if negatable:
+        return (f"{dashed}/--no-{dashed[2:]}",)
+    return ("-o", dashed) if name == "output" else (dashed,)
+
+
+def _typed(annotation: Any) -> tuple[Any, Convert, str | None] | None:
+    """(Typer's type, conversion to the field's, metavar) of a field's type; None for what no option can hold."""
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        return _typed(arguments[0])
+    if origin in (Union, types.UnionType):
+        kinds = [a for a in arguments if a is not type(None)]
+        return _typed(kinds[0]) if len(kinds) == 1 else (str, _same, None)
+    if origin is tuple and arguments[-1] is Ellipsis:
+        inner = _typed(arguments[0])
+        if inner is None:
+            return None
+        kind, convert, metavar = inner
+        return list[kind], lambda values: tuple(map(convert, values)), metavar
+    if origin is tuple:
+        return str, functools.partial(numbers, count=len(arguments)), METAVARS.get(len(arguments))
+    if origin is dict:
+        return list[str], pairs, "KEY=VALUE"
+    if origin is Literal or annotation in (bool, int, float, str, Path):
+        return annotation, _same, None
+    return None if isinstance(annotation, type) and issubclass(annotation, BaseModel) else (str, _same, None)
+
+
+def _same(value: Any) -> Any:
+    return value
 
 
 def numbers(text: str, count: int) -> tuple[float, ...]:
@@ -73,32 +191,58 @@ def numbers(text: str, count: int) -> tuple[float, ...]:
     return values
 
 
-def report(result: Mapping[str, Any], json_to: Path | None, title: str) -> None:
-    """Show ``result`` as a table, or write it as JSON where that was asked for ('-' writes nothing else)."""
-    if json_to is not None:
-        write_json(result, json_to)
-        if str(json_to) == "-":
-            return
-    table = Table(title=title, show_header=False)
-    for key, value in _flat(result):
-        table.add_row(key, value)
-    console.print(table)
+def pairs(texts: Sequence[str]) -> dict[str, Any]:
+    """'KEY=VALUE' texts as a dictionary, values as YAML reads them; anything else is a usage error.
+
+    >>> pairs(["width=32", "residual=true"])
+    {'width': 32, 'residual': True}
+    """
+    values: dict[str, Any] = {}
+    for text in texts:
+        key, equals, value = text.partition("=")
+        if not equals or not key:
+            raise typer.BadParameter(f"'{text}' is not KEY=VALUE, such as width=32")
+        values[key] = yaml.safe_load(value)
+    return values
 
 
-def write_json(result: Mapping[str, Any], path: Path) -> None:
-    """Write ``result`` to ``path``; '-' is standard output."""
-    text = json.dumps(result, indent=1) + "\n"
-    if str(path) == "-":
-        sys.stdout.write(text)
-        return
-    from segue.core.files import write_bytes
+class _Command(TyperCommand):
+    """A command whose ``repeatable`` options take several values after one name, and whose required options may stand
+    in the ``--config`` file."""
 
-    write_bytes(path, text.encode())
+    repeatable: Collection[str] = ()
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Parse the words after the command's name."""
+        if any(word.partition("=")[0] == "--config" for word in args):
+            for parameter in self.params:
+                parameter.required = False
+        return super().parse_args(ctx, spread(args, self.repeatable))
 
 
-def _flat(result: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, str]]:
-    for key, value in result.items():
-        if isinstance(value, dict):
-            yield from _flat(value, f"{prefix}{key} ")
-        elif not (isinstance(value, list) and value and isinstance(value[0], dict)):
-            yield f"{prefix}{key}", f"{value:.4g}" if isinstance(value, float) else str(value)
+def spread(words: Sequence[str], repeatable: Collection[str]) -> list[str]:
+    """Repeat the name of a ``repeatable`` option before each further number that follows it.
+
+    >>> spread(["--target", "0.8", "0.9", "--limit", "3"], {"--target"})
+    ['--target', '0.8', '--target', '0.9', '--limit', '3']
+    """
+    result: list[str] = []
+    name, values = "", 0
+    for word in words:
+        if word.partition("=")[0] in repeatable:
+            name, values = word.partition("=")[0], int("=" in word)
+        elif name and _reads_as_number(word):
+            result += [name] if values else []
+            values += 1
+        else:
+            name = ""
+        result.append(word)
+    return result
+
+
+def _reads_as_number(word: str) -> bool:
+    try:
+        float(word)
+    except ValueError:
+        return False
+    return True

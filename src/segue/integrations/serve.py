@@ -5,12 +5,12 @@ from __future__ import annotations
 import ipaddress
 import os
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from segue.core.errors import MissingExtra
-from segue.session.config import ModelChoice
+from segue.session.config import CommandLine, ModelChoice
 
 PASSWORD, TOKEN = "SEGUE_SERVE_PASSWORD", "LABEL_STUDIO_API_KEY"
 
@@ -21,15 +21,17 @@ class ServeConfig(ModelChoice):
 
     >>> ServeConfig.from_fields(host="0.0.0.0")
     Traceback (most recent call last):
-    segue.core.errors.ConfigError: got configuration=...: without a password only this machine may connect: ...
+    segue.core.errors.ConfigError: without a password only this machine may connect: ...
     """
 
-    tool: Literal["label-studio"] = "label-studio"
-    host: str = "127.0.0.1"
-    port: int = 9090
-    root: Path | None = None
-    label_studio: str = ""
-    collect: Path | None = None
+    tool: Annotated[Literal["label-studio"], Field(description="The tool to answer."), CommandLine(positional=True)] = (
+        "label-studio"
+    )
+    host: Annotated[str, Field(description="Address to listen on.")] = "127.0.0.1"
+    port: Annotated[int, Field(description="Port to listen on.")] = 9090
+    root: Annotated[Path | None, Field(description="Document root of Label Studio's local files.")] = None
+    label_studio: Annotated[str, Field(description="Address of the Label Studio server, for uploaded images.")] = ""
+    collect: Annotated[Path | None, Field(description="Keep reported annotations here, for segue adapt.")] = None
 
     @model_validator(mode="after")
     def _guarded(self) -> ServeConfig:

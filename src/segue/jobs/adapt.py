@@ -35,7 +35,7 @@ from segue.evaluation.adapt_measure import (
 from segue.evaluation.adapt_report import write_click_report, write_text_report
 from segue.evaluation.bootstrap import bootstrap_interval
 from segue.models.registry import MODELS
-from segue.session.config import ModelChoice
+from segue.session.config import ModelSource
 from segue.training.adapt_clicks import ClickAdapting, ClickSettings
 
 CHECKPOINT = "checkpoint.pt"
@@ -44,7 +44,7 @@ RANDOM_CLICKS = (1, 2, 3, 5)  # positive, and as many negative
 PUBLISHED_SPLITS = ("train", "val", "test")
 
 
-class AdaptConfig(ModelChoice):
+class AdaptConfig(ModelSource):
     """What ``segue adapt`` takes.
 
     ``data`` is any data set that ``segue evaluate`` reads, a COCO file among its images, an annotator project's
@@ -59,14 +59,14 @@ class AdaptConfig(ModelChoice):
 
     For models prompted by text, ``name`` says what masks without texts show, and ``seeds`` how many runs are made.
 
-    >>> AdaptConfig.from_fields(data=".", output="out", adapter_kind="detial")
+    >>> AdaptConfig.from_fields(data=".", output="out", adapter="detial")
     Traceback (most recent call last):
     segue.core.errors.UnknownName: got adapter 'detial'; expected one of: ... Did you mean 'detail'?
     """
 
     data: Path
     output: Path
-    adapter_kind: str = "detail"
+    adapter: str = "detail"
     format: str = "auto"
     name: str = ""
     minutes: float = Field(15.0, gt=0)
@@ -87,7 +87,7 @@ class AdaptConfig(ModelChoice):
     resume: bool = False
 
     def model_post_init(self, _: Any) -> None:
-        ADAPTERS[self.adapter_kind]  # an unknown name is an error here, not after the data is read
+        ADAPTERS[self.adapter]  # an unknown name is an error here, not after the data is read
 
 
 def adapt(
@@ -153,7 +153,7 @@ def validation(train: Sequence[Sample], share: float = 1 / 6, most: int = 24) ->
 
 def _built(config: AdaptConfig, model: Segmenter, seed: int) -> Adapter:
     torch.manual_seed(seed)
-    adapter: Adapter = ADAPTERS.load(config.adapter_kind)(model, **config.settings)
+    adapter: Adapter = ADAPTERS.load(config.adapter)(model, **config.settings)
     return attach(model, adapter)
 
 

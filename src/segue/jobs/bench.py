@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 import torch
@@ -28,28 +28,33 @@ from segue.models.interformer.imsa_official import decode_official, head_officia
 from segue.models.interformer.model import InterFormer, InterFormerNet
 from segue.models.registry import MODELS
 from segue.models.wrappers import unwrapped
-from segue.session.config import JobConfig
+from segue.session.config import CommandLine, JobConfig
 from segue.session.load import RANDOM, load
 
 
 class BenchConfig(JobConfig):
-    """What ``segue bench`` takes: models by name or folder, the photograph's ``size`` (height, width), clicks in
-    a dialogue, rounds of dialogues.
+    """What ``segue bench`` takes.
 
-    Models whose weights are not shipped run with random ones: timing does not depend on them. ``noc`` names
-    results of ``segue evaluate``, drawn against PIE in the ``report`` folder.
+    Models whose weights are not shipped run with random ones: timing does not depend on them.
     """
 
-    models: tuple[str, ...] = Field(("nano",), min_length=1)
-    weights: Path | str | None = None
-    adapter: Path | None = None
-    device: str | None = None
-    size: tuple[int, int] = (512, 512)
-    clicks: int = Field(20, ge=1)
-    rounds: int = Field(5, ge=1)
-    threads: int | None = Field(None, ge=1)
-    noc: tuple[Path, ...] = ()
-    report: Path | None = None
+    model: Annotated[
+        tuple[str, ...],
+        Field(description="Registry name, id or folder; repeatable, ratios to the first.", min_length=1),
+    ] = ("nano",)
+    weights: Annotated[Path | str | None, Field(description="File in the published format, or 'random'.")] = None
+    adapter: Annotated[Path | None, Field(description="Folder of an adapter that the models wear.")] = None
+    device: Annotated[str | None, Field(description="cpu, cuda ...; without it a GPU if there is one.")] = None
+    size: Annotated[
+        tuple[int, int], Field(description="The photograph's height and width."), CommandLine(metavar="H,W")
+    ] = (512, 512)
+    clicks: Annotated[int, Field(description="Clicks of one dialogue.", ge=1)] = 20
+    rounds: Annotated[int, Field(description="Dialogues per model, models in turn.", ge=1)] = 5
+    threads: Annotated[int | None, Field(description="CPU threads; without it PyTorch's own number.", ge=1)] = None
+    noc: Annotated[
+        tuple[Path, ...], Field(description="JSON of segue evaluate, drawn against PIE in the report; repeatable.")
+    ] = ()
+    report: Annotated[Path | None, Field(description="Folder for Markdown, JSON and plot.")] = None
 
 
 class Spent(NamedTuple):
@@ -88,7 +93,7 @@ def bench(config: BenchConfig) -> dict[str, Any]:
     before = torch.get_num_threads()
     torch.set_num_threads(config.threads or before)
     try:
-        runners = [_open(name, config) for name in config.models]
+        runners = [_open(name, config) for name in config.model]
         image = sample_image(config.size)
         peak = matmul_gflops()
         for _ in range(config.rounds + 1):  # the first round warms up

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+from pydantic import Field
 from torch import Tensor
 
 from segue.core.errors import CheckpointError
@@ -20,17 +21,18 @@ from segue.models.checkpoints import (
 from segue.models.pretrained import WEIGHTS, model_card, read_state, save_pretrained
 from segue.models.registry import MODELS
 from segue.models.wrappers import unwrapped
-from segue.session.config import JobConfig
+from segue.session.config import CommandLine, JobConfig
 from segue.session.load import build
 
 
 class ConvertConfig(JobConfig):
-    """What ``segue convert`` takes: a published file, a folder to write, and the registry's name of the model
-    where the keys do not tell it (or for an MAE encoder that a model shall start from)."""
+    """What ``segue convert`` takes; an MAE encoder needs the name of the model that shall start from it."""
 
-    checkpoint: Path
-    output: Path
-    model: str | None = None
+    checkpoint: Annotated[
+        Path, Field(description="A published .pth or .safetensors file."), CommandLine(positional=True)
+    ]
+    output: Annotated[Path, Field(description="The folder to write.")]
+    model: Annotated[str | None, Field(description="The model it belongs to, where its keys do not tell.")] = None
 
 
 def convert(config: ConvertConfig) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -13,7 +13,7 @@ from segue.core.errors import DataError, MissingFile
 from segue.data.exchange.base import Choices, Loss, Sheet
 from segue.data.exchange.rows import EXCHANGE, exchange, recognise
 from segue.data.formats.registry import FORMATS, open_data
-from segue.session.config import JobConfig
+from segue.session.config import CommandLine, JobConfig
 
 EXAMPLES = 20
 
@@ -25,7 +25,9 @@ class ConvertDataConfig(JobConfig):
     ``dry_run`` writes nothing and reports the same.
     """
 
-    source: Path
+    source: Annotated[
+        Path, Field(description="Folder of annotations; its format is recognised."), CommandLine(positional=True)
+    ]
     to: str
     output: Path | None = None
     format: str = "auto"

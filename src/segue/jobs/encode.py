@@ -11,10 +11,10 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import torch
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -28,32 +28,56 @@ from segue.models.interformer.model import InterFormer
 from segue.models.pretrained import save_pretrained
 from segue.models.wrappers import unwrapped
 from segue.session.cache import FeatureCache
-from segue.session.config import ModelChoice
+from segue.session.config import CommandLine, ModelChoice
 from segue.session.load import build
 
 JOURNALS = Path.home() / ".cache" / "segue" / "encode"
 
 
+def size_in_bytes(text: str | int | None) -> int | None:
+    """'20GB', '512 MiB' or '1000' as bytes, a number or None as it is; raises ``InputError`` for anything else.
+
+    >>> size_in_bytes("20GB"), size_in_bytes("1.5 KiB")
+    (20000000000, 1536)
+    """
+    if not isinstance(text, str):
+        return text
+    units = {"": 1, "B": 1} | {f"{u}B": 1000**i for i, u in enumerate("KMGT", 1)}
+    units |= {f"{u}IB": 1024**i for i, u in enumerate("KMGT", 1)}
+    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*", text)
+    if found is None or found.group(2).upper() not in units:
+        raise InputError(f"the size '{text}'", "a number of bytes such as 20GB or 512MiB")
+    return int(float(found.group(1)) * units[found.group(2).upper()])
+
+
 class EncodeConfig(ModelChoice):
     """What ``segue encode`` takes.
 
-    ``half`` keeps features in half precision (None: as the cache folder was made); ``limit`` is the cache's
-    most bytes; ``batch`` images of one grid are encoded together while ``readers`` threads read ahead.
-    ``decoder`` also writes the model without its encoder, which answers clicks from the cache alone.
-    ``engine="ray"`` spreads the work over a Ray cluster (``address``, or a local one of ``workers``).
+    ``limit`` may be a text such as "20GB"; the entries that were used least recently go first.
     """
 
-    images: tuple[str, ...] = Field(min_length=1)
-    cache: str
-    half: bool | None = None
-    limit: int | None = Field(None, gt=0)
-    batch: int = Field(1, ge=1)
-    readers: int = Field(2, ge=1)
-    decoder: Path | None = None
-    engine: Literal["local", "ray"] = "local"
-    address: str | None = None
-    workers: int = Field(2, ge=1)
-    chunk: int = Field(16, ge=1)
+    images: Annotated[
+        tuple[str, ...], Field(description="Folders, image files or globs.", min_length=1), CommandLine(positional=True)
+    ]
+    cache: Annotated[str, Field(description="Folder or any fsspec URL.")]
+    half: Annotated[
+        bool | None, Field(description="Keep half precision; without it as the cache was made, else full.")
+    ] = None
+    limit: Annotated[
+        int | None,
+        BeforeValidator(size_in_bytes),
+        Field(description="Most bytes to keep, such as 20GB.", gt=0),
+        CommandLine(metavar="SIZE"),
+    ] = None
+    batch: Annotated[int, Field(description="Images of one size encoded together.", ge=1)] = 1
+    readers: Annotated[int, Field(description="Threads that read ahead.", ge=1)] = 2
+    decoder: Annotated[
+        Path | None, Field(description="Also write the model without its encoder: it answers from the cache alone.")
+    ] = None
+    engine: Annotated[Literal["local", "ray"], Field(description="Where the work is done.")] = "local"
+    address: Annotated[str | None, Field(description="Ray cluster; without it a local one is started.")] = None
+    workers: Annotated[int, Field(description="Workers of a local Ray.", ge=1)] = 2
+    chunk: Annotated[int, Field(description="Images in one Ray task.", ge=1)] = 16
 
 
 @dataclass(frozen=True)
@@ -137,20 +161,6 @@ def save_decoder(model: Segmenter, folder: Path) -> Path:
     alone = build(model.name or "interformer-light", core.decoder_config())
     alone.load_published(core.state_dict())
     return save_pretrained(alone, folder)
-
-
-def size_in_bytes(text: str) -> int:
-    """'20GB', '512 MiB' or '1000' as bytes; raises ``InputError`` for anything else.
-
-    >>> size_in_bytes("20GB"), size_in_bytes("1.5 KiB")
-    (20000000000, 1536)
-    """
-    units = {"": 1, "B": 1} | {f"{u}B": 1000**i for i, u in enumerate("KMGT", 1)}
-    units |= {f"{u}IB": 1024**i for i, u in enumerate("KMGT", 1)}
-    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*", text)
-    if found is None or found.group(2).upper() not in units:
-        raise InputError(f"the size '{text}'", "a number of bytes such as 20GB or 512MiB")
-    return int(float(found.group(1)) * units[found.group(2).upper()])
 
 
 def stamp(path: str) -> str:

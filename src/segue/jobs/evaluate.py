@@ -26,7 +26,7 @@ from segue.evaluation.robot import ClickTrace, simulate_clicks
 from segue.metrics.interaction import clicks_needed, noc, nof, pie, quality_at, rof, spc, unreached
 from segue.models.simpleclick.model import SimpleClick
 from segue.models.wrappers import FlipAverage, ZoomIn, ZoomRule, unwrapped
-from segue.session.config import ModelChoice
+from segue.session.config import CommandLine, ModelChoice
 from segue.session.session import Session
 
 Row: TypeAlias = dict[str, Any]
@@ -43,25 +43,41 @@ class EvaluateConfig(ModelChoice):
     "ritm" with zoom-in from the second click, target 400 (600 on DAVIS), "simpleclick" from the first click at
     448 x 448 (672 on DAVIS), both with flip averaging; "auto" is "simpleclick" for SimpleClick and "own" for
     every other model. ``zoom_size`` replaces the target.
-    ``seed`` is for perturbed clicks; centre clicks are not drawn.
     """
 
-    data: Path
-    format: str = "auto"
-    split: str | None = None
-    ignore_values: tuple[int, ...] | None = None
-    max_clicks: int = Field(20, ge=1, le=1000)
-    target: tuple[Annotated[float, Field(gt=0, le=1)], ...] = Field((0.8, 0.85, 0.9), min_length=1)
-    limit: int | None = Field(None, ge=1)
-    every: int = Field(1, ge=1)
-    clicks: Literal["center", "perturbed"] = "center"
-    seed: tuple[Annotated[int, Field(ge=0)], ...] = ()
-    stop_at_target: bool = False
-    view: View = "auto"
-    zoom_size: int | None = Field(None, ge=16)
-    report: Path | None = None
-    compare: tuple[Path, ...] = ()
-    journal: Path | None = None
+    data: Annotated[Path, Field(description="Folder of the data set.")]
+    format: Annotated[str, Field(description="Format of the data set; 'auto' recognises it.")] = "auto"
+    split: Annotated[str | None, Field(description="Part of the data set, where it has parts.")] = None
+    ignore_values: Annotated[
+        tuple[int, ...] | None,
+        Field(description="Label values that never count; repeatable."),
+        CommandLine(names=("--ignore-values", "--void")),
+    ] = None
+    max_clicks: Annotated[int, Field(description="Clicks an object at most.", ge=1, le=1000)] = 20
+    target: Annotated[
+        tuple[Annotated[float, Field(gt=0, le=1)], ...],
+        Field(description="IoU to reach; several: --target 0.8 0.85 0.9.", min_length=1),
+    ] = (0.8, 0.85, 0.9)
+    limit: Annotated[int | None, Field(description="Objects at most.", ge=1)] = None
+    every: Annotated[int, Field(description="Only every K-th image.", ge=1)] = 1
+    clicks: Annotated[
+        Literal["center", "perturbed"],
+        Field(description="Clicks as published, or drawn from the error region, more likely the deeper."),
+    ] = "center"
+    seed: Annotated[
+        tuple[Annotated[int, Field(ge=0)], ...],
+        Field(description="Of perturbed clicks; repeatable; 0, 1 and 2 without it."),
+    ] = ()
+    stop_at_target: Annotated[
+        bool, Field(description="End an object at the highest target; NoC stays, mIoU@k is then a bound.")
+    ] = False
+    view: Annotated[View, Field(description="Zoom-in and flip averaging as those protocols evaluate.")] = "auto"
+    zoom_size: Annotated[int | None, Field(description="Pixels that zoom-in aims at.", ge=16)] = None
+    report: Annotated[Path | None, Field(description="Folder for a page, plots and the worst objects.")] = None
+    compare: Annotated[tuple[Path, ...], Field(description="JSON of an earlier run to draw too; repeatable.")] = ()
+    journal: Annotated[
+        Path | None, Field(description="Where finished objects are kept until the end; in the user's cache without it.")
+    ] = None
 
     @field_validator("target", mode="after")
     @classmethod

@@ -10,7 +10,7 @@ import time
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
@@ -28,12 +28,12 @@ GRAPHS = "graphs.json"
 
 
 class ExportConfig(ModelChoice):
-    """What ``segue export`` takes: the format, the folder to write, and on how many random inputs of growing
-    size each graph is compared with the model."""
+    """What ``segue export`` takes."""
 
-    output: Path
-    to: Literal["onnx"] = "onnx"
-    checks: int = Field(3, ge=1)
+    output: Annotated[Path, Field(description="The folder to write.")]
+    to: Annotated[Literal["onnx"], Field(description="The format.")] = "onnx"
+    checks: Annotated[int, Field(description="Random inputs of growing size to compare each graph on.", ge=1)] = 3
+    device: Annotated[str | None, Field(description="Where the model is traced.")] = "cpu"
 
 
 def export(config: ExportConfig, model: Segmenter | None = None) -> dict[str, Any]:

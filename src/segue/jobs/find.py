@@ -7,11 +7,11 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
-from pydantic import field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from segue.core.errors import ImageError
 from segue.core.files import write_bytes
@@ -21,7 +21,7 @@ from segue.data.io.drawing import contact_sheet, overlay
 from segue.data.io.image import SUFFIXES, find_images, read_image, read_labels, write_image, write_labels
 from segue.evaluation.robot import simulate_clicks
 from segue.oneshot.finder import Finder, Found, finder
-from segue.session.config import ModelChoice
+from segue.session.config import CommandLine, Corners, ModelChoice, Points
 from segue.session.session import Session, segment
 
 TINTS = ((38, 132, 255), (255, 140, 0), (155, 89, 182), (26, 188, 156), (231, 76, 60), (241, 196, 15))
@@ -34,16 +34,15 @@ class ReferenceChoice(ModelChoice):
     makes. Coordinates are original-image pixels, boxes (x0, y0, x1, y1).
     """
 
-    reference: Path
-    mask: Path | None = None
-    box: tuple[float, float, float, float] | None = None
-    clicks: tuple[tuple[float, float], ...] = ()
-    background_clicks: tuple[tuple[float, float], ...] = ()
-    fit_scale: bool = False
+    reference: Annotated[Path, Field(description="The image that shows the object.")]
+    mask: Annotated[Path | None, Field(description="Its mask; every label of it is an object of its own.")] = None
+    box: Annotated[Corners | None, Field(description="Instead: a box around it.")] = None
+    click: Annotated[Points, Field(description="Instead: a click on it; repeatable.")] = ()
+    background_click: Annotated[Points, Field(description="With them, a click off it; repeatable.")] = ()
 
     @model_validator(mode="after")
     def _one_way(self) -> ReferenceChoice:
-        if (self.mask is not None) + (self.box is not None or bool(self.clicks)) != 1:
+        if (self.mask is not None) + (self.box is not None or bool(self.click)) != 1:
             raise ValueError("say what is meant in the reference: a mask file, or a box or clicks")
         return self
 
@@ -52,8 +51,8 @@ class ReferenceChoice(ModelChoice):
         image = read_image(self.reference)
         if self.mask is None:
             prompts: list[Prompt] = [Box(*self.box)] if self.box else []
-            prompts += [Click(x, y) for x, y in self.clicks]
-            prompts += [Click(x, y, positive=False) for x, y in self.background_clicks]
+            prompts += [Click(x, y) for x, y in self.click]
+            prompts += [Click(x, y, positive=False) for x, y in self.background_click]
             return {1: Reference(image, segment(model, image, prompts))}
         labels = read_labels(self.mask)
         check_mask(labels > 0, image.shape[:2])
@@ -64,17 +63,23 @@ class ReferenceChoice(ModelChoice):
 
 
 class FindConfig(ReferenceChoice):
-    """What ``segue find`` takes.
+    """What ``segue find`` takes."""
 
-    ``threshold`` is the least score of a find; None takes the finder's own, calibrated on the reference.
-    ``instances`` is how many of an object may be in one image.
-    """
-
-    images: tuple[str, ...]
-    output: Path
-    contact_sheet: Path | None = None
-    threshold: float | None = None
-    instances: int = 1
+    images: Annotated[
+        tuple[str, ...],
+        Field(description="Images, folders or patterns to look in.", min_length=1),
+        CommandLine(positional=True),
+    ]
+    output: Annotated[Path, Field(description="The folder to write.")]
+    fit_scale: Annotated[
+        bool, Field(description="PerSAM-F: learn which of a SAM's three scales is meant, in seconds.")
+    ] = False
+    contact_sheet: Annotated[Path | None, Field(description="Also write one picture of all the results.")] = None
+    threshold: Annotated[
+        float | None,
+        Field(description="Least score of a find, 0 to 1; without it the finder's own, calibrated on the reference."),
+    ] = None
+    instances: Annotated[int, Field(description="How many of it an image may show.", ge=1)] = 1
 
     @field_validator("contact_sheet")
     @classmethod
@@ -82,13 +87,6 @@ class FindConfig(ReferenceChoice):
         if path is not None and path.suffix.lower() not in SUFFIXES:
             raise ValueError("not a picture format; name it .jpg or .png")
         return path
-
-    @field_validator("images")
-    @classmethod
-    def _some(cls, images: tuple[str, ...]) -> tuple[str, ...]:
-        if not images:
-            raise ValueError("no images; give files, folders or patterns")
-        return images
 
 
 @dataclass(frozen=True, eq=False)

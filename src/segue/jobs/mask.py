@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
-from pydantic import field_validator
+from pydantic import Field, field_validator
 
 from segue.core.errors import ConfigError
 from segue.core.types import Box, Click, Prompt, Text
@@ -16,24 +16,23 @@ from segue.data.io.image import MAX_PIXELS, SUFFIXES, read_image, write_image, w
 from segue.data.io.tiff import is_large_tiff
 from segue.jobs.mask_large import mask_large
 from segue.session.cache import FeatureCache
-from segue.session.config import ModelChoice
+from segue.session.config import CommandLine, Corners, ModelChoice, Points
 from segue.session.session import Session
 
 LOSSLESS = (".png", ".tif", ".tiff")
 
 
 class MaskConfig(ModelChoice):
-    """What ``segue mask`` takes: coordinates are original-image pixels, boxes (x0, y0, x1, y1); ``cache`` is the
-    folder or URL of features that ``segue encode`` filled."""
+    """What ``segue mask`` takes: coordinates are original-image pixels, x to the right and y down."""
 
-    image: Path
-    output: Path
-    overlay: Path | None = None
-    clicks: tuple[tuple[float, float], ...] = ()
-    background_clicks: tuple[tuple[float, float], ...] = ()
-    box: tuple[float, float, float, float] | None = None
-    text: str | None = None
-    cache: str | None = None
+    image: Annotated[Path, Field(description="The photograph."), CommandLine(positional=True)]
+    output: Annotated[Path, Field(description="The mask, a PNG of 0 and 255.")]
+    click: Annotated[Points, Field(description="A pixel on the object; repeatable.")] = ()
+    background_click: Annotated[Points, Field(description="A pixel off the object; repeatable.")] = ()
+    box: Annotated[Corners | None, Field(description="A rectangle around the object.")] = None
+    text: Annotated[str | None, Field(description="What to segment, in words.")] = None
+    overlay: Annotated[Path | None, Field(description="Also write the mask drawn on the photo.")] = None
+    cache: Annotated[str | None, Field(description="Features that segue encode made: a folder or URL.")] = None
 
     @field_validator("output")
     @classmethod
@@ -56,8 +55,8 @@ class MaskConfig(ModelChoice):
             found.append(Box(*self.box))
         if self.text is not None:
             found.append(Text(self.text))
-        found += [Click(x, y) for x, y in self.clicks]
-        found += [Click(x, y, positive=False) for x, y in self.background_clicks]
+        found += [Click(x, y) for x, y in self.click]
+        found += [Click(x, y, positive=False) for x, y in self.background_click]
         if not found:
             raise ConfigError("no prompt", "a click, a box or a text", "add for instance --click X,Y")
         return found
@@ -74,7 +73,7 @@ def mask(config: MaskConfig) -> dict[str, Any]:
     >>> from segue.data.io.image import write_image
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     write_image(Path(folder, "a.png"), np.zeros((32, 48, 3), np.uint8))
-    ...     done = mask(MaskConfig(image=f"{folder}/a.png", output=f"{folder}/m.png", clicks=((20, 10),)))
+    ...     done = mask(MaskConfig(image=f"{folder}/a.png", output=f"{folder}/m.png", click=((20, 10),)))
     >>> done["size"]
     [32, 48]
     """

@@ -7,11 +7,11 @@ import time
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
-from pydantic import field_validator
+from pydantic import Field
 
 from segue.core.errors import DataError
 from segue.core.files import write_bytes
@@ -37,35 +37,34 @@ from segue.session.session import segment
 class OneShotConfig(ModelChoice):
     """What one-shot evaluation takes.
 
-    ``layout``: perseg, fss, pascal-part, coco (LVIS-92i, PACO-Part), a data format, or auto. ``episodes`` is a file
-    of JSON lines (``data.episodes``); without it they are made: all queries of every class (``queries`` None,
-    PerSeg) or ``queries`` drawn with ``seed``; ``fold`` of ten. ``reference`` says what the model is shown: the
-    mask, or only its box or a click in its middle, from which the model makes the mask (Table 6). ``method``
-    "clicks" is the baseline: the clicks that segment the reference, repeated at the same places of the query.
-    ``masks`` keeps the predicted masks; ``threshold`` None takes every best find, as PerSAM does.
+    Without ``episodes`` they are made: all queries of every class, the first sample being the reference (PerSeg), or
+    ``queries`` drawn with ``seed``. From a ``reference_prompt`` that is a box or a click the model makes the
+    reference's mask (PerSAM, Table 6). ``method`` "clicks" is the baseline: the clicks that segment the reference,
+    repeated at the same places of the query.
     """
 
-    data: Path
-    layout: str = "auto"
-    split: str | None = None
-    episodes: Path | None = None
-    queries: int | None = None
-    seed: int = 0
-    fold: int | None = None
-    limit: int | None = None
-    reference: Literal["mask", "box", "click"] = "mask"
-    method: Literal["find", "clicks"] = "find"
-    fit_scale: bool = False
-    threshold: float | None = None
-    masks: Path | None = None
-    output: Path | None = None
-
-    @field_validator("queries", "limit")
-    @classmethod
-    def _positive(cls, value: int | None) -> int | None:
-        if value is not None and value < 1:
-            raise ValueError("must be at least 1")
-        return value
+    data: Annotated[Path, Field(description="Folder of the data set.")]
+    layout: Annotated[
+        str, Field(description="perseg, fss, pascal-part, coco (LVIS-92i, PACO-Part), any data format, or auto.")
+    ] = "auto"
+    split: Annotated[str | None, Field(description="Part of the data set, where it has parts.")] = None
+    episodes: Annotated[Path | None, Field(description="File of JSON lines: class, reference, query.")] = None
+    queries: Annotated[
+        int | None, Field(description="Queries drawn for each class; without it all are asked.", ge=1)
+    ] = None
+    seed: Annotated[int, Field(description="Of the drawing.")] = 0
+    fold: Annotated[int | None, Field(description="Every tenth class from this one (LVIS-92i).")] = None
+    limit: Annotated[int | None, Field(description="Episodes at most.", ge=1)] = None
+    reference_prompt: Annotated[
+        Literal["mask", "box", "click"], Field(description="What shows the object in the reference.")
+    ] = "mask"
+    method: Annotated[
+        Literal["find", "clicks"], Field(description="find, or the reference's clicks again (the baseline).")
+    ] = "find"
+    fit_scale: Annotated[bool, Field(description="PerSAM-F's two weights.")] = False
+    threshold: Annotated[float | None, Field(description="Least score of a find; without it the best is taken.")] = None
+    masks: Annotated[Path | None, Field(description="Keep the predicted masks in this folder.")] = None
+    output: Annotated[Path | None, Field(description="Folder for results.json and the episodes.")] = None
 
 
 def one_shot(config: OneShotConfig) -> dict[str, Any]:
@@ -88,7 +87,7 @@ def one_shot(config: OneShotConfig) -> dict[str, Any]:
     sums: dict[str, np.ndarray[Any, np.dtype[np.int64]]] = defaultdict(lambda: np.zeros(5, np.int64))
     rows, began = [], time.perf_counter()
     for episode in episodes:
-        reference = _reference(data, episode, config.reference, seeker)
+        reference = _reference(data, episode, config.reference_prompt, seeker)
         image, target = data.shot(episode.name, episode.query)
         if config.method == "clicks":
             clicks = moved(same_clicks(seeker.model, reference), reference.mask.shape, target.shape)
@@ -112,7 +111,7 @@ def one_shot(config: OneShotConfig) -> dict[str, Any]:
     result = {
         "model": config.model,
         "data": str(config.data),
-        "reference": config.reference,
+        "reference_prompt": config.reference_prompt,
         "method": config.method,
         "episodes": len(episodes),
         **overall(sums),

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import time
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Annotated, Any, Literal, Protocol
 
 import numpy as np
 import torch
-from pydantic import model_validator
+from pydantic import Field
 
 from segue.core.errors import DataError
 from segue.core.files import write_bytes
@@ -21,28 +21,26 @@ from segue.jobs.find import TINTS, ReferenceChoice, moved, same_clicks
 from segue.metrics.video import contour_accuracy, region_similarity
 from segue.oneshot.finder import Finder, finder
 from segue.oneshot.tracker import Tracked, Tracker
+from segue.session.config import CommandLine
 
 
 class TrackConfig(ReferenceChoice):
     """What ``segue track`` takes: the reference frame with its mask, box or clicks, and ``frames``, a folder of
     pictures or a video file.
 
-    ``target`` is a folder of true masks (equal stems, or as many files) to measure against. ``method`` "outline" lets
-    the model draw what the labels of earlier frames say, "flow" leaves those labels as they are, "clicks" repeats
-    the clicks that segment the reference (the baseline). ``overlays`` also writes every frame with its mask drawn.
+    ``target`` holds masks of equal stems, or as many files as there are frames. ``method`` "outline" lets the model
+    draw what the labels of earlier frames say, "flow" leaves those labels as they are, "clicks" repeats the clicks
+    that segment the reference (the baseline).
     """
 
-    frames: Path
-    output: Path
-    target: Path | None = None
-    method: Literal["outline", "flow", "clicks"] = "outline"
-    overlays: bool = False
-
-    @model_validator(mode="after")
-    def _no_scale(self) -> TrackConfig:
-        if self.fit_scale:
-            raise ValueError("--fit-scale belongs to segue find")
-        return self
+    frames: Annotated[Path, Field(description="A folder of frames or a video file."), CommandLine(positional=True)]
+    output: Annotated[Path, Field(description="The folder to write.")]
+    target: Annotated[Path | None, Field(description="Folder of true masks to measure J and F against.")] = None
+    method: Annotated[
+        Literal["outline", "flow", "clicks"],
+        Field(description="How: the model's outline, optical flow alone, or the same clicks again (the baseline)."),
+    ] = "outline"
+    overlays: Annotated[bool, Field(description="Also write every frame with its mask drawn on it.")] = False
 
 
 def track(config: TrackConfig) -> dict[str, Any]:

@@ -43,7 +43,7 @@ def train(config: TrainConfig, resume: bool = False, show: Callable[[Row], None]
         torch.set_num_threads(config.threads)
     trainer = Trainer(config)
     checkpoint, metrics = config.output / CHECKPOINT, config.output / METRICS
-    if resume:
+    if resume or config.resume:
         trainer.resume(checkpoint)
         _forget_after(metrics, trainer.step)
     config.output.mkdir(parents=True, exist_ok=True)

@@ -1,21 +1,40 @@
-"""What every job's configuration shares: validated once, the same from Python and from the command line."""
+"""What every command's configuration and result share: the same names from Python, the command line, YAML and JSON."""
 
 from __future__ import annotations
 
+import difflib
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeAlias, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from segue.core.errors import ConfigError
+from segue.core.errors import ConfigError, MissingFile, SegueError
 from segue.core.segmenter import Segmenter
 from segue.session.load import load
 
 J = TypeVar("J", bound="JobConfig")
+R = TypeVar("R", bound="JobResult")
+
+
+Points: TypeAlias = tuple[tuple[float, float], ...]  # (x, y) in original-image pixels
+Corners: TypeAlias = tuple[float, float, float, float]  # (x0, y0, x1, y1) in original-image pixels
+
+
+@dataclass(frozen=True)
+class CommandLine:
+    """How a configuration's field looks on the command line where ``--field-name VALUE`` is not it: other ``names``,
+    a ``metavar`` for its value, an argument without a name (``positional``), or only in files (``hidden``)."""
+
+    names: tuple[str, ...] = ()
+    metavar: str | None = None
+    positional: bool = False
+    hidden: bool = False
 
 
 class JobConfig(BaseModel):
-    """Base of every job's configuration: unknown keys are errors, values are fixed once validated."""
+    """Base of every command's configuration: unknown keys are errors, values are fixed once validated."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -25,33 +44,96 @@ class JobConfig(BaseModel):
 
         >>> ModelChoice.from_fields(modle="nano")
         Traceback (most recent call last):
-        segue.core.errors.ConfigError: got modle='nano': extra inputs are not permitted; expected a valid...
+        segue.core.errors.ConfigError: got modle='nano'; expected one of: model, weights, ... Did you mean 'model'?
         """
         try:
             return cls(**values)
         except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(map(str, first["loc"])) or "configuration"
-            message = str(first["msg"]).removeprefix("Value error, ")
-            raise ConfigError(
-                f"{where}={first['input']!r}: {message[:1].lower()}{message[1:]}",
-                f"a valid {cls.__name__}",
-                f"Fields: {', '.join(cls.model_fields)}",
-            ) from error
+            raise _config_error(error, cls) from error
+
+    @classmethod
+    def from_file(cls: type[J], path: str | Path, **changes: Any) -> J:
+        """The configuration in a YAML or JSON file, with ``changes`` over it.
+
+        Raises ``MissingFile`` without the file and ``ConfigError`` for keys or values that are wrong.
+        """
+        return cls.from_fields(**{**read_fields(path), **changes})
 
 
-class ModelChoice(JobConfig):
-    """Which model does the job: a registry name, folder or hub id, with weights and an adapter.
+class ModelSource(JobConfig):
+    """Which model does the job: a registry name, folder or hub id, with weights, and where it runs."""
+
+    model: Annotated[str, Field(description="Registry name, Hugging Face id or local folder.")] = "nano"
+    weights: Annotated[Path | str | None, Field(description="File in the published format, or 'random'.")] = None
+    device: Annotated[str | None, Field(description="cpu, cuda, cuda:1 ...; without it a GPU if there is one.")] = None
+
+    def load(self) -> Segmenter:
+        """The model, ready to answer; errors are ``segue.load``'s."""
+        return load(self.model, weights=self.weights, device=self.device)
+
+
+class ModelChoice(ModelSource):
+    """Which model does the job, with an adapter.
 
     >>> ModelChoice().model
     'nano'
     """
 
-    model: str = "nano"
-    weights: Path | str | None = None
-    adapter: Path | None = None
-    device: str | None = None
+    adapter: Annotated[Path | None, Field(description="Folder of an adapter that the model wears.")] = None
 
     def load(self) -> Segmenter:
-        """The model, ready to answer; errors are ``segue.load``'s."""
+        """The model with its adapter, ready to answer; errors are ``segue.load``'s."""
         return load(self.model, weights=self.weights, adapter=self.adapter, device=self.device)
+
+
+class JobResult(BaseModel):
+    """Base of every command's result: typed fields, of which ``to_json`` is what ``--json`` writes."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True, protected_namespaces=())
+
+    def to_json(self) -> dict[str, Any]:
+        """The fields as JSON's own types."""
+        return self.model_dump(mode="json", by_alias=True)
+
+    @classmethod
+    def from_json(cls: type[R], values: dict[str, Any]) -> R:
+        """What ``to_json`` gave. Raises ``ConfigError`` for anything else."""
+        try:
+            return cls.model_validate(values)
+        except ValidationError as error:
+            raise _config_error(error, cls) from error
+
+
+def read_fields(path: str | Path) -> dict[str, Any]:
+    """The keys and values of a YAML or JSON file."""
+    file = Path(path)
+    if not file.is_file():
+        raise MissingFile(f"no file {file}", "a configuration in YAML", "check the spelling")
+    try:
+        values = yaml.safe_load(file.read_text())
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{file}, which is no YAML ({error})", "a configuration") from error
+    if not isinstance(values, dict):
+        raise ConfigError(f"{file}, which holds no keys", "a configuration")
+    return values
+
+
+def _config_error(error: ValidationError, kind: type[BaseModel]) -> SegueError:
+    """The first mistake of several, in words: what arrived and what was expected, never pydantic's own."""
+    first = error.errors()[0]
+    if isinstance(cause := first.get("ctx", {}).get("error"), SegueError):
+        return cause
+    name, message = ".".join(map(str, first["loc"])), str(first["msg"]).removeprefix("Value error, ")
+    if first["type"] == "extra_forbidden":
+        near = difflib.get_close_matches(name, kind.model_fields, 1)
+        fix = f"Did you mean '{near[0]}'?" if near else ""
+        return ConfigError(f"{name}={first['input']!r}", f"one of: {', '.join(kind.model_fields)}", fix)
+    if first["type"] == "missing":
+        field = kind.model_fields.get(name)
+        return ConfigError(f"no {name}", f"{field.description if field and field.description else 'a value'}")
+    if not name:
+        return ConfigError(message)
+    arrived = f"{name}={str(first['input']) if isinstance(first['input'], Path) else first['input']!r}"
+    if first["type"] == "value_error":
+        return ConfigError(f"{arrived}: {message}")
+    return ConfigError(arrived, message.removeprefix("Input should be ").removeprefix("Input should "))

@@ -114,6 +114,7 @@ class TrainConfig(JobConfig):
     batch: int = Field(8, ge=1)
     objects: int = Field(2, ge=1)
     output: Path
+    resume: Annotated[bool, Field(description="Continue from the checkpoint in the output folder.")] = False
     bf16: bool = True
     device: str | None = None
     threads: int | None = Field(None, ge=1)

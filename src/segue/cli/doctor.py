@@ -1,0 +1,6 @@
+"""``segue doctor``: status 1 where something is wrong."""
+
+from segue.cli.options import JobCommand
+from segue.jobs.doctor import examine
+
+command = JobCommand(None, lambda _: examine())

@@ -1,0 +1,6 @@
+"""``segue mask``."""
+
+from segue.cli.options import JobCommand
+from segue.jobs.mask import MaskConfig, mask
+
+command = JobCommand(MaskConfig, mask)

@@ -1,0 +1,6 @@
+"""``segue track``."""
+
+from segue.cli.options import JobCommand
+from segue.jobs.track import TrackConfig, track
+
+command = JobCommand(TrackConfig, track)
