@@ -10,36 +10,51 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from segue.core.errors import SegueError
-from segue.core.types import Box, Click, Reference, Text
-
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
+    from segue.core.errors import SegueError
+    from segue.core.types import Box, Click, Reference, Text
+    from segue.data.io.image import read_image
+    from segue.jobs.adapt import adapt
+    from segue.jobs.bench import bench
+    from segue.jobs.convert import convert
+    from segue.jobs.convert_data import convert_data
+    from segue.jobs.encode import encode
+    from segue.jobs.evaluate import evaluate
+    from segue.jobs.export import export
+    from segue.jobs.find import find
+    from segue.jobs.mask import mask
+    from segue.jobs.one_shot import one_shot
+    from segue.jobs.track import track
+    from segue.jobs.train import train
     from segue.session.load import load
     from segue.session.predictor import SamPredictor
     from segue.session.session import Session
 
-    _Job = Callable[..., dict[str, Any]]
-    adapt: _Job
-    bench: _Job
-    convert: _Job
-    encode: _Job
-    evaluate: _Job
-    export: _Job
-    find: _Job
-    track: _Job
-    train: _Job
-
 __version__ = "0.1.0"
 
-_LAZY = {
-    "SamPredictor": "segue.session.predictor",
-    "Session": "segue.session.session",
-    "load": "segue.session.load",
+_MODULES = {  # of the public names, each imported when it is first used, so that ``import segue`` costs nothing
+    "Box": "core.types",
+    "Click": "core.types",
+    "Reference": "core.types",
+    "SamPredictor": "session.predictor",
+    "SegueError": "core.errors",
+    "Session": "session.session",
+    "Text": "core.types",
+    "adapt": "jobs.adapt",
+    "bench": "jobs.bench",
+    "convert": "jobs.convert",
+    "convert_data": "jobs.convert_data",
+    "encode": "jobs.encode",
+    "evaluate": "jobs.evaluate",
+    "export": "jobs.export",
+    "find": "jobs.find",
+    "load": "session.load",
+    "mask": "jobs.mask",
+    "one_shot": "jobs.one_shot",
+    "read_image": "data.io.image",
+    "track": "jobs.track",
+    "train": "jobs.train",
 }
-
-_JOBS = ("adapt", "bench", "convert", "encode", "evaluate", "export", "find", "track", "train")
 
 __all__ = [
     "Box",
@@ -52,23 +67,27 @@ __all__ = [
     "adapt",
     "bench",
     "convert",
+    "convert_data",
     "encode",
     "evaluate",
     "export",
     "find",
     "load",
+    "mask",
+    "one_shot",
+    "read_image",
     "track",
     "train",
 ]
 
 
 def __getattr__(name: str) -> Any:
-    """Import the heavier names when they are first used, so that ``import segue`` stays quick."""
-    if name in _JOBS:
-        value = importlib.import_module("segue.jobs.api").job(name)
-    elif name in _LAZY:
-        value = getattr(importlib.import_module(_LAZY[name]), name)
-    else:
+    if name not in _MODULES:
         raise AttributeError(f"module 'segue' has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"segue.{_MODULES[name]}"), name)
     globals()[name] = value
     return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -161,7 +161,7 @@ def _typed(annotation: Any) -> tuple[Any, Convert, str | None] | None:
         if inner is None:
             return None
         kind, convert, metavar = inner
-        return list[kind], lambda values: tuple(map(convert, values)), metavar
+        return types.GenericAlias(list, (kind,)), lambda values: tuple(map(convert, values)), metavar
     if origin is tuple:
         return str, functools.partial(numbers, count=len(arguments)), METAVARS.get(len(arguments))
     if origin is dict:

@@ -34,6 +34,7 @@ from segue.evaluation.adapt_measure import (
 )
 from segue.evaluation.adapt_report import write_click_report, write_text_report
 from segue.evaluation.bootstrap import bootstrap_interval
+from segue.jobs.job import job
 from segue.models.registry import MODELS
 from segue.session.config import ModelSource
 from segue.training.adapt_clicks import ClickAdapting, ClickSettings
@@ -90,6 +91,7 @@ class AdaptConfig(ModelSource):
         ADAPTERS[self.adapter]  # an unknown name is an error here, not after the data is read
 
 
+@job(AdaptConfig)
 def adapt(
     config: AdaptConfig,
     model: Segmenter | None = None,

@@ -22,6 +22,7 @@ from segue.core.segmenter import Segmenter
 from segue.core.types import NO_MEMORY, Box, Click, Features, Image, Mask, Prompt, Reference, Text
 from segue.jobs.doctor import matmul_gflops
 from segue.jobs.evaluate import read_result
+from segue.jobs.job import job
 from segue.metrics.interaction import pie, spc
 from segue.models.interformer.imsa import Imsa
 from segue.models.interformer.imsa_official import decode_official, head_official
@@ -76,6 +77,7 @@ class _Runner:
     peak: int = 0  # most bytes that a dialogue took beside the weights
 
 
+@job(BenchConfig)
 def bench(config: BenchConfig) -> dict[str, Any]:
     """Time encode and click of every model in turn, round by round, so that all meet the same machine.
 

@@ -11,6 +11,7 @@ from torch import Tensor
 from segue.core.errors import CheckpointError
 from segue.core.files import file_digest
 from segue.core.segmenter import Segmenter
+from segue.jobs.job import job
 from segue.models.checkpoints import (
     SIMPLECLICK_NAMES,
     interformer_config,
@@ -35,6 +36,7 @@ class ConvertConfig(JobConfig):
     model: Annotated[str | None, Field(description="The model it belongs to, where its keys do not tell.")] = None
 
 
+@job(ConvertConfig)
 def convert(config: ConvertConfig) -> dict[str, Any]:
     """Write ``config.json``, ``model.safetensors`` and a model card that ``segue.load`` reads.
 

@@ -13,6 +13,7 @@ from segue.core.errors import DataError, MissingFile
 from segue.data.exchange.base import Choices, Loss, Sheet
 from segue.data.exchange.rows import EXCHANGE, exchange, recognise
 from segue.data.formats.registry import FORMATS, open_data
+from segue.jobs.job import job
 from segue.session.config import CommandLine, JobConfig
 
 EXAMPLES = 20
@@ -82,6 +83,7 @@ class _Tally:
         }
 
 
+@job(ConvertDataConfig)
 def convert_data(config: ConvertDataConfig) -> dict[str, Any]:
     """Convert a folder of annotations, one image in memory at a time.
 

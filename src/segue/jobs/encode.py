@@ -24,6 +24,7 @@ from segue.core.segmenter import Segmenter
 from segue.core.types import Image
 from segue.data.io.image import find_images, read_image
 from segue.data.io.resume_log import ResumeLog, job_digest
+from segue.jobs.job import job
 from segue.models.interformer.model import InterFormer
 from segue.models.pretrained import save_pretrained
 from segue.models.wrappers import unwrapped
@@ -91,6 +92,7 @@ class Done:
     why: str = ""
 
 
+@job(EncodeConfig)
 def encode(config: EncodeConfig, model: Segmenter | None = None) -> dict[str, Any]:
     """Encode every image that the cache does not hold yet; returns counts, rate, bytes and what was unreadable.
 

@@ -23,6 +23,7 @@ from segue.data.io.resume_log import ResumeLog, job_digest
 from segue.data.rle import Rle
 from segue.data.sample import Instance, Options, Sample, Target
 from segue.evaluation.robot import ClickTrace, simulate_clicks
+from segue.jobs.job import job
 from segue.metrics.interaction import clicks_needed, noc, nof, pie, quality_at, rof, spc, unreached
 from segue.models.simpleclick.model import SimpleClick
 from segue.models.wrappers import FlipAverage, ZoomIn, ZoomRule, unwrapped
@@ -90,6 +91,7 @@ class EvaluateConfig(ModelChoice):
         return (None,) if self.clicks == "center" else self.seed or DEFAULT_SEEDS
 
 
+@job(EvaluateConfig)
 def evaluate(config: EvaluateConfig, model: Segmenter | None = None) -> dict[str, Any]:
     """Let the robot annotate every object of a data set and count what it took; returns the JSON of
     ``segue evaluate``. ``model`` replaces the one that ``config`` names.

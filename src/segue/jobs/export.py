@@ -19,6 +19,7 @@ from torch import Tensor
 
 from segue.core.errors import CheckpointError, ConfigError, MissingExtra, StorageError
 from segue.core.segmenter import ExportGraph, Segmenter
+from segue.jobs.job import job
 from segue.models.registry import MODELS, Card
 from segue.session.config import ModelChoice
 
@@ -36,6 +37,7 @@ class ExportConfig(ModelChoice):
     device: Annotated[str | None, Field(description="Where the model is traced.")] = "cpu"
 
 
+@job(ExportConfig)
 def export(config: ExportConfig, model: Segmenter | None = None) -> dict[str, Any]:
     """Write one ONNX file per part of the model and ``graphs.json``, which names inputs, outputs and free axes.
 

@@ -20,6 +20,7 @@ from segue.core.types import Box, Click, Image, Mask, Prompt, Reference, check_m
 from segue.data.io.drawing import contact_sheet, overlay
 from segue.data.io.image import SUFFIXES, find_images, read_image, read_labels, write_image, write_labels
 from segue.evaluation.robot import simulate_clicks
+from segue.jobs.job import job
 from segue.oneshot.finder import Finder, Found, finder
 from segue.session.config import CommandLine, Corners, ModelChoice, Points
 from segue.session.session import Session, segment
@@ -101,6 +102,7 @@ class Hit:
     score: float
 
 
+@job(FindConfig)
 def find(config: FindConfig) -> dict[str, Any]:
     """Find the reference's objects in every image; write masks, ``results.json`` and a contact sheet.
 

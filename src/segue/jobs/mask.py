@@ -14,6 +14,7 @@ from segue.core.types import Box, Click, Prompt, Text
 from segue.data.io.drawing import overlay
 from segue.data.io.image import MAX_PIXELS, SUFFIXES, read_image, write_image, write_labels
 from segue.data.io.tiff import is_large_tiff
+from segue.jobs.job import job
 from segue.jobs.mask_large import mask_large
 from segue.session.cache import FeatureCache
 from segue.session.config import CommandLine, Corners, ModelChoice, Points
@@ -62,6 +63,7 @@ class MaskConfig(ModelChoice):
         return found
 
 
+@job(MaskConfig)
 def mask(config: MaskConfig) -> dict[str, Any]:
     """Segment one image and write the mask as an 8-bit PNG (0, 255), with an overlay if one is asked for.
 

@@ -27,6 +27,7 @@ from segue.data.formats.episodes import (
 )
 from segue.data.io.image import write_labels
 from segue.jobs.find import moved, same_clicks
+from segue.jobs.job import job
 from segue.metrics.boundary import band_width, boundary_band
 from segue.metrics.overlap import counts
 from segue.oneshot.finder import Finder, finder
@@ -67,6 +68,7 @@ class OneShotConfig(ModelChoice):
     output: Annotated[Path | None, Field(description="Folder for results.json and the episodes.")] = None
 
 
+@job(OneShotConfig)
 def one_shot(config: OneShotConfig) -> dict[str, Any]:
     """Measure a model on episodes: IoU, boundary IoU and accuracy per class and overall, in per cent.
 

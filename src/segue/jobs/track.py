@@ -18,6 +18,7 @@ from segue.data.io.drawing import overlay
 from segue.data.io.image import find_images, read_mask, write_image, write_labels
 from segue.data.io.video import Video
 from segue.jobs.find import TINTS, ReferenceChoice, moved, same_clicks
+from segue.jobs.job import job
 from segue.metrics.video import contour_accuracy, region_similarity
 from segue.oneshot.finder import Finder, finder
 from segue.oneshot.tracker import Tracked, Tracker
@@ -43,6 +44,7 @@ class TrackConfig(ReferenceChoice):
     overlays: Annotated[bool, Field(description="Also write every frame with its mask drawn on it.")] = False
 
 
+@job(TrackConfig)
 def track(config: TrackConfig) -> dict[str, Any]:
     """Follow the reference's objects; write ``masks/<frame>.png`` and ``results.json``, return what it holds.
 

@@ -18,6 +18,7 @@ import torch
 from segue.core.segmenter import Segmenter
 from segue.core.types import Mask
 from segue.evaluation.robot import simulate_clicks
+from segue.jobs.job import job
 from segue.metrics.interaction import noc, quality_at
 from segue.models.pretrained import save_pretrained
 from segue.session.load import build
@@ -30,6 +31,7 @@ CHECKPOINT, METRICS, MODEL = "checkpoint.pt", "metrics.jsonl", "model"
 Row: TypeAlias = Mapping[str, float]
 
 
+@job(TrainConfig)
 def train(config: TrainConfig, resume: bool = False, show: Callable[[Row], None] | None = None) -> dict[str, Any]:
     """Train as ``config`` says; what is left in its output folder.
 
