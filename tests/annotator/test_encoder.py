@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from segue.annotator.encoder import OPEN, PREFETCH, WAITED, Encoder
-from segue.annotator.workers import Ask, Worker
+from segue.annotator.worker import DecodeRequest, Worker
 from segue.core.errors import ImageError, InputError
 from segue.core.types import Click, Image, Prediction, Text
 from tests.annotator.fake_model import ColourModel
@@ -79,10 +79,10 @@ def test_encodes_are_dropped_when_the_person_moves_on_but_not_under_a_click(slow
 def test_a_guess_steps_aside_while_a_click_is_answered(slow: Encoder) -> None:
     future = slow.want(1, "a", PREFETCH)
     until(lambda: slow.progress(1)[0] == "encoding")
-    slow.calm.clear()
+    slow.no_click_pending.clear()
     time.sleep(0.6)
     assert not future.done(), "prefetching went on beside the click"
-    slow.calm.set()
+    slow.no_click_pending.set()
     future.result(10)
 
 
@@ -92,7 +92,7 @@ def test_memory_is_bounded_and_the_newest_is_kept() -> None:
     for number in range(5):
         encoder.want(number, "x", OPEN).result(10)
     until(lambda: encoder.progress(4)[0] == "ready")
-    assert [number for number in range(5) if encoder.has(number)] == [4]
+    assert [number for number in range(5) if number in encoder.ready] == [4]
     encoder.stop()
 
 
@@ -112,8 +112,8 @@ def test_clicks_made_while_encoding_are_answered_in_order() -> None:
 
     def click(number: int) -> None:
         before = [(Click(10 * k + 5, 5),) for k in range(number)]
-        ask = Ask("item", None, None, before, (Click(10 * number + 5, 5),))
-        answers.append((number, worker.answer(1, "a", ask)))
+        request = DecodeRequest(1, "a", "item", None, None, before, (Click(10 * number + 5, 5),))
+        answers.append((number, worker.answer(request)))
 
     threads = [threading.Thread(target=click, args=(number,)) for number in range(4)]
     for thread in threads:
@@ -130,7 +130,7 @@ def test_a_model_that_is_off_frees_everything_and_refuses() -> None:
     worker = Worker(ColourModel, read, 10**9)
     worker.encoder.want(1, "a", OPEN).result(10)
     worker.switch(on=False)
-    assert not worker.encoder.has(1)
+    assert 1 not in worker.encoder.ready
     with pytest.raises(InputError, match="model is off"):
         worker.model()
     worker.stop()
@@ -146,8 +146,8 @@ def test_the_first_answer_is_rehearsed_while_nobody_waits(monkeypatch: pytest.Mo
     until(lambda: len(said) == 2)
     assert [type(prompt) for prompt in said] == [Text, Click]
     worker.open("w1", 2, "b", [])
-    until(lambda: worker.encoder.has(2))
-    answer = worker.answer(1, "a", Ask("o1", None, None, [], (Click(5, 5),)))
+    until(lambda: 2 in worker.encoder.ready)
+    answer = worker.answer(DecodeRequest(1, "a", "o1", None, None, [], (Click(5, 5),)))
     assert len(said) == 3, "once a model"
     assert answer.mask[5, 5]
     worker.stop()
@@ -163,7 +163,7 @@ def test_an_answer_that_was_guessed_is_found_and_a_wrong_guess_changes_nothing(
     worker.encoder.want(1, "a", OPEN).result(10)
     first, second, other = ((Click(x, 5.0),) for x in (5.0, 15.0, 25.0))
     plain = [
-        worker.answer(1, "a", Ask("plain", None, None, list(before), now))
+        worker.answer(DecodeRequest(1, "a", "plain", None, None, list(before), now))
         for before, now in (([], first), ([first], second))
     ]
 
@@ -173,14 +173,14 @@ def test_an_answer_that_was_guessed_is_found_and_a_wrong_guess_changes_nothing(
         return decode(*given)
 
     monkeypatch.setattr(model, "decode", slowly)
-    worker.guess(1, "a", Ask("o", None, None, [], first))
-    answer = worker.answer(1, "a", Ask("o", None, None, [], first))
+    worker.guess(DecodeRequest(1, "a", "o", None, None, [], first))
+    answer = worker.answer(DecodeRequest(1, "a", "o", None, None, [], first))
     assert (answer.mask == plain[0].mask).all()
     assert len(said) == 1, "the guess was the answer"
     assert answer.model >= 20, "what the guess took is what the model took"
-    worker.guess(1, "a", Ask("o", None, None, [first], other))
-    answer = worker.answer(1, "a", Ask("o", None, None, [first], second))
+    worker.guess(DecodeRequest(1, "a", "o", None, None, [first], other))
+    answer = worker.answer(DecodeRequest(1, "a", "o", None, None, [first], second))
     assert (answer.mask == plain[1].mask).all()
-    worker.guess(2, "b", Ask("o", None, None, [], first))
-    assert not worker.encoder.has(2), "a guess encodes nothing"
+    worker.guess(DecodeRequest(2, "b", "o", None, None, [], first))
+    assert 2 not in worker.encoder.ready, "a guess encodes nothing"
     worker.stop()

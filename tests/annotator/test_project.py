@@ -11,6 +11,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from segue.annotator import journal, schemas
+from segue.annotator.actions import Window
 from segue.annotator.app import build
 from segue.annotator.config import AnnotateConfig
 from segue.annotator.project import Project
@@ -244,7 +245,11 @@ def test_the_mask_is_handed_over_before_it_is_saved_and_not_sent_twice(project: 
     prompt = {"type": "click", "x": RED[0], "y": RED[1]}
     request = schemas.Act(key="k", seen=0, action={"kind": "prompt", "object": "a", "prompts": [prompt]})
     heard: list[tuple[schemas.Early, int]] = []
-    outcome = project.act(1, "w1", "", request, lambda early: heard.append((early, len(project.journal(1, 0, 10)))))
+
+    def hear(early: schemas.Early) -> None:
+        heard.append((early, len(project.journal(1, 0, 10))))
+
+    outcome = project.actions.act(1, Window("w1"), request, hear)
     ((early, entries),) = heard
     assert (early.object, entries) == ("a", 0)
     assert outcome.changed[0].mask is None
@@ -254,7 +259,7 @@ def test_the_mask_is_handed_over_before_it_is_saved_and_not_sent_twice(project: 
         "area": early.area,
         "data": early.data,
     }
-    again = project.act(1, "w1", "", request, lambda early: heard.append((early, 0)))
+    again = project.actions.act(1, Window("w1"), request, hear)
     assert len(heard) == 1, "an action that is saved is not asked of the model again"
     assert again.changed[0].mask is not None
 
@@ -282,7 +287,7 @@ def test_an_answer_in_lines_ends_with_the_outcome_or_the_problem(
     def full(*_: object, **__: object) -> None:
         raise StorageError("a full disk", "free space")
 
-    monkeypatch.setattr(project, "_save", full)
+    monkeypatch.setattr(project.store, "write", full)
     early, last = lines("k2")
     assert set(early) == {"early"}
     assert last["status"] == 507

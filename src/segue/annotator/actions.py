@@ -1,232 +1,234 @@
-"""What each action does to the rows of an image; the model's part is done before, the journal's after."""
+"""Carrying out an action on an image: the model's answer, its effect and the journal entry, in one transaction."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
+import contextlib
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
 
-import numpy as np
-from sqlmodel import Session, col, func, select
+from sqlmodel import Session, col, select
 
-from segue.annotator import schemas
-from segue.annotator.codec import Packed, pack, unpack
-from segue.annotator.journal import Draft
-from segue.annotator.store import Conflict, get_mask, image_row, live_items, put_mask
-from segue.annotator.tables import Finding, ImageRow, Item, Label
-from segue.core.errors import InputError, MissingFile
+from segue.annotator import journal, schemas
+from segue.annotator.codec import STORED, MaskLink, ObjectLink, Packed, SentPrompt, pack, unpack
+from segue.annotator.edits import EFFECTS
+from segue.annotator.library import Library
+from segue.annotator.serializers import mask_out
+from segue.annotator.store import (
+    ActionMeta,
+    ChangeSet,
+    Conflict,
+    Store,
+    check_holder,
+    check_label,
+    entry_of,
+    get_mask,
+    get_masks,
+    hold,
+    image_row,
+    put_mask,
+)
+from segue.annotator.tables import ImageRow, JournalEntry, ObjectRow
+from segue.annotator.worker import DecodeRequest, DecodeResult, Worker
+from segue.core.errors import MissingFile
 from segue.core.types import Box, Click, Mask, Prompt, Reference, Text
 
 
-@dataclass
-class Scene:
-    """The image under an action: its row, and the draft that notes every change. Objects are read one by one, so
-    that a click costs the same in an image of two hundred."""
+class Window(NamedTuple):
+    """Who acts: a random id per browser tab, and the name that others see."""
 
-    db: Session
-    image: ImageRow
-    draft: Draft
-
-    @classmethod
-    def of(cls, db: Session, image: ImageRow) -> Scene:
-        """The scene as the database holds it."""
-        return cls(db, image, Draft(db))
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """(H, W)"""
-        assert self.image.height is not None
-        assert self.image.width is not None
-        return self.image.height, self.image.width
-
-    def item(self, item_id: str) -> Item:
-        """An object of this image that is not removed."""
-        item = self._here(item_id)
-        if item is None:
-            raise MissingFile(f"object {item_id}", "an object of this image", "reload the page")
-        return item
-
-    def paintable(self, item_id: str) -> Item | None:
-        """The object if it exists; ``InputError`` if it is locked, ``Conflict`` if the id is in use elsewhere."""
-        item = self._here(item_id)
-        if item is None and self.db.get(Item, item_id) is not None:
-            raise Conflict(f"object {item_id}, which was removed or is in another image", "a new object id")
-        if item is not None and item.locked:
-            raise InputError("an action on a locked object", "an unlocked object", "unlock it first")
-        return item
-
-    def create(self, item_id: str, label: int | None, **fields: Any) -> Item:
-        """A new object on top of the stack."""
-        assert self.image.id is not None
-        check_label(self.db, label)
-        highest = select(func.max(Item.rank)).where(Item.image_id == self.image.id, ~col(Item.deleted))
-        rank = self.db.exec(highest).one()
-        item = Item(id=item_id, image_id=self.image.id, label_id=label, rank=0 if rank is None else rank + 1, **fields)
-        self.draft.create(item)
-        if self.image.state == "new":
-            self.draft.change(self.image, state="started")
-        return item
-
-    def _here(self, item_id: str) -> Item | None:
-        item = self.db.get(Item, item_id)
-        return item if item is not None and item.image_id == self.image.id and not item.deleted else None
-
-    def mask(self, mask_id: int | None) -> Mask | None:
-        """(H, W) bool of a stored mask."""
-        return None if mask_id is None else unpack(get_mask(self.db, mask_id), self.size)
+    id: str
+    name: str = ""
 
 
-def to_prompts(db: Session, groups: Sequence[Sequence[Any]], pixels: Callable[[str], Any]) -> list[tuple[Prompt, ...]]:
-    """Stored prompts as segue's own; an example is read again from the image it was taken from."""
-    return [tuple(_to_prompt(db, prompt, pixels) for prompt in group) for group in groups]
+class Answer(NamedTuple):
+    """The model's result, its mask as it is stored and sent, and the prompts as the journal keeps them."""
+
+    result: DecodeResult
+    packed: Packed
+    stored: list[dict[str, Any]]
 
 
-def _to_prompt(db: Session, prompt: dict[str, Any], pixels: Callable[[str], Any]) -> Prompt:
-    kind = prompt["type"]
-    if kind == "click":
-        return Click(prompt["x"], prompt["y"], prompt["positive"])
-    if kind == "box":
-        return Box(prompt["x0"], prompt["y0"], prompt["x1"], prompt["y1"])
-    if kind == "text":
-        return Text(prompt["words"])
-    row = image_row(db, prompt["image"])
-    image = pixels(row.path)
-    return Reference(image, unpack(get_mask(db, prompt["mask"]), image.shape[:2]))
+class ActionService:
+    """Actions on the images of one project, one at a time on an image; safe from any thread."""
+
+    def __init__(self, store: Store, library: Library, worker: Worker) -> None:
+        self.store, self.library, self.worker = store, library, worker
+        self._locks: dict[int, threading.RLock] = {}
+        self._making = threading.Lock()
+
+    def act(
+        self,
+        image_id: int,
+        who: Window,
+        request: schemas.Act,
+        early: Callable[[schemas.Early], None] | None = None,
+    ) -> schemas.Outcome:
+        """Carry out one action: its effect and its journal entry are saved together, or neither is.
+
+        The model's mask is handed to ``early`` before it is saved, and then left out of the outcome.
+        Raises ``Conflict`` when the page has not seen the newest entry or somebody else holds the image.
+        A request whose key is in the journal already is answered with the present state.
+        """
+        action = request.action
+        with self._image_lock(image_id), self.store.read() as db:
+            row = self.measured(db, image_id)
+            entry = entry_of(db, request.key, image_id)
+            if entry is not None:
+                return _outcome(db, row, entry)
+            _check_current(row, who, request.seen)
+            answer = None
+            if isinstance(action, schemas.Prompted):
+                answer = self._answer(db, row, action)
+                if early is not None:
+                    early(_early(action.object, answer.packed))
+            began = time.perf_counter()
+            with self.store.write(db):
+                hold(db, row, who.id, who.name)
+                entry = _carry_out(ChangeSet(db, row), request, who.id, answer)
+                outcome = _outcome(db, row, entry, with_masks=answer is None or early is None)
+                row.objects = len(outcome.order)
+            outcome.took.save = 1000 * (time.perf_counter() - began)
+            if answer is not None:
+                outcome.took.wait, outcome.took.model = answer.result.wait, answer.result.model
+            return outcome
+
+    def guess(self, image_id: int, who: Window, request: schemas.Guess) -> None:
+        """Let the model begin with what an action will probably ask, unless an action is under way."""
+        with self._image_lock(image_id, wait=False) as free:
+            if not free:
+                return
+            with self.store.read() as db:
+                row = self.measured(db, image_id)
+                _check_current(row, who, request.seen)
+                question, _ = self._question(db, row, request.action)
+            self.worker.guess(question)
+
+    def measured(self, db: Session, image_id: int) -> ImageRow:
+        """The image's row, with width and height read from the file's header when they are not known yet."""
+        row = image_row(db, image_id)
+        if row.width is None:
+            height, width = self.library.size(row.path)
+            with self.store.write(db):
+                row.height, row.width = height, width
+                db.add(row)
+        return row
+
+    def _answer(self, db: Session, row: ImageRow, action: schemas.Prompted) -> Answer:
+        question, stored = self._question(db, row, action)
+        db.commit()  # nothing is read while the model is waited for
+        result = self.worker.answer(question)
+        return Answer(result, pack(result.mask), stored)
+
+    def _question(
+        self, db: Session, row: ImageRow, action: schemas.Prompted
+    ) -> tuple[DecodeRequest, list[dict[str, Any]]]:
+        """What the model is to answer, and the new prompts as the journal keeps them; raises what the action would."""
+        assert row.id is not None
+        target = ChangeSet(db, row).paintable(action.object)
+        if target is None:
+            check_label(db, action.label)
+        links = [_stored(db, prompt) for prompt in action.prompts]
+        groups = [*STORED.validate_python(target.prompts if target else []), links]
+        base_id, size = target.base_id if target else None, row.size
+        packed = None if base_id is None else get_mask(db, base_id)
+        base: Callable[[], Mask] | None = None if packed is None else (lambda: unpack(packed, size))
+        *before, prompts = (tuple(self._prompt(db, prompt) for prompt in group) for group in groups)
+        return DecodeRequest(row.id, row.path, action.object, base_id, base, before, prompts), STORED.dump_python(
+            [links], mode="json"
+        )[0]
+
+    def _prompt(self, db: Session, prompt: Click | Box | Text | MaskLink) -> Prompt:
+        """A prompt as the model takes it; an example is read again from the image it was taken from."""
+        if not isinstance(prompt, MaskLink):
+            return prompt
+        image = self.library.pixels(image_row(db, prompt.image).path)
+        return Reference(image, unpack(get_mask(db, prompt.mask), image.shape[:2]))
+
+    @contextlib.contextmanager
+    def _image_lock(self, image_id: int, *, wait: bool = True) -> Iterator[bool]:
+        """One action at a time on an image; False where another is under way and nobody wants to ``wait``."""
+        with self._making:
+            lock = self._locks.setdefault(image_id, threading.RLock())
+        held = lock.acquire(blocking=wait)
+        try:
+            yield held
+        finally:
+            if held:
+                lock.release()
 
 
-def to_stored(db: Session, prompts: Sequence[schemas.AnyPrompt]) -> list[dict[str, Any]]:
-    """Prompts as the journal keeps them; an example becomes the mask that the object has now."""
-    stored = []
-    for prompt in prompts:
-        if isinstance(prompt, schemas.ExamplePrompt):
-            source = db.get(Item, prompt.object)
-            if source is None or source.mask_id is None:
-                raise MissingFile(f"object {prompt.object}", "an object with a mask", "choose another example")
-            stored.append({"type": "example", "image": source.image_id, "mask": source.mask_id})
-        else:
-            stored.append(prompt.model_dump())
-    return stored
+def _stored(db: Session, prompt: SentPrompt) -> Any:
+    """A prompt as the journal keeps it; an example becomes the mask that the object has now."""
+    if not isinstance(prompt, ObjectLink):
+        return prompt
+    source = db.get(ObjectRow, prompt.object)
+    if source is None or source.mask_id is None:
+        raise MissingFile(f"object {prompt.object}", "an object with a mask", "choose another example")
+    return MaskLink(source.image_id, source.mask_id)
 
 
-def prompted(
-    scene: Scene, action: schemas.Prompted, stored: list[dict[str, Any]], packed: Packed, score: float, spent: float
-) -> None:
-    """Keep the model's answer: the new mask, on top of all prompts before."""
-    mask_id = put_mask(scene.db, packed)
-    item = scene.paintable(action.object)
-    clicks = len(stored)  # a box or a text is one interaction, as a click is
-    if item is None:
-        fields = {"mask_id": mask_id, "prompts": [stored], "score": score, "clicks": clicks, "seconds": spent}
-        scene.create(action.object, action.label, **fields)
+def _carry_out(changes: ChangeSet, request: schemas.Act, who: str, answer: Answer | None) -> JournalEntry:
+    action = request.action
+    meta = ActionMeta(request.key, who, action.kind, action.model_dump(exclude={"kind", "pixels"}, exclude_none=True))
+    if isinstance(action, schemas.Undo):
+        return journal.undo(changes, meta)
+    if isinstance(action, schemas.Redo):
+        return journal.redo(changes, meta)
+    if isinstance(action, schemas.Prompted):
+        assert answer is not None
+        _keep_answer(changes, action, answer, request.seconds)
+    else:
+        EFFECTS[type(action)](changes, action, request.seconds)
+    return changes.record(meta)
+
+
+def _keep_answer(changes: ChangeSet, action: schemas.Prompted, answer: Answer, spent: float) -> None:
+    """The new mask, on top of all prompts before; a box or a text is one interaction, as a click is."""
+    target = changes.paintable(action.object)
+    now = {"mask_id": put_mask(changes.db, answer.packed), "score": answer.result.score}
+    if target is None:
+        count = len(answer.stored)
+        changes.create_object(action.object, action.label, prompts=[answer.stored], clicks=count, seconds=spent, **now)
         return
-    scene.draft.change(
-        item,
-        mask_id=mask_id,
-        prompts=[*item.prompts, stored],
-        score=score,
-        clicks=item.clicks + clicks,
-        seconds=item.seconds + spent,
+    effort = {"clicks": target.clicks + len(answer.stored), "seconds": target.seconds + spent}
+    changes.change(target, prompts=[*target.prompts, answer.stored], **effort, **now)
+
+
+def _check_current(row: ImageRow, who: Window, seen: int) -> None:
+    check_holder(row, who.id)
+    if row.head != seen:
+        raise Conflict(
+            f"an action on version {seen} of the image",
+            f"its newest version, {row.head}",
+            "it was changed in another window; it is shown now, nothing was overwritten",
+        )
+
+
+def _early(object_id: str, packed: Packed) -> schemas.Early:
+    return schemas.Early(object=object_id, box=packed.box, area=packed.area, data=packed.text)
+
+
+def _outcome(db: Session, row: ImageRow, entry: JournalEntry, *, with_masks: bool = True) -> schemas.Outcome:
+    """What ``entry`` changed, with the masks that it set unless the page has them."""
+    query = select(ObjectRow.id).where(ObjectRow.image_id == row.id, ~col(ObjectRow.deleted))
+    order = list(db.exec(query.order_by(col(ObjectRow.rank), col(ObjectRow.id))))
+    changes = {change["id"]: change["now"] for change in entry.changes if change["table"] == "item"}
+    alive = sorted(set(order).intersection(changes))
+    changed = [schemas.ObjectOut.model_validate(db.get(ObjectRow, object_id)) for object_id in alive]
+    if with_masks:
+        fresh = [out for out in changed if {"mask_id", "deleted"} & changes[out.id].keys()]
+        masks = get_masks(db, [out.mask_id for out in fresh])
+        for out in fresh:
+            out.mask = mask_out(out.mask_id, masks)
+    return schemas.Outcome(
+        head=row.head,
+        state=row.state,
+        can_undo=row.undo_head is not None,
+        can_redo=row.redo_head is not None,
+        order=order,
+        changed=changed,
+        removed=sorted(changes.keys() - set(alive)),
+        took=schemas.Milliseconds(),
     )
-
-
-def stroke(scene: Scene, action: schemas.Stroke, spent: float) -> None:
-    """Paint pixels in or out; the model continues from the painted mask."""
-    pixels = unpack(action.pixels.packed(), scene.size)
-    item = scene.paintable(action.object)
-    before = None if item is None else scene.mask(item.mask_id)
-    if before is None:
-        if action.erase:
-            raise InputError("an eraser stroke on an object that is not there", "an object with a mask")
-        before = pixels
-    painted = before & ~pixels if action.erase else before | pixels
-    mask_id = put_mask(scene.db, pack(painted))
-    if item is None:
-        fields = {"mask_id": mask_id, "base_id": mask_id, "origin": "brush", "strokes": 1, "seconds": spent}
-        scene.create(action.object, action.label, **fields)
-        return
-    scene.draft.change(
-        item, mask_id=mask_id, base_id=mask_id, prompts=[], strokes=item.strokes + 1, seconds=item.seconds + spent
-    )
-
-
-def edit(scene: Scene, action: schemas.Edit, spent: float) -> None:
-    """Class, lock, visibility and place of an object."""
-    item = scene.item(action.object)
-    now: dict[str, Any] = {"seconds": item.seconds + spent}
-    if action.label is not None:
-        check_label(scene.db, action.label)
-        now["label_id"] = action.label
-    if action.locked is not None:
-        now["locked"] = action.locked
-    if action.hidden is not None:
-        now["hidden"] = action.hidden
-    scene.draft.change(item, **now)
-    if action.place is not None:
-        assert scene.image.id is not None
-        others = [other for other in live_items(scene.db, scene.image.id) if other.id != item.id]
-        others.insert(action.place, item)
-        for rank, other in enumerate(others):
-            scene.draft.change(other, rank=rank)
-
-
-def remove(scene: Scene, action: schemas.Remove) -> None:
-    """Take an object away."""
-    item = scene.item(action.object)
-    if item.locked:
-        raise InputError("the removal of a locked object", "an unlocked object", "unlock it first")
-    scene.draft.change(item, deleted=True)
-
-
-def copy(scene: Scene, action: schemas.Copy) -> None:
-    """Objects of other images, at the same pixels; parts outside this image are cut off."""
-    for source_id, new_id in action.objects.items():
-        source = scene.db.get(Item, source_id)
-        if source is None or source.deleted or source.mask_id is None:
-            raise MissingFile(f"object {source_id}", "an object with a mask", "choose another object to copy")
-        if scene.paintable(new_id) is not None:
-            raise Conflict(f"object {new_id}, which exists already", "a new object id")
-        origin = image_row(scene.db, source.image_id)
-        assert origin.height is not None
-        assert origin.width is not None
-        packed = get_mask(scene.db, source.mask_id)
-        if (origin.height, origin.width) != scene.size:
-            packed = pack(_fitted(unpack(packed, (origin.height, origin.width)), scene.size))
-        mask_id = put_mask(scene.db, packed)
-        scene.create(new_id, source.label_id, mask_id=mask_id, base_id=mask_id, origin="copy")
-
-
-def set_state(scene: Scene, action: schemas.SetState) -> None:
-    """Accepted, skipped, or open again."""
-    scene.draft.change(scene.image, state=action.state)
-
-
-def decide(scene: Scene, action: schemas.Decide) -> None:
-    """A found mask becomes an object, or is put aside."""
-    finding = scene.db.get(Finding, action.finding)
-    if finding is None or finding.image_id != scene.image.id:
-        raise MissingFile(f"finding {action.finding}", "a proposal for this image", "reload the page")
-    if finding.state != "open":
-        raise Conflict(f"finding {action.finding}, which is {finding.state} already", "an open proposal")
-    scene.draft.change(finding, state="accepted" if action.accept else "rejected")
-    if action.accept:
-        if scene.paintable(action.object) is not None:
-            raise Conflict(f"object {action.object}, which exists already", "a new object id")
-        fields = {"mask_id": finding.mask_id, "base_id": finding.mask_id, "score": finding.score}
-        scene.create(action.object, finding.label_id, origin="found", **fields)
-
-
-def check_label(db: Session, label: int | None) -> None:
-    """Raise ``MissingFile`` unless the class exists."""
-    row = None if label is None else db.get(Label, label)
-    if label is not None and (row is None or row.deleted):
-        raise MissingFile(f"class {label}", "a class of this project", "reload the page")
-
-
-def _fitted(mask: Mask, size: tuple[int, int]) -> Mask:
-    """The part of ``mask`` that lies inside (H, W)."""
-    height, width = min(mask.shape[0], size[0]), min(mask.shape[1], size[1])
-    fitted = np.zeros(size, bool)
-    fitted[:height, :width] = mask[:height, :width]
-    if not fitted.any():
-        raise InputError("an object that lies outside this image", "an object that fits into it")
-    return fitted

@@ -19,9 +19,9 @@ from starlette.exceptions import HTTPException
 from starlette.staticfiles import StaticFiles
 
 import segue
-from segue.annotator import routes, routes_exchange, schemas
+from segue.annotator import routes, routes_jobs, schemas
+from segue.annotator.adapt_service import AdaptService
 from segue.annotator.config import AnnotateConfig
-from segue.annotator.loop import Loop
 from segue.annotator.project import Project
 from segue.annotator.security import Guard
 from segue.core.errors import ConfigError, SegueError
@@ -38,12 +38,12 @@ def build(config: AnnotateConfig, load: Callable[[], Segmenter] | None = None) -
     'segue annotator'
     """
     project = Project(config, load)
-    loop = Loop(project)
+    adapt_service = AdaptService(project)
 
     @contextlib.asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         yield
-        loop.close()
+        adapt_service.close()
         project.close()
 
     app = FastAPI(
@@ -54,9 +54,9 @@ def build(config: AnnotateConfig, load: Callable[[], Segmenter] | None = None) -
         openapi_url="/api/openapi.json",
         lifespan=lifespan,
     )
-    app.state.project, app.state.loop = project, loop
+    app.state.project, app.state.adapt_service = project, adapt_service
     app.include_router(routes.router)
-    app.include_router(routes_exchange.router)
+    app.include_router(routes_jobs.router)
     app.mount("/", StaticFiles(directory=STATIC, html=True), name="page")
     _speak_plainly(app)
     app.add_middleware(
@@ -74,7 +74,7 @@ def serve(config: AnnotateConfig, load: Callable[[], Segmenter] | None = None) -
     Says where the page is, also when no browser can be opened. Raises ``MissingFile`` for no such folder and
     ``ConfigError`` for a port in use.
 
-    Source: none. The address is printed with its token when the page can be reached from other machines.
+    The address is printed with its token when the page can be reached from other machines.
     """
     if not config.local and config.token is None:
         config = config.model_copy(update={"token": secrets.token_urlsafe(24)})

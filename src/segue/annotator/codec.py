@@ -1,23 +1,30 @@
-"""Masks as few bytes: row-major runs inside the bounding box, as varints, deflated.
+"""Masks and prompts as they are stored and sent.
 
-The same bytes are stored in the database, sent to the page and received from its brush, so that no copy of a
-mask can differ from another.
+A mask becomes few bytes: row-major runs inside the bounding box, as varints, deflated. The same bytes are stored in the
+database, sent to the page and received from its brush, so that no copy of a mask can differ from another. A prompt is
+the JSON of ``segue.core.types``, told by its ``type``.
 """
 
 from __future__ import annotations
 
+import base64
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Discriminator, GetCoreSchemaHandler, GetJsonSchemaHandler, StringConstraints, Tag, TypeAdapter
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from segue.core.errors import InputError
 from segue.core.geometry import mask_box
-from segue.core.types import Mask
+from segue.core.types import Box, Click, Mask, Text
 
 Integers = NDArray[np.int64]
+LONGEST_TEXT = 500  # characters
+Key = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
 
 
 @dataclass(frozen=True)
@@ -31,6 +38,11 @@ class Packed:
     box: tuple[int, int, int, int]
     area: int
     data: bytes
+
+    @property
+    def text(self) -> str:
+        """``data`` in base64, for JSON."""
+        return base64.b64encode(self.data).decode()
 
 
 def pack(mask: Mask) -> Packed:
@@ -115,3 +127,67 @@ def _from_varints(raw: NDArray[np.uint8]) -> Integers:
     shifts = 7 * (np.arange(raw.size) - np.repeat(starts, lengths))
     values: Integers = np.add.reduceat((raw & 127).astype(np.int64) << shifts, starts)
     return values
+
+
+@dataclass(frozen=True)
+class ObjectLink:
+    """The example that a page gives: another object of the project, in any image."""
+
+    object: Key
+
+
+@dataclass(frozen=True)
+class MaskLink:
+    """The example that the journal keeps: the image, and the mask that the object had then."""
+
+    image: int
+    mask: int
+
+
+@dataclass(frozen=True)
+class _Json:
+    """A dataclass as JSON with its ``type``; unknown fields are errors."""
+
+    type: str
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        known = {"type", *source.__dataclass_fields__}
+
+        def strictly(fields: Any) -> Any:
+            if not isinstance(fields, dict):
+                return fields
+            if not known.issuperset(fields):
+                unknown = {"unknown": ", ".join(sorted(map(str, set(fields) - known)))}
+                raise PydanticCustomError("extra_forbidden", "it has no {unknown}", unknown)
+            if any(isinstance(value, str) and len(value) > LONGEST_TEXT for value in fields.values()):
+                raise PydanticCustomError("string_too_long", "at most {most} characters", {"most": LONGEST_TEXT})
+            return {name: value for name, value in fields.items() if name != "type"}
+
+        named = core_schema.wrap_serializer_function_ser_schema(
+            lambda value, inner: {"type": self.type, **inner(value)}
+        )
+        return core_schema.no_info_before_validator_function(strictly, handler(source), serialization=named)
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        described = handler.resolve_ref_schema(handler(schema["schema"]))
+        properties = {"type": {"const": self.type, "type": "string"}, **described["properties"]}
+        required = ["type", *described.get("required", [])]
+        return {"type": "object", "properties": properties, "required": required, "additionalProperties": False}
+
+
+def _type_of(prompt: Any) -> str | None:
+    if isinstance(prompt, dict):
+        return prompt.get("type")
+    return "example" if isinstance(prompt, ObjectLink | MaskLink) else type(prompt).__name__.lower()
+
+
+_ClickJson = Annotated[Click, _Json("click"), Tag("click")]
+_BoxJson = Annotated[Box, _Json("box"), Tag("box")]
+_TextJson = Annotated[Text, _Json("text"), Tag("text")]
+SentPrompt = Annotated[
+    _ClickJson | _BoxJson | _TextJson | Annotated[ObjectLink, _Json("example"), Tag("example")], Discriminator(_type_of)
+]
+StoredPrompt = Annotated[
+    _ClickJson | _BoxJson | _TextJson | Annotated[MaskLink, _Json("example"), Tag("example")], Discriminator(_type_of)
+]
+STORED: TypeAdapter[list[list[Click | Box | Text | MaskLink]]] = TypeAdapter(list[list[StoredPrompt]])

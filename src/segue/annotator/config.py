@@ -9,9 +9,9 @@ from typing import Annotated
 
 from pydantic import Field
 
-from segue.annotator.words import WordsThenClicks
 from segue.core.segmenter import Segmenter
 from segue.core.types import Click
+from segue.models.words import WordsThenClicks
 from segue.session.config import CommandLine, ModelChoice
 from segue.session.load import load
 

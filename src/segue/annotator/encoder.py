@@ -26,7 +26,7 @@ class Cancelled(Exception):
 
 
 @dataclass(frozen=True)
-class Encoded:
+class EncodedImage:
     """An image in memory, (H, W, 3), with its features, the model they belong to, and how long they took."""
 
     model: Segmenter
@@ -46,14 +46,14 @@ class _Job:
     path: str
     urgency: int
     order: int
-    future: Future[Encoded] = field(default_factory=Future)
+    future: Future[EncodedImage] = field(default_factory=Future)
     started: float = 0.0
     steps: int = 0
     cancelled: bool = False
 
 
 class Encoder:
-    """Features of images by id, encoded once, kept up to ``limit`` bytes (the newest always).
+    """Features of images by id in ``ready``, encoded once, kept up to ``limit`` bytes (the newest always).
 
     ``model`` returns the model, loading it if need be; ``read`` the pixels of a path. Prefetching steps aside
     inside the model while ``busy`` is set, and an encode nobody waits for any more stops at its next module.
@@ -61,7 +61,7 @@ class Encoder:
 
     def __init__(self, model: Callable[[], Segmenter], read: Callable[[str], Image], limit: int) -> None:
         self._model, self._read, self._limit = model, read, limit
-        self._done: OrderedDict[int, Encoded] = OrderedDict()
+        self.ready: OrderedDict[int, EncodedImage] = OrderedDict()
         self._failed: dict[int, str] = {}
         self._jobs: dict[int, _Job] = {}
         self._now: _Job | None = None
@@ -71,19 +71,19 @@ class Encoder:
         self._steps = 0  # modules that the last whole encode passed
         self._seconds = 0.0
         self._stopping = False
-        self.calm = threading.Event()  # cleared while a click is being answered
-        self.calm.set()
+        self.no_click_pending = threading.Event()  # cleared while a click is being answered
+        self.no_click_pending.set()
         self._thread = threading.Thread(target=self._run, name="segue-encoder", daemon=True)
         self._thread.start()
 
-    def want(self, image_id: int, path: str, urgency: int) -> Future[Encoded]:
+    def want(self, image_id: int, path: str, urgency: int) -> Future[EncodedImage]:
         """Ask for an image's features; a more urgent request overtakes."""
         with self._changed:
-            if image_id in self._done:
-                self._done.move_to_end(image_id)
-                ready: Future[Encoded] = Future()
-                ready.set_result(self._done[image_id])
-                return ready
+            if image_id in self.ready:
+                self.ready.move_to_end(image_id)
+                done: Future[EncodedImage] = Future()
+                done.set_result(self.ready[image_id])
+                return done
             job = self._jobs.get(image_id)
             if job is None or job.cancelled:
                 job = _Job(image_id, path, urgency, next(self._orders))
@@ -112,14 +112,14 @@ class Encoder:
                 if job.urgency != WAITED:
                     self._cancel(job)
             self._generation += 1
-            self._done.clear()
+            self.ready.clear()
             self._failed.clear()
 
     def progress(self, image_id: int) -> tuple[Stage, float, str, float | None]:
         """(state, 0 to 1, message, milliseconds) for the status line."""
         with self._changed:
-            if image_id in self._done:
-                return "ready", 1.0, "", self._done[image_id].milliseconds
+            if image_id in self.ready:
+                return "ready", 1.0, "", self.ready[image_id].milliseconds
             if image_id in self._failed:
                 return "failed", 0.0, self._failed[image_id], None
             job = self._jobs.get(image_id)
@@ -130,11 +130,6 @@ class Encoder:
             passed = (time.perf_counter() - job.started) / self._seconds if self._seconds else 0.0
             done = job.steps / self._steps if self._steps and job.steps else passed
             return "encoding", min(done, 0.99), "", None
-
-    def has(self, image_id: int) -> bool:
-        """Whether the features are in memory."""
-        with self._changed:
-            return image_id in self._done
 
     def stop(self) -> None:
         """End the thread; encodes under way are abandoned."""
@@ -186,11 +181,11 @@ class Encoder:
             if job.cancelled:
                 return
             self._steps, self._seconds = job.steps, seconds
-            encoded = Encoded(model, image, features, 1000 * seconds)
+            encoded = EncodedImage(model, image, features, 1000 * seconds)
             if generation == self._generation:
-                self._done[job.image_id] = encoded
-            while len(self._done) > 1 and sum(e.bytes for e in self._done.values()) > self._limit:
-                self._done.popitem(last=False)
+                self.ready[job.image_id] = encoded
+            while len(self.ready) > 1 and sum(e.bytes for e in self.ready.values()) > self._limit:
+                self.ready.popitem(last=False)
             del self._jobs[job.image_id]
         job.future.set_result(encoded)
 
@@ -205,7 +200,7 @@ class Encoder:
     def _step(self, job: _Job) -> None:
         job.steps += 1
         if job.urgency == PREFETCH:
-            while not job.cancelled and not self.calm.wait(0.5):
+            while not job.cancelled and not self.no_click_pending.wait(0.5):
                 pass
         if job.cancelled:
             raise Cancelled

@@ -15,13 +15,20 @@ import numpy as np
 from pydantic import model_validator
 from sqlmodel import Session, col, select
 
-from segue.annotator.actions import Scene
 from segue.annotator.codec import pack, unpack
 from segue.annotator.config import AnnotateConfig
-from segue.annotator.journal import Draft, Stamp, record
-from segue.annotator.project import Project
-from segue.annotator.schemas_loop import FormatOut, Imported
-from segue.annotator.store import PALETTE, check_holder, get_masks, live_items, live_labels, put_mask, setting
+from segue.annotator.project import PALETTE, Project
+from segue.annotator.schemas_jobs import FormatOut, Imported
+from segue.annotator.store import (
+    ActionMeta,
+    ChangeSet,
+    check_holder,
+    get_masks,
+    live_labels,
+    live_objects,
+    put_mask,
+    setting,
+)
 from segue.annotator.tables import ImageRow, Label
 from segue.core.errors import DataError, MissingFile, SegueError, StorageError
 from segue.core.files import write_bytes
@@ -101,15 +108,15 @@ def sheets(project: Project, accepted: bool) -> Iterator[Sheet]:
     for row in rows:
         with project.store.read() as db:
             assert row.id is not None
-            items = [item for item in live_items(db, row.id) if item.mask_id is not None]
-            masks = get_masks(db, [item.mask_id for item in items])
+            objects = [one for one in live_objects(db, row.id) if one.mask_id is not None]
+            masks = get_masks(db, [one.mask_id for one in objects])
         height, width = row.height or 0, row.width or 0
-        if not items:
+        if not objects:
             height, width = project.library.size(row.path)
-        drawn = [unpack(masks[item.mask_id or 0], (height, width)) for item in items]
+        drawn = [unpack(masks[one.mask_id or 0], (height, width)) for one in objects]
         entries = [
-            Entry(names.get(item.label_id, ""), Rle.from_mask(mask), item.id)
-            for item, mask in zip(items, resolved(drawn, policy), strict=True)
+            Entry(names.get(one.label_id, ""), Rle.from_mask(mask), one.id)
+            for one, mask in zip(objects, resolved(drawn, policy), strict=True)
         ]
         file = project.library.folder / row.path
         yield Sheet(row.path, (height, width), tuple(entries), file if file.exists() else None)
@@ -188,52 +195,54 @@ def _incoming(home: Path, files: Iterable[tuple[str, bytes]], max_pixels: int) -
 
 
 def _add(project: Project, incoming: Incoming, who: str) -> int:
-    with project.store.write() as db:
-        row = project.sized(db, _match(db, incoming.name))
-        if (row.height, row.width) != incoming.size:
+    with project.store.read() as db:
+        row = project.actions.measured(db, _match(db, incoming.name))
+        if row.size != incoming.size:
             raise DataError(
                 f"masks of {incoming.size[1]} x {incoming.size[0]} pixels",
                 f"{row.width} x {row.height}, the photo's size",
             )
-        check_holder(row, who)
-        scene = Scene.of(db, row)
-        count = 0
-        for entry in incoming.entries:
-            mask = entry.rle.mask()
-            if not mask.any():
-                continue
-            mask_id = put_mask(db, pack(mask))
-            label = _label(scene.draft, entry.name)
-            scene.create(uuid.uuid4().hex[:24], label, mask_id=mask_id, base_id=mask_id, origin="import")
-            count += 1
-        if count:
-            record(scene.draft, row, Stamp(uuid.uuid4().hex, who, "import", {"file": incoming.name, "objects": count}))
-            row.objects = len(live_items(db, row.id or 0))
-            db.add(row)
+        with project.store.write(db):
+            check_holder(row, who)
+            changes = ChangeSet(db, row)
+            count = 0
+            for entry in incoming.entries:
+                mask = entry.rle.mask()
+                if not mask.any():
+                    continue
+                mask_id = put_mask(db, pack(mask))
+                label = _label(changes, entry.name)
+                changes.create_object(uuid.uuid4().hex[:24], label, mask_id=mask_id, base_id=mask_id, origin="import")
+                count += 1
+            if count:
+                meta = ActionMeta(uuid.uuid4().hex, who, "import", {"file": incoming.name, "objects": count})
+                changes.record(meta)
+                row.objects = len(live_objects(db, row.id or 0))
         return count
 
 
-def _match(db: Session, name: str) -> ImageRow:
+def _match(db: Session, name: str) -> int:
     """The image of this path, or else the only one with the same stem."""
-    rows = db.exec(select(ImageRow).where(col(ImageRow.present), col(ImageRow.path) == name)).first()
-    if rows is not None:
-        return rows
+    here = select(ImageRow).where(col(ImageRow.present))
+    row = db.exec(here.where(col(ImageRow.path) == name)).first()
+    if row is not None:
+        return row.id or 0
     stem = PurePosixPath(name).stem
-    near = select(ImageRow).where(col(ImageRow.present), col(ImageRow.path).contains(f"{stem}.", autoescape=True))
-    found = [row for row in db.exec(near) if PurePosixPath(row.path).stem == stem]
-    if len(found) != 1:
-        raise DataError(f"{len(found)} images named like {name}", "exactly one in the folder")
-    return found[0]
+    near = here.where(col(ImageRow.path).contains(f"{stem}.", autoescape=True))
+    matches = [row.id or 0 for row in db.exec(near) if PurePosixPath(row.path).stem == stem]
+    if len(matches) != 1:
+        raise DataError(f"{len(matches)} images named like {name}", "exactly one in the folder")
+    return matches[0]
 
 
-def _label(draft: Draft, name: str) -> int | None:
-    labels = live_labels(draft.db)
+def _label(changes: ChangeSet, name: str) -> int | None:
+    labels = live_labels(changes.db)
     for label in labels:
         if label.name == (name or labels[0].name):
             return label.id
     rank = 1 + max((label.rank for label in labels), default=-1)
     row = Label(name=name or "object", colour=PALETTE[rank % len(PALETTE)], rank=rank)
-    draft.create(row)
+    changes.create(row)
     return row.id
 
 

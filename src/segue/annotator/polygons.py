@@ -8,7 +8,7 @@ from segue.annotator import schemas
 from segue.annotator.codec import unpack
 from segue.annotator.project import Project
 from segue.annotator.store import get_mask, image_row
-from segue.annotator.tables import Item
+from segue.annotator.tables import ObjectRow
 from segue.core.errors import MissingFile
 from segue.core.types import Mask
 from segue.data.polygon import fill, to_rings
@@ -30,9 +30,7 @@ def polygon_of(project: Project, image_id: int, object_id: str, tolerance: float
 
 def stored_mask(db: Session, image_id: int, object_id: str) -> Mask:
     """(H, W) bool of an object of an image."""
-    row, item = image_row(db, image_id), db.get(Item, object_id)
-    if item is None or item.deleted or item.image_id != image_id or item.mask_id is None:
+    row, target = image_row(db, image_id), db.get(ObjectRow, object_id)
+    if target is None or target.deleted or target.image_id != image_id or target.mask_id is None:
         raise MissingFile(f"object {object_id}", "an object of this image", "reload the page")
-    assert row.height is not None
-    assert row.width is not None
-    return unpack(get_mask(db, item.mask_id), (row.height, row.width))
+    return unpack(get_mask(db, target.mask_id), row.size)

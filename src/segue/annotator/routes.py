@@ -15,6 +15,8 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import FileResponse, StreamingResponse
 
 from segue.annotator import polygons, schemas
+from segue.annotator.actions import Window
+from segue.annotator.codec import Key
 from segue.annotator.project import Project
 from segue.annotator.store import Conflict
 from segue.core.errors import MissingFile, SegueError, StorageError
@@ -56,26 +58,23 @@ def project_of(request: Request) -> Project:
     return project
 
 
-class Person:
-    """The window that asks: a random id per browser tab, and the name that others see."""
-
-    def __init__(
-        self,
-        segue_window: Annotated[
-            str, Header(pattern=r"^[A-Za-z0-9_-]{1,64}$", description="Random id of the browser tab")
-        ] = "api",
-        segue_name: Annotated[str, Header(max_length=60, description="Shown to others, percent-encoded")] = "",
-    ) -> None:
-        self.id, self.name = segue_window, unquote(segue_name)
+def window_of(
+    segue_window: Annotated[
+        str, Header(pattern=r"^[A-Za-z0-9_-]{1,64}$", description="Random id of the browser tab")
+    ] = "api",
+    segue_name: Annotated[str, Header(max_length=60, description="Shown to others, percent-encoded")] = "",
+) -> Window:
+    """The window that asks."""
+    return Window(segue_window, unquote(segue_name))
 
 
 Open = Annotated[Project, Depends(project_of)]
-Who = Annotated[Person, Depends(Person)]
+Who = Annotated[Window, Depends(window_of)]
 Accept = Annotated[str, Header(include_in_schema=False)]
 
 
 @router.get("/project")
-def overview(project: Open) -> schemas.Project:
+def overview(project: Open) -> schemas.ProjectOut:
     """Classes, settings, counts, effort and the model."""
     return project.overview()
 
@@ -95,25 +94,25 @@ def images(
 @router.get("/images/{image_id}")
 def look(project: Open, who: Who, image_id: ImageId) -> schemas.ImageOut:
     """One image with its objects; nothing is claimed and nothing encoded."""
-    return project.look(image_id, who.id)
+    return project.look(image_id, who)
 
 
 @router.post("/images/{image_id}/open")
 def open_image(project: Open, who: Who, image_id: ImageId, claim: schemas.Claim) -> schemas.ImageOut:
     """Work on an image: hold it if it is free (or with ``force``), encode it first and the next ones after it."""
-    return project.open(image_id, who.id, who.name, force=claim.force)
+    return project.open(image_id, who, force=claim.force)
 
 
 @router.post("/images/{image_id}/hold", status_code=204)
 def hold(project: Open, who: Who, image_id: ImageId) -> None:
     """Hold the image for another 45 seconds."""
-    project.claim(image_id, who.id, who.name)
+    project.claim(image_id, who)
 
 
 @router.delete("/images/{image_id}/hold", status_code=204)
 def let_go(project: Open, who: Who, image_id: ImageId) -> None:
     """Let the image go."""
-    project.release(image_id, who.id)
+    project.release(image_id, who)
 
 
 @router.post(
@@ -128,16 +127,16 @@ async def act(project: Open, who: Who, image_id: ImageId, request: schemas.Act, 
     saved, and ``{"outcome": ...}`` or ``{"problem": ...}`` in the last.
     """
     if LINES not in accept:
-        return await run_in_threadpool(project.act, image_id, who.id, who.name, request)
+        return await run_in_threadpool(project.actions.act, image_id, who, request)
     loop = asyncio.get_running_loop()
     early: asyncio.Future[schemas.Early] = loop.create_future()
     sent = threading.Event()
 
-    def tell(answer: schemas.Early) -> None:
+    def emit(answer: schemas.Early) -> None:
         loop.call_soon_threadsafe(early.set_result, answer)
         sent.wait(MOMENT)  # saving at once would keep the interpreter from sending it
 
-    saving = asyncio.ensure_future(run_in_threadpool(project.act, image_id, who.id, who.name, request, tell))
+    saving = asyncio.ensure_future(run_in_threadpool(project.actions.act, image_id, who, request, emit))
     await asyncio.wait((early, saving), return_when=asyncio.FIRST_COMPLETED)
     return StreamingResponse(_lines(early, sent, saving), media_type=LINES) if early.done() else await saving
 
@@ -145,7 +144,7 @@ async def act(project: Open, who: Who, image_id: ImageId, request: schemas.Act, 
 @router.post("/images/{image_id}/guesses", status_code=202)
 def guess(project: Open, who: Who, image_id: ImageId, request: schemas.Guess) -> None:
     """Let the model begin with an answer that is not asked for yet: a button went down. Nothing is saved."""
-    project.guess(image_id, who.id, request)
+    project.actions.guess(image_id, who, request)
 
 
 async def _lines(
@@ -195,7 +194,7 @@ def image_journal(
 def polygon(
     project: Open,
     image_id: ImageId,
-    object_id: schemas.Key,
+    object_id: Key,
     tolerance: Annotated[float, Query(ge=0, le=50, allow_inf_nan=False)] = 1.0,
 ) -> schemas.PolygonOut:
     """An object as polygons with holes, simplified by at most ``tolerance`` pixels; the mask is not changed."""

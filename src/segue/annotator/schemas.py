@@ -6,20 +6,24 @@ import base64
 import binascii
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, StringConstraints
 
-from segue.annotator.codec import Packed
+from segue.annotator.codec import Key, Packed, SentPrompt
 from segue.core.errors import InputError
 
-Key = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
 Name = Annotated[str, StringConstraints(min_length=1, max_length=80, strip_whitespace=True, pattern=r"^[^\x00-\x1f]+$")]
 Colour = Annotated[str, StringConstraints(pattern=r"^#[0-9A-Fa-f]{6}$")]
 Policy = Literal["allow", "new", "old"]
 State = Literal["new", "started", "accepted", "skipped"]
 Ids = Annotated[int, Field(ge=1, le=2**31 - 1)]
 Head = Annotated[int, Field(ge=0, le=2**31 - 1)]
-Pixel = Annotated[float, Field(ge=-1e6, le=1e6, allow_inf_nan=False)]
 Seconds = Annotated[float, Field(ge=0, le=3600, allow_inf_nan=False)]
+
+
+class FromRow(BaseModel):
+    """A message whose fields are read from a row of the database."""
+
+    model_config = ConfigDict(from_attributes=True)
 
 
 class Strict(BaseModel):
@@ -51,55 +55,13 @@ class MaskOut(BaseModel):
     area: int
     data: str
 
-    @classmethod
-    def of(cls, mask_id: int, packed: Packed) -> MaskOut:
-        """The message of a stored mask."""
-        data = base64.b64encode(packed.data).decode()
-        return cls(id=mask_id, box=packed.box, area=packed.area, data=data)
-
-
-class ClickPrompt(Strict):
-    """A click at original-image pixels."""
-
-    type: Literal["click"]
-    x: Pixel
-    y: Pixel
-    positive: bool = True
-
-
-class BoxPrompt(Strict):
-    """A box in original-image pixels."""
-
-    type: Literal["box"]
-    x0: Pixel
-    y0: Pixel
-    x1: Pixel
-    y1: Pixel
-
-
-class TextPrompt(Strict):
-    """Words that name what to segment."""
-
-    type: Literal["text"]
-    words: Annotated[str, StringConstraints(min_length=1, max_length=500)]
-
-
-class ExamplePrompt(Strict):
-    """Another object of the project, in any image, as the example of what to segment."""
-
-    type: Literal["example"]
-    object: Key
-
-
-AnyPrompt = Annotated[ClickPrompt | BoxPrompt | TextPrompt | ExamplePrompt, Field(discriminator="type")]
-
 
 class Prompted(Strict):
     """Prompts for the model; the object is made when it does not exist yet."""
 
     kind: Literal["prompt"]
     object: Key
-    prompts: Annotated[list[AnyPrompt], Field(min_length=1, max_length=64)]
+    prompts: Annotated[list[SentPrompt], Field(min_length=1, max_length=64)]
     label: Ids | None = None
 
 
@@ -188,11 +150,11 @@ class Guess(Strict):
     action: Prompted
 
 
-class ObjectOut(BaseModel):
+class ObjectOut(FromRow):
     """An object; ``mask`` is left out when the page already has it."""
 
     id: str
-    label: int | None
+    label: Annotated[int | None, Field(validation_alias=AliasChoices("label_id", "label"))]
     locked: bool
     hidden: bool
     mask_id: int | None
@@ -212,12 +174,6 @@ class Early(BaseModel):
     box: tuple[int, int, int, int]
     area: int
     data: str
-
-    @classmethod
-    def of(cls, object_id: str, packed: Packed) -> Early:
-        """The message of a mask that has no id yet."""
-        data = base64.b64encode(packed.data).decode()
-        return cls(object=object_id, box=packed.box, area=packed.area, data=data)
 
 
 class Milliseconds(BaseModel):
@@ -241,7 +197,7 @@ class Outcome(BaseModel):
     took: Milliseconds
 
 
-class ImageLine(BaseModel):
+class ImageLine(FromRow):
     """An image in the list."""
 
     id: int
@@ -290,7 +246,7 @@ class FindingOut(BaseModel):
     mask: MaskOut | None = None
 
 
-class LabelOut(BaseModel):
+class LabelOut(FromRow):
     """A class of objects."""
 
     id: int
@@ -343,7 +299,7 @@ class ModelOut(BaseModel):
     adapter: str | None = None
 
 
-class Project(BaseModel):
+class ProjectOut(BaseModel):
     """What the page needs at its start."""
 
     name: str
@@ -394,13 +350,13 @@ class PolygonOut(BaseModel):
     iou: float
 
 
-class EntryOut(BaseModel):
+class EntryOut(FromRow):
     """One line of the journal."""
 
     id: int
     at: str
     who: str
-    image: int | None
+    image: Annotated[int | None, Field(validation_alias=AliasChoices("image_id", "image"))]
     kind: str
     action: dict[str, Any]
 

@@ -33,6 +33,13 @@ class ImageRow(SQLModel, table=True):
     holder_name: str | None = None
     held_until: float = 0.0
 
+    @property
+    def size(self) -> tuple[int, int]:
+        """(H, W); known once the image was opened."""
+        assert self.height is not None
+        assert self.width is not None
+        return self.height, self.width
+
 
 class Label(SQLModel, table=True):
     """A class of objects."""
@@ -62,7 +69,7 @@ class MaskRow(SQLModel, table=True):
     data: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
 
 
-class Item(SQLModel, table=True):
+class ObjectRow(SQLModel, table=True):
     """An object in an image. ``prompts`` (groups given at once) were answered on top of the mask ``base_id``."""
 
     __tablename__ = "item"
@@ -84,7 +91,7 @@ class Item(SQLModel, table=True):
     seconds: float = 0.0
 
 
-class Entry(SQLModel, table=True):
+class JournalEntry(SQLModel, table=True):
     """One action and its whole effect: ``changes`` lists what each object was and is. ``parent`` is what undo
     would take back after this entry; ``of`` is the entry that an undo or redo concerns."""
 

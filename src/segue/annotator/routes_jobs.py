@@ -1,4 +1,4 @@
-"""Import, export, and the loop: adapting the model and finding an object in other images."""
+"""Addresses of import, export, adapting the model and finding an object in other images."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from fastapi.responses import FileResponse
 from starlette.background import BackgroundTask
 
 from segue.annotator import exchange, schemas
-from segue.annotator import schemas_loop as messages
-from segue.annotator.loop import Loop
+from segue.annotator import schemas_jobs as messages
+from segue.annotator.adapt_service import AdaptService
 from segue.annotator.routes import PROBLEMS, Open, Who
 
 router = APIRouter(prefix="/api", responses=PROBLEMS)
 
 
-def loop_of(request: Request) -> Loop:
-    """The project's loop."""
-    loop: Loop = request.app.state.loop
-    return loop
+def adapt_service_of(request: Request) -> AdaptService:
+    """What adapts and finds for the project."""
+    service: AdaptService = request.app.state.adapt_service
+    return service
 
 
-Looping = Annotated[Loop, Depends(loop_of)]
+Adapting = Annotated[AdaptService, Depends(adapt_service_of)]
 
 
 @router.get("/formats")
@@ -57,53 +57,53 @@ def import_masks(
 
 
 @router.get("/adapt")
-def adapt_state(loop: Looping) -> messages.AdaptOut:
+def adapt_state(service: Adapting) -> messages.AdaptOut:
     """How training goes, and what the newest adapter gained."""
-    return loop.adapt_state()
+    return service.adapt_state()
 
 
 @router.post("/adapt")
-def adapt(loop: Looping, request: messages.AdaptIn) -> messages.AdaptOut:
+def adapt(service: Adapting, request: messages.AdaptIn) -> messages.AdaptOut:
     """Train an adapter from the accepted images, in the background."""
-    loop.adapt(request.minutes)
-    return loop.adapt_state()
+    service.adapt(request.minutes)
+    return service.adapt_state()
 
 
 @router.post("/adapt/stop")
-def stop_adapting(loop: Looping) -> messages.AdaptOut:
+def stop_adapting(service: Adapting) -> messages.AdaptOut:
     """End training; nothing of it is kept."""
-    loop.adapting.stop()
-    return loop.adapt_state()
+    service.adapting.stop()
+    return service.adapt_state()
 
 
 @router.post("/adapt/use")
-def use_adapter(loop: Looping, who: Who, request: messages.UseIn) -> messages.AdaptOut:
+def use_adapter(service: Adapting, who: Who, request: messages.UseIn) -> messages.AdaptOut:
     """Switch the newest adapter on or off; masks that are saved stay as they are."""
-    loop.use(who.id, request.key, on=request.on)
-    return loop.adapt_state()
+    service.use(who.id, request.key, on=request.on)
+    return service.adapt_state()
 
 
 @router.get("/find")
-def find_state(loop: Looping) -> messages.FindOut:
+def find_state(service: Adapting) -> messages.FindOut:
     """How the search goes, and how many proposals wait."""
-    return loop.find_state()
+    return service.find_state()
 
 
 @router.post("/find")
-def find(loop: Looping, request: messages.FindIn) -> messages.FindOut:
+def find(service: Adapting, request: messages.FindIn) -> messages.FindOut:
     """Look for an object in every image that is not finished."""
-    loop.find(request.image, request.object)
-    return loop.find_state()
+    service.find(request.image, request.object)
+    return service.find_state()
 
 
 @router.post("/find/stop")
-def stop_finding(loop: Looping) -> messages.FindOut:
+def stop_finding(service: Adapting) -> messages.FindOut:
     """End the search; what it found stays."""
-    loop.finding.stop()
-    return loop.find_state()
+    service.finding.stop()
+    return service.find_state()
 
 
 @router.get("/find/next")
-def next_finding(loop: Looping) -> schemas.FindingOut | None:
+def next_finding(service: Adapting) -> schemas.FindingOut | None:
     """The proposal that waits longest, without its mask."""
-    return loop.next_finding()
+    return service.next_finding()

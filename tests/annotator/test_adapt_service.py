@@ -1,4 +1,4 @@
-"""The loop: adapters from accepted masks, proposals from one example; the long work has its own tests in jobs."""
+"""Adapters from accepted masks, proposals from one example; the long work has its own tests in jobs."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ import pytest
 from fastapi.testclient import TestClient
 
 from segue.annotator import journal
+from segue.annotator.adapt_service import BackgroundTask
 from segue.annotator.app import build
 from segue.annotator.codec import pack
 from segue.annotator.config import AnnotateConfig
-from segue.annotator.loop import Task
 from segue.annotator.project import Project
 from segue.annotator.task import run_find
 from tests.annotator.fake_model import ColourModel, photo
@@ -53,7 +53,7 @@ def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str],
     def use(script: str) -> None:
         path = tmp_path / "stand_in.py"
         path.write_text(script)
-        monkeypatch.setattr(Task, "command", (sys.executable, str(path)))
+        monkeypatch.setattr(BackgroundTask, "command", (sys.executable, str(path)))
 
     return use
 

@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from segue.annotator.config import AnnotateConfig
-from segue.annotator.words import WordsThenClicks
 from segue.core.segmenter import Segmenter
 from segue.core.types import Box, Click, Image, Reference, Text
 from segue.models.nano.model import Nano
+from segue.models.words import WordsThenClicks
 from segue.session.load import load
 from segue.session.session import Session
 from tests.annotator.fake_model import photo
@@ -68,7 +68,7 @@ def test_without_words_the_click_model_answers_alone(model: Segmenter, image: Im
         assert (one.add(click) == other.add(click)).all()
 
 
-def test_words_said_later_begin_again(model: Segmenter, image: Image) -> None:
+def test_words_given_later_begin_again(model: Segmenter, image: Image) -> None:
     session = Session(model, image)
     session.add(Text("something else"))
     session.add(Click(110, 80))
@@ -90,5 +90,5 @@ def test_the_identity_of_the_features_is_that_of_both_models(model: Segmenter, w
     again = WordsThenClicks(load(words, device="cpu"), load("nano", device="cpu"))
     assert model.fingerprint() == again.fingerprint()
     with torch.no_grad():
-        next(again.words.parameters()).add_(1)
+        next(again.inner.parameters()).add_(1)
     assert model.fingerprint() != again.fingerprint()

@@ -1,4 +1,4 @@
-"""The loop: adapters trained from accepted masks, and one object found in the other images."""
+"""Adapters trained from accepted masks, and one object found in the other images: both in processes of their own."""
 
 from __future__ import annotations
 
@@ -14,23 +14,22 @@ from typing import Any
 
 from sqlmodel import col, func, select, update
 
-from segue.annotator import exchange, journal
+from segue.annotator import exchange
 from segue.annotator.codec import Packed
-from segue.annotator.journal import Draft, Stamp
 from segue.annotator.polygons import stored_mask
 from segue.annotator.project import Project
 from segue.annotator.schemas import FindingOut
-from segue.annotator.schemas_loop import AdaptOut, FindOut, Gain, TaskState
-from segue.annotator.store import entry_of, get_mask, image_row, put_mask, setting
-from segue.annotator.tables import Finding, ImageRow, Item, Setting
-from segue.annotator.views import finding_out
+from segue.annotator.schemas_jobs import AdaptOut, FindOut, Gain, TaskState
+from segue.annotator.serializers import finding_out
+from segue.annotator.store import ActionMeta, ChangeSet, entry_of, get_mask, image_row, put_mask, setting
+from segue.annotator.tables import Finding, ImageRow, ObjectRow, Setting
 from segue.core.errors import InputError
 from segue.session.config import ModelChoice
 
 NEEDED = 5  # accepted images before adapting is offered: some to learn from, some to stop by, some to measure
 
 
-class Task:
+class BackgroundTask:
     """A child process that reports in lines of JSON; ``each`` hears them, in a thread of its own."""
 
     state: TaskState
@@ -79,11 +78,11 @@ class Task:
             self.message = failure
 
 
-class Loop:
+class AdaptService:
     """Adapting and finding for one project."""
 
     def __init__(self, project: Project) -> None:
-        self.project, self.adapting, self.finding = project, Task(), Task()
+        self.project, self.adapting, self.finding = project, BackgroundTask(), BackgroundTask()
         self.home = project.config.home
         with project.store.read() as db:
             used = setting(db, "adapter", None)
@@ -100,8 +99,8 @@ class Loop:
         with self.project.store.read() as db:
             images = select(ImageRow.id).where(ImageRow.state == "accepted", col(ImageRow.objects) > 0)
             counted = db.exec(select(func.count()).select_from(images.subquery())).one()
-            items = select(func.count()).where(col(Item.image_id).in_(images), ~col(Item.deleted))
-            accepted = db.exec(items).one()
+            objects = select(func.count()).where(col(ObjectRow.image_id).in_(images), ~col(ObjectRow.deleted))
+            accepted = db.exec(objects).one()
         newest = self._newest()
         return AdaptOut(
             state=self.adapting.state,
@@ -142,9 +141,9 @@ class Loop:
                 return
             row = db.get(Setting, "adapter") or Setting(key="adapter", value=None)
             db.add(row)
-            draft = Draft(db)
-            draft.change(row, value=path)
-            journal.record(draft, None, Stamp(key, who, "adapter", {"path": path}))
+            changes = ChangeSet(db)
+            changes.change(row, value=path)
+            changes.record(ActionMeta(key, who, "adapter", {"path": path}))
         self._load(path)
 
     def find_state(self) -> FindOut:
@@ -160,9 +159,10 @@ class Loop:
         with project.store.write() as db:
             row = image_row(db, image_id)
             stored_mask(db, image_id, object_id)
-            item = db.get(Item, object_id)
-            assert item is not None and item.mask_id is not None  # noqa: PT018 - stored_mask found them
-            packed, label = get_mask(db, item.mask_id), item.label_id
+            example = db.get(ObjectRow, object_id)
+            assert example is not None
+            assert example.mask_id is not None
+            packed, label = get_mask(db, example.mask_id), example.label_id
             others = select(ImageRow.id, ImageRow.path).where(
                 col(ImageRow.present), col(ImageRow.id) != image_id, col(ImageRow.state).in_(("new", "started"))
             )

@@ -6,7 +6,8 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import BaseModel, Field
 
-from segue.annotator.schemas import Ids, Key, Strict
+from segue.annotator.codec import Key
+from segue.annotator.schemas import Ids, Strict
 
 TaskState: TypeAlias = Literal["idle", "running", "done", "failed"]
 

@@ -11,7 +11,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Literal
 
-from segue.annotator.encoder import OPEN, PREFETCH, WAITED, Encoded, Encoder
+from segue.annotator.encoder import OPEN, PREFETCH, WAITED, EncodedImage, Encoder
 from segue.core.errors import InputError, SegueError
 from segue.core.segmenter import Segmenter
 from segue.core.types import Click, Features, Image, Mask, Prompt, Text
@@ -21,11 +21,13 @@ LIVE = 64  # sessions, the least recently used ends first
 
 
 @dataclass(frozen=True)
-class Ask:
-    """What to answer: the object's mask ``base`` (its own id, or None), the groups of prompts already answered on
-    top of it, and the new group."""
+class DecodeRequest:
+    """What to answer: the image, the object's mask ``base`` (its own id, or None), the groups of prompts already
+    answered on top of it, and the new group."""
 
-    item: str
+    image_id: int
+    path: str
+    object_id: str
     base_id: int | None
     base: Callable[[], Mask] | None
     before: Sequence[tuple[Prompt, ...]]
@@ -33,7 +35,7 @@ class Ask:
 
 
 @dataclass(frozen=True)
-class Answer:
+class DecodeResult:
     """A mask (H, W) bool with the model's score; milliseconds it waited, and those the ``model`` took, if only
     to guess it."""
 
@@ -50,7 +52,7 @@ class _Live:
     groups: list[tuple[Prompt, ...]]
     took: float = 0.0  # milliseconds of the newest answer
 
-    def fits(self, encoded: Encoded, base_id: int | None, before: Sequence[tuple[Prompt, ...]]) -> bool:
+    def fits(self, encoded: EncodedImage, base_id: int | None, before: Sequence[tuple[Prompt, ...]]) -> bool:
         """Whether stepping back is enough to reach the state after ``before``."""
         same = self.session.model is encoded.model and self.session.image is encoded.image
         return same and self.base_id == base_id and self.groups[: len(before)] == list(before)
@@ -145,23 +147,25 @@ class Worker:
         for guess, guess_path in guesses:
             self.encoder.want(guess, guess_path, PREFETCH)
 
-    def answer(self, image_id: int, path: str, ask: Ask) -> Answer:
+    def answer(self, request: DecodeRequest) -> DecodeResult:
         """Wait for the image's features, then for the model, and answer. A prompt that fails changes nothing."""
-        started = time.perf_counter()
+        asked = time.perf_counter()
         self._began(+1)
         try:
-            encoded = self.encoder.want(image_id, path, WAITED).result()
-            return self._answers.submit(self._decode, encoded, ask, started).result()
+            encoded = self.encoder.ready.get(request.image_id)
+            if encoded is None:
+                encoded = self.encoder.want(request.image_id, request.path, WAITED).result()
+            return self._answers.submit(self._decode, encoded, request, asked).result()
         finally:
             self._began(-1)
 
-    def guess(self, image_id: int, path: str, ask: Ask) -> None:
+    def guess(self, request: DecodeRequest) -> None:
         """Begin with what will probably be asked for next, where that delays nobody; ``answer`` finds it done."""
-        if self._waiting or not self.encoder.has(image_id):
+        encoded = self.encoder.ready.get(request.image_id)
+        if self._waiting or encoded is None:
             return
-        encoded = self.encoder.want(image_id, path, PREFETCH).result()
         self._began(+1)
-        self._answers.submit(self._decode, encoded, ask, time.perf_counter()).add_done_callback(
+        self._answers.submit(self._decode, encoded, request, time.perf_counter()).add_done_callback(
             lambda _: self._began(-1)
         )
 
@@ -174,11 +178,11 @@ class Worker:
         with self._counting:
             self._waiting += change
             if self._waiting:
-                self.encoder.calm.clear()
+                self.encoder.no_click_pending.clear()
             else:
-                self.encoder.calm.set()
+                self.encoder.no_click_pending.set()
 
-    def _warm_up(self, encoded: Future[Encoded]) -> None:
+    def _warm_up(self, encoded: Future[EncodedImage]) -> None:
         """A model's first answer builds its graphs and reads its tokenizer: not while somebody waits for it."""
         if encoded.cancelled() or encoded.exception() is not None or encoded.result().model is self._warm:
             return
@@ -190,41 +194,41 @@ class Worker:
         self.encoder.forget()
         self._answers.submit(self._sessions.clear)
 
-    def _decode(self, encoded: Encoded, ask: Ask, asked: float) -> Answer:
+    def _decode(self, encoded: EncodedImage, request: DecodeRequest, asked: float) -> DecodeResult:
         began = time.perf_counter()
-        live = self._follow(encoded, ask)
-        if len(live.groups) > len(ask.before):
+        live = self._follow(encoded, request)
+        if len(live.groups) > len(request.before):
             mask = live.session.mask
             assert mask is not None, "a guess is kept with its mask"
         else:
-            mask = live.session.add(*ask.prompts)
-            live.groups.append(ask.prompts)
+            mask = live.session.add(*request.prompts)
+            live.groups.append(request.prompts)
             live.took = 1000 * (time.perf_counter() - began)
-        return Answer(mask, live.session.score, 1000 * (began - asked), live.took)
+        return DecodeResult(mask, live.session.score, 1000 * (began - asked), live.took)
 
-    def _follow(self, encoded: Encoded, ask: Ask) -> _Live:
+    def _follow(self, encoded: EncodedImage, request: DecodeRequest) -> _Live:
         """The object's session in the state that the journal says, or one further where the answer was guessed: kept,
         stepped back, or played again."""
-        live = self._sessions.pop(ask.item, None)
-        before = list(ask.before)
-        if live is None or not live.fits(encoded, ask.base_id, before):
+        live = self._sessions.pop(request.object_id, None)
+        before = list(request.before)
+        if live is None or not live.fits(encoded, request.base_id, before):
             session = Session(encoded.model, encoded.image, _Held(encoded.features))
-            if ask.base is not None:
-                session.set_mask(ask.base())
+            if request.base is not None:
+                session.set_mask(request.base())
             for group in before:
                 session.add(*group)
-            live = _Live(session, ask.base_id, before)
-        guessed = live.groups[: len(before) + 1] == [*before, ask.prompts]
+            live = _Live(session, request.base_id, before)
+        guessed = live.groups[: len(before) + 1] == [*before, request.prompts]
         while len(live.groups) > len(before) + guessed:
             live.session.undo()
             live.groups.pop()
-        self._sessions[ask.item] = live
+        self._sessions[request.object_id] = live
         while len(self._sessions) > LIVE:
             self._sessions.popitem(last=False)
         return live
 
 
-def _rehearse(encoded: Encoded) -> None:
+def _rehearse(encoded: EncodedImage) -> None:
     height, width = encoded.image.shape[:2]
     session = Session(encoded.model, encoded.image, _Held(encoded.features))
     for prompt in (Text("object"), Click(width // 2, height // 2)):

@@ -1,0 +1,75 @@
+"""Rows as messages."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+
+from sqlmodel import Session
+
+from segue.annotator import schemas
+from segue.annotator.codec import Packed
+from segue.annotator.store import get_masks, live_objects
+from segue.annotator.tables import Finding, ImageRow
+
+
+def image_line(row: ImageRow) -> schemas.ImageLine:
+    """An image in the list."""
+    return schemas.ImageLine.model_validate(row).model_copy(update={"holder": holder_of(row)})
+
+
+def holder_of(row: ImageRow) -> str | None:
+    """Who is working on an image; None when nobody is."""
+    held = row.holder is not None and row.held_until > time.time()
+    return (row.holder_name or "another window") if held else None
+
+
+def image_out(
+    db: Session,
+    row: ImageRow,
+    who: str,
+    findings: Sequence[Finding],
+    around: tuple[int | None, int | None],
+    shown: str,
+) -> schemas.ImageOut:
+    """An image with its objects, masks included; ``shown`` says how its picture was made, where that matters."""
+    assert row.id is not None
+    height, width = row.size
+    rows = live_objects(db, row.id)
+    masks = get_masks(db, [r.mask_id for r in rows] + [f.mask_id for f in findings])
+    mine = row.holder == who and row.held_until > time.time()
+    objects = [schemas.ObjectOut.model_validate(r) for r in rows]
+    for out in objects:
+        out.mask = mask_out(out.mask_id, masks)
+    return schemas.ImageOut(
+        id=row.id,
+        path=row.path,
+        width=width,
+        height=height,
+        shown=shown,
+        state=row.state,
+        head=row.head,
+        can_undo=row.undo_head is not None,
+        can_redo=row.redo_head is not None,
+        mine=mine,
+        holder=None if mine else holder_of(row),
+        objects=objects,
+        findings=[finding_out(f, row.path, masks) for f in findings],
+        next=around[0],
+        previous=around[1],
+    )
+
+
+def finding_out(row: Finding, path: str, masks: Mapping[int, Packed]) -> schemas.FindingOut:
+    """A proposal, with its mask if that is among ``masks``."""
+    assert row.id is not None
+    mask = mask_out(row.mask_id, masks)
+    return schemas.FindingOut(id=row.id, image=row.image_id, path=path, label=row.label_id, score=row.score, mask=mask)
+
+
+def mask_out(mask_id: int | None, masks: Mapping[int, Packed]) -> schemas.MaskOut | None:
+    """A mask if it is among ``masks``."""
+    if mask_id is None or mask_id not in masks:
+        return None
+    packed = masks[mask_id]
+    return schemas.MaskOut(id=mask_id, box=packed.box, area=packed.area, data=packed.text)
