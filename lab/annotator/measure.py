@@ -1,4 +1,4 @@
-"""How long a person waits from a click to the painted mask: ``python -m segue.annotator.measure``.
+"""How long a person waits from a click to the painted mask: ``python lab/annotator/measure.py``.
 
 Server and headless Chromium run on this machine; the times are the page's own marks, from the pointer event to
 the first task after the frame that shows the mask.
@@ -143,7 +143,7 @@ def _build(folder: Path) -> dict[str, float]:
     wall, processor = time.perf_counter(), time.process_time()
     app = build(AnnotateConfig(folder=folder, browser=False))
     spent = {"wall": time.perf_counter() - wall, "processor": time.process_time() - processor}
-    app.state.loop.close()
+    app.state.adapt_service.close()
     app.state.project.close()
     return {name: round(seconds, 2) for name, seconds in spent.items()}
 
@@ -312,7 +312,7 @@ def _spread(values: Sequence[float]) -> dict[str, float]:
 
 def main() -> None:
     """Print the figures as JSON."""
-    parser = argparse.ArgumentParser(prog="python -m segue.annotator.measure", description=measure.__doc__)
+    parser = argparse.ArgumentParser(prog="python lab/annotator/measure.py", description=measure.__doc__)
     parser.add_argument("--model", default="nano")
     parser.add_argument("--clicks", type=int, default=40)
     parser.add_argument("--objects", type=int, default=200)

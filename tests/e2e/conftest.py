@@ -10,21 +10,25 @@ from typing import Any
 
 import pytest
 
-from segue.annotator.measure import browser as launched
 from tests.annotator.fake_model import photo
 from tests.annotator.running import Running
 
 WIDTH, HEIGHT = 160, 120
+ARGUMENTS = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run", "--disable-sync")
 
 
 @pytest.fixture(scope="session")
 def chromium() -> Iterator[Any]:
     """Headless Chromium of the system."""
-    pytest.importorskip("playwright", reason="needs playwright (extra 'dev')")
-    if not any(shutil.which(name) for name in ("chromium", "chromium-browser", "google-chrome")):
+    tools = pytest.importorskip("playwright.sync_api", reason="needs playwright (extra 'dev')")
+    names = ("chromium", "chromium-browser", "google-chrome")
+    path = next(filter(None, map(shutil.which, names)), None)
+    if path is None:
         pytest.skip("needs Chromium (Debian package chromium)")
-    with launched() as running:
+    with tools.sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path=path, args=list(ARGUMENTS))
         yield running
+        running.close()
 
 
 @pytest.fixture

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import signal
 import sqlite3
+import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +18,6 @@ import pytest
 from pycocotools import mask as rle
 
 from segue.annotator.config import AnnotateConfig
-from segue.annotator.measure import ENTRIES, PAYLOAD, command
 from segue.core.types import Click, Text
 from segue.data.io.image import read_image
 from segue.session.session import Session
@@ -21,6 +26,10 @@ from tests.annotator.speaking import speaking_folder
 from tests.e2e.conftest import HEIGHT, WIDTH, Window, until
 
 RED, BLUE = (36, 40), (110, 80)
+ENTRIES = """(name) => performance.getEntriesByName(name)
+  .map((m) => ({ start: m.startTime, total: m.duration, ...m.detail }))"""
+PAYLOAD = """() => Math.max(...performance.getEntriesByType('resource').filter((r) => r.name.endsWith('/actions'))
+  .map((r) => r.encodedBodySize))"""
 
 
 def test_from_the_first_click_to_the_exported_file(window: Window, tmp_path: Path) -> None:
@@ -364,6 +373,21 @@ def test_page_and_server_mean_the_same_mask(window: Window, seed: int) -> None:
     assert (np.array(drawn) == mask).all()
 
 
+def test_only_the_rows_in_sight_are_in_the_page_however_many_images_there_are(chromium: Any, folder: Path) -> None:
+    for number in range(400):
+        os.link(folder / "a.png", folder / f"more{number}.png")
+    server = Running(folder, f"sqlite:///{folder}/many.db")
+    window = Window(chromium, server.url)
+    rows = window.page.locator("#image-list .line")
+    for top in range(0, 403 * 60, 4000):
+        window.page.evaluate("(top) => { document.getElementById('image-list').scrollTop = top }", top)
+        until(lambda: rows.count() > 5)
+        assert rows.count() < 40
+    until(lambda: "more399" in window.page.locator("#image-list").inner_text())
+    window.close()
+    server.stop()
+
+
 def test_an_answer_is_small_and_its_latency_is_on_record(window: Window) -> None:
     window.click(*RED)
     (painted,) = until(lambda: window.page.evaluate(ENTRIES, "segue:click-to-painted"))
@@ -419,7 +443,7 @@ def test_a_mask_that_is_refused_after_it_was_shown_is_taken_back(window: Window,
 def test_words_are_corrected_by_clicks(chromium: Any, folder: Path, tmp_path: Path) -> None:
     words = speaking_folder(tmp_path / "clipseg")
     model, image = AnnotateConfig(model=str(words), device="cpu").load(), read_image(folder / "a.png")
-    with command(folder, str(words)) as (address, _):
+    with command(folder, str(words)) as address:
         window = Window(chromium, address.rstrip("/"))
         page = window.page
         page.wait_for_selector("#words", state="visible")
@@ -449,6 +473,19 @@ def test_words_are_corrected_by_clicks(chromium: Any, folder: Path, tmp_path: Pa
         assert window.objects()[0]["clicks"] == 2, "words and a click"
         assert window.errors == []
         window.close()
+
+
+@contextlib.contextmanager
+def command(folder: Path, model: str) -> Iterator[str]:
+    """``segue annotate`` as a person starts it; the address that it prints."""
+    words = [sys.executable, "-m", "segue", "annotate", str(folder), "--port", "0", "--no-browser", "--model", model]
+    process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    try:
+        yield [process.stdout.readline() for _ in range(3)][1].strip()
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.wait(30)
 
 
 def iou(a: Any, b: Any) -> float:

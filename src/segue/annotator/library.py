@@ -15,7 +15,7 @@ import PIL.Image
 from PIL import ImageOps
 
 from segue.core.errors import ImageError, MissingFile, SegueError
-from segue.core.files import write_bytes
+from segue.core.files import natural_sort_key, write_bytes
 from segue.core.types import Image
 from segue.data.io.image import DEEP_MODES, STRETCH, SUFFIXES, read_image
 
@@ -48,7 +48,7 @@ class Library:
                 if os.path.islink(os.path.join(folder, name)) and not self._holds(Path(folder, name)):
                     continue
                 found.append((inside / name).as_posix())
-        return sorted(found, key=_natural)
+        return sorted(found, key=natural_sort_key)
 
     def locate(self, path: str) -> Path:
         """The file of ``path``; ``MissingFile`` when it is gone or (through ``..`` or a link) outside the folder."""
@@ -139,18 +139,3 @@ def _jpeg(image: PIL.Image.Image, quality: int) -> bytes:
     buffer = io.BytesIO()
     image.convert("RGB").save(buffer, "JPEG", quality=quality, subsampling=0)
     return buffer.getvalue()
-
-
-def _natural(path: str) -> list[tuple[int, int, str]]:
-    """Order in which 'img2' stands before 'img10'."""
-    key: list[tuple[int, int, str]] = []
-    digits = ""
-    for letter in path.lower() + "\0":
-        if letter.isdecimal() and letter.isascii():
-            digits += letter
-            continue
-        if digits:
-            key.append((0, int(digits), ""))
-            digits = ""
-        key.append((1, 0, letter))
-    return key
