@@ -6,7 +6,9 @@
     python lab/walks.py              all three
 
 A file counts when one of its functions runs for the action, after the same action was done once before, so that
-imports, warm starts and caches are out of the way. Point PYTHONPATH at another checkout to count that one.
+imports, warm starts and caches are out of the way. The click ends when its mask is saved; what else the page does meanwhile
+(panels that follow in the next frame, questions for the model's state) is left out: the panels are switched off, and a file
+counts that every one of several clicks passes through. Point PYTHONPATH at another checkout to count that one.
 """
 
 from __future__ import annotations
@@ -143,7 +145,7 @@ def walk_click(folder: Path) -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = int(probe.getsockname()[1])
-    app = build(AnnotateConfig(folder=photos, open_browser=False))
+    app = build(AnnotateConfig(folder=photos, browser=False))
     server = uvicorn.Server(uvicorn.Config(app, port=port, log_level="error"))
     thread = threading.Thread(target=server.run)
     thread.start()
@@ -162,24 +164,43 @@ def walk_click(folder: Path) -> None:
 
         for place in ((0.5, 0.5), (0.55, 0.55), (0.52, 0.45)):
             click(*place)
-        tools_session = page.context.new_cdp_session(page)
-        tools_session.send("Profiler.enable")
-        tools_session.send("Profiler.startPreciseCoverage", {"callCount": True, "detailed": False})
-        tools_session.send("Profiler.takePreciseCoverage")  # what ran until now is forgotten
-        with RECORDER.recording():
-            click(0.48, 0.5)
-        scripts = tools_session.send("Profiler.takePreciseCoverage")["result"]
+        page.evaluate("async () => (await import('./state.js')).followers?.clear()")
+        session = page.context.new_cdp_session(page)
+        session.send("Profiler.enable")
+        session.send("Profiler.startPreciseCoverage", {"callCount": True, "detailed": False})
+        walks, scripts = [], []
+        for number, place in enumerate(((0.48, 0.5), (0.5, 0.47), (0.47, 0.52)), start=4):
+            session.send("Profiler.takePreciseCoverage")  # what ran until now is forgotten
+            with RECORDER.recording():
+                page.mouse.click(box["x"] + place[0] * box["width"], box["y"] + place[1] * box["height"])
+                page.evaluate(SAVED, number)
+            walks.append(RECORDER.calls)
+            scripts.append(ran_in(session.send("Profiler.takePreciseCoverage")["result"]))
+            time.sleep(1)
         browser.close()
     server.should_exit = True
     thread.join()
-    ran = sorted(
+    every = set.intersection(*map(set, walks))
+    RECORDER.calls = ["", *(name for name in walks[-1] if name and name in every)]
+    RECORDER.say("a click in the browser")
+    ran = sorted(set.intersection(*scripts))
+    sys.stdout.write(f"  and {len(ran)} JavaScript files: {', '.join(ran)}\n")
+
+
+SAVED = """(count) => new Promise((done) => {
+  const look = () => performance.getEntriesByName('segue:click-to-saved').length >= count ? done() : setTimeout(look, 5);
+  look();
+})"""
+
+
+def ran_in(scripts: list[dict[str, Any]]) -> set[str]:
+    """The page's files of which a named function ran."""
+    return {
         script["url"].rsplit("/", 1)[-1]
         for script in scripts
         if "127.0.0.1" in script["url"]
         and any(f["functionName"] and any(r["count"] for r in f["ranges"]) for f in script["functions"])
-    )
-    RECORDER.say("a click in the browser")
-    sys.stdout.write(f"  and {len(ran)} JavaScript files: {', '.join(ran)}\n")
+    }
 
 
 def main() -> None:

@@ -291,7 +291,7 @@ def _fill(chromium: Any, address: str, objects: int) -> None:
     page.evaluate(
         """async (count) => {
           const { Stroke } = await import('./brush.js');
-          const { act } = await import('./work.js');
+          const { act } = await import('./actions.js');
           const { newId } = await import('./api.js');
           const { state } = await import('./state.js');
           const { width, height } = state.image;

@@ -17,7 +17,7 @@ from tests.e2e.conftest import HEIGHT, WIDTH, until
 from tests.e2e.marionette import Firefox
 
 RED, BLUE = (36, 40), (110, 80)
-MARGIN = 28  # of the fitted photo, in CSS pixels, as in viewport.js
+MARGIN = 28  # of the fitted photo, in CSS pixels, as in stage.js
 
 
 @pytest.fixture

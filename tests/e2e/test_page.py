@@ -293,7 +293,7 @@ def test_the_overlap_policy_is_what_one_sees_whichever_object_is_active(window: 
     seen = page.evaluate(
         """async ([ids]) => {
           const { view } = await import('./stage.js');
-          const { select } = await import('./work.js');
+          const { select } = await import('./actions.js');
           const { colourOf, objectOf } = await import('./state.js');
           const context = document.getElementById('overlay').getContext('2d');
           const colours = ids.map((id) => [1, 3, 5].map((i) => parseInt(colourOf(objectOf(id)).slice(i, i + 2), 16)));

@@ -131,9 +131,9 @@ class ActionService:
             check_label(db, action.label)
         links = [_stored(db, prompt) for prompt in action.prompts]
         groups = [*STORED.validate_python(target.prompts if target else []), links]
-        base_id, size = target.base_id if target else None, row.size
+        base_id = target.base_id if target else None
         packed = None if base_id is None else get_mask(db, base_id)
-        base: Callable[[], Mask] | None = None if packed is None else (lambda: unpack(packed, size))
+        base: Callable[[], Mask] | None = None if packed is None else (lambda: unpack(packed, row.size))
         *before, prompts = (tuple(self._prompt(db, prompt) for prompt in group) for group in groups)
         return DecodeRequest(row.id, row.path, action.object, base_id, base, before, prompts), STORED.dump_python(
             [links], mode="json"

@@ -1,7 +1,6 @@
 // The brush as exact pixels: a pixel is painted when its centre lies within the radius of the stroke.
 // @ts-check
-import { deflate, toBase64, toRuns, toVarints } from "./runs.js";
-import { toPath } from "./contour.js";
+import { deflate, toBase64, toPath, toRuns, toVarints } from "./masks.js";
 /** @typedef {import("./types").Point} Point */
 /** @typedef {import("./types").Box} Box */
 

@@ -4,8 +4,8 @@ import { byId, h, icon } from "./dom.js";
 import { get } from "./api.js";
 import { keysOf, runCommand } from "./keys.js";
 import { view } from "./stage.js";
-import { active, on, state, tell } from "./state.js";
-import { prompt } from "./work.js";
+import { active, emit, follow, state } from "./state.js";
+import { prompt } from "./actions.js";
 import { choose, setBrush } from "./tools.js";
 /** @typedef {import("./dom.js").IconName} IconName */
 
@@ -53,8 +53,8 @@ export function startDock() {
     fresh.disabled = !state.active;
     byId("polygon").hidden = !state.polygonOn || !active();
   };
-  on(["tool", "objects", "active", "image", "project", "status", "polygon"], update);
-  on(["view"], () => (byId("zoom-text").textContent = `${Math.round(view.scale * 100)} %`));
+  follow(["tool", "objects", "active", "image", "project", "status", "polygon"], update);
+  follow(["view"], () => (byId("zoom-text").textContent = `${Math.round(view.scale * 100)} %`));
   startPolygon();
   update();
 }
@@ -75,7 +75,7 @@ function startPolygon() {
     if (!state.polygonOn || !object || !state.image) {
       if (state.polygon) {
         state.polygon = null;
-        tell("polygon");
+        emit("polygon");
       }
       return;
     }
@@ -87,11 +87,11 @@ function startPolygon() {
     byId("polygon-text").textContent = polygon
       ? `${polygon.points} points in ${polygon.rings.length} ${polygon.rings.length === 1 ? "ring" : "rings"} · IoU ${polygon.iou.toFixed(polygon.iou > 0.999 ? 4 : 3)}`
       : "";
-    tell("polygon");
+    emit("polygon");
   };
   slider.addEventListener("input", refresh);
   let last = "";
-  on(["active", "objects", "tool"], () => {
+  follow(["active", "objects", "tool"], () => {
     const now = `${state.polygonOn} ${state.active} ${active()?.mask_id}`;
     if (now !== last) {
       last = now;
@@ -103,5 +103,5 @@ function startPolygon() {
 export function togglePolygon() {
   state.polygonOn = !state.polygonOn && Boolean(active());
   if (state.polygonOn) choose("click");
-  tell("tool", "polygon");
+  emit("tool", "polygon");
 }

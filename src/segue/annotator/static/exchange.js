@@ -3,8 +3,8 @@
 import { byId, h, openDialog, openMenu } from "./dom.js";
 import { get, post, request } from "./api.js";
 import { keysOf, showKeys } from "./keys.js";
-import { state, tell } from "./state.js";
-import { notify, reloadImage } from "./work.js";
+import { emit, state } from "./state.js";
+import { notify, reloadImage } from "./actions.js";
 import { refreshImages } from "./images.js";
 import { showAdapt, showFind } from "./loop.js";
 
@@ -30,7 +30,7 @@ async function switchModel(on) {
   const model = await post("model", { on });
   if (state.project) state.project.model = model;
   if (on && state.image) await post(`images/${state.image.id}/open`);
-  tell("project", "image");
+  emit("project", "image");
 }
 
 export function turnTheme() {
@@ -78,7 +78,7 @@ export function showImport() {
       await refreshImages();
       await reloadImage();
       if (state.project) state.project.labels = (await get("project")).labels;
-      tell("project");
+      emit("project");
       if (!done.skipped.length) dialog.close();
       result.textContent = done.skipped.length ? `Skipped: ${done.skipped.join("; ")}` : "";
       notify(`${done.objects} objects in ${done.images} images were imported.`);

@@ -2,8 +2,8 @@
 // @ts-check
 import { arrange, byId, h, icon } from "./dom.js";
 import { get } from "./api.js";
-import { on, state, tell } from "./state.js";
-import { act, notify, openImage } from "./work.js";
+import { emit, follow, state } from "./state.js";
+import { act, notify, openImage } from "./actions.js";
 /** @typedef {import("./types").ImageLine} ImageLine */
 
 const ROW = 60;
@@ -182,19 +182,19 @@ export function startImages() {
     void step();
   });
   let counting = 0;
-  on(["objects"], () => {
+  follow(["objects"], () => {
     touch();
     clearTimeout(counting);
     counting = window.setTimeout(() => void count(), 600);
   });
-  on(["image"], () => {
+  follow(["image"], () => {
     draw();
     reveal();
     list.setAttribute("aria-activedescendant", `image-${state.image?.id}`);
     clearTimeout(counting);
     counting = window.setTimeout(() => void count(), 50);
   });
-  on(["project"], drawProgress);
+  follow(["project"], drawProgress);
   return restart();
 }
 
@@ -202,5 +202,5 @@ export function startImages() {
 export async function refreshImages() {
   await restart();
   await count();
-  tell("image");
+  emit("image");
 }

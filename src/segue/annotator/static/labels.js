@@ -2,15 +2,15 @@
 // @ts-check
 import { byId, h, icon, openDialog } from "./dom.js";
 import { newId, post } from "./api.js";
-import { active, on, state, tell } from "./state.js";
-import { act, notify } from "./work.js";
+import { active, emit, follow, state } from "./state.js";
+import { act, notify } from "./actions.js";
 
 /** Give the active object a class, and the next ones too. @param {number} id */
 export function chooseLabel(id) {
   state.label = id;
   const object = active();
   if (object && object.label !== id) void act({ kind: "edit", object: object.id, label: id });
-  tell("active");
+  emit("active");
 }
 
 /** @param {number} place from 0 */
@@ -39,7 +39,7 @@ async function send(change) {
   if (!state.project) return;
   try {
     state.project.labels = await post("labels", { key: newId(), ...change });
-    tell("project");
+    emit("project");
   } catch (error) {
     notify(String(/** @type {Error} */ (error).message), { bad: true });
   }
@@ -77,5 +77,5 @@ function edit() {
 
 export function startLabels() {
   byId("edit-classes").addEventListener("click", edit);
-  on(["project", "active", "objects"], draw);
+  follow(["project", "active", "objects"], draw);
 }

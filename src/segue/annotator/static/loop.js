@@ -3,8 +3,8 @@
 import { byId, h, openDialog } from "./dom.js";
 import { get, newId, post } from "./api.js";
 import { shapeOf } from "./masks.js";
-import { active, on, state, tell } from "./state.js";
-import { act, notify } from "./work.js";
+import { active, emit, state, subscribe } from "./state.js";
+import { act, notify } from "./actions.js";
 import { go, refreshImages } from "./images.js";
 
 export async function showAdapt() {
@@ -110,12 +110,12 @@ async function drawQueue() {
   if (!findings.length) return;
   const finding = findings[0];
   if (finding.mask) state.proposal = await shapeOf(finding.mask);
-  tell("stroke");
+  emit("stroke");
   const decide = async (/** @type {boolean} */ accept) => {
     if (!(await act({ kind: "decide", finding: finding.id, accept, object: newId() }))) return;
     state.image?.findings.shift();
     state.proposal = null;
-    tell("stroke");
+    emit("stroke");
     if (state.image?.findings.length) await drawQueue();
     else {
       bar.hidden = true;
@@ -129,7 +129,7 @@ async function drawQueue() {
 }
 
 export function startLoop() {
-  on(["image"], () => {
+  subscribe(["image"], () => {
     state.proposal = null;
     void drawQueue();
   });

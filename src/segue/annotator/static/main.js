@@ -9,11 +9,13 @@ import { addCommand, addPhotoKey, keysOf, showKeys, startKeys } from "./keys.js"
 import { chooseLabelAt, startLabels } from "./labels.js";
 import { startLoop } from "./loop.js";
 import { copyToNext, removeObject, startObjects, toggle } from "./objects.js";
-import { on, state, tell } from "./state.js";
+import { emit, follow, state } from "./state.js";
+import { startMarks } from "./marks.js";
+import { startPhoto } from "./photo.js";
 import { redraw, startStage } from "./stage.js";
 import { startStatus } from "./status.js";
 import { choose, clickAt, fitPhoto, holdSpace, moveCrosshair, setBrush, startTools, zoomBy } from "./tools.js";
-import { act, busy, finishObject, setNotify } from "./work.js";
+import { act, busy, finishObject, setNotify } from "./actions.js";
 
 const theme = localStorage.getItem("segue.theme");
 if (theme) document.documentElement.dataset.theme = theme;
@@ -105,16 +107,18 @@ async function start() {
   overlap.addEventListener("change", async () => {
     await post("settings", { key: newId(), overlap: overlap.value });
     if (state.project) state.project.overlap = /** @type {"allow"} */ (overlap.value);
-    tell("project");
+    emit("project");
   });
   startStage();
+  startPhoto();
+  startMarks();
   startTools();
   startKeys();
   startDock();
   startLabels();
   startObjects();
   startLoop();
-  on(["image", "objects"], () => {
+  follow(["image", "objects"], () => {
     const accepted = state.image?.state === "accepted";
     /** @type {HTMLElement} */ (byId("accept").firstElementChild).textContent = accepted ? "Open again" : "Accept and next";
     byId("skip").textContent = state.image?.state === "skipped" ? "Unskip" : "Skip";
@@ -125,7 +129,7 @@ async function start() {
   state.label = project.labels[0]?.id ?? null;
   byId("project").textContent = project.name;
   overlap.value = project.overlap;
-  tell("project", "tool");
+  emit("project", "tool");
   await startImages();
   startStatus();
   const first = (await get("images?limit=1")).images[0];

@@ -1,6 +1,6 @@
 // Decodes masks off the page's own thread.
 // @ts-check
-import { outlineOf } from "./contour.js";
+import { outlineOf } from "./masks.js";
 
 self.addEventListener("message", async (event) => {
   const { id, mask } = event.data;

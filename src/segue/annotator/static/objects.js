@@ -3,8 +3,8 @@
 import { arrange, byId, h, icon, openMenu } from "./dom.js";
 import { newId } from "./api.js";
 import { keysOf } from "./keys.js";
-import { colourOf, labelOf, objectOf, on, state } from "./state.js";
-import { act, actOn, notify, prompt, select } from "./work.js";
+import { colourOf, follow, labelOf, objectOf, state } from "./state.js";
+import { act, actOn, notify, prompt, select } from "./actions.js";
 import { togglePolygon } from "./dock.js";
 import { nextImage } from "./images.js";
 /** @typedef {import("./state.js").Drawn} Drawn */
@@ -146,6 +146,6 @@ function draw() {
 }
 
 export function startObjects() {
-  on(["objects", "active", "image", "project"], draw);
-  on(["pending"], () => state.objects.length || draw()); // an empty list says that the model works
+  follow(["objects", "active", "image", "project"], draw);
+  follow(["pending"], () => state.objects.length || draw()); // an empty list says that the model works
 }

@@ -1,17 +1,105 @@
-// Draws the photo, the masks and the marks: three canvases, each redrawn only when what it shows changed.
+// Where the photo lies on the screen, and the masks on it, redrawn only when what they show changed.
 // @ts-check
 import { byId } from "./dom.js";
-import { active, colourOf, on, state, tell, unlessAnswered } from "./state.js";
-import { Viewport } from "./viewport.js";
-import { footprint } from "./brush.js";
+import { active, colourOf, emit, state, subscribe } from "./state.js";
+/** @typedef {import("./types").Point} Point */
 /** @typedef {import("./state.js").Drawn} Drawn */
 /** @typedef {{shape: Drawn["shape"], colour: string}} Seen */
 
+const MARGIN = 28;
+const LARGEST = 64;
+
+/**
+ * Where the photo lies on the screen: scale and offset in CSS pixels, `ratio` device pixels to one of them. Only this class
+ * converts between image pixels and canvas pixels.
+ */
+export class Viewport {
+  constructor() {
+    this.width = 1;
+    this.height = 1;
+    this.ratio = 1;
+    this.image = { width: 1, height: 1 };
+    this.scale = 1;
+    this.x = 0;
+    this.y = 0;
+    this.fitted = true;
+  }
+
+  /** @param {number} width @param {number} height @param {number} ratio */
+  resize(width, height, ratio) {
+    const centre = this.toImage({ x: this.width / 2, y: this.height / 2 });
+    Object.assign(this, { width, height, ratio });
+    if (this.fitted) return this.fit();
+    this.x = width / 2 - centre.x * this.scale;
+    this.y = height / 2 - centre.y * this.scale;
+    this.hold();
+  }
+
+  get fitScale() {
+    const room = Math.min((this.width - 2 * MARGIN) / this.image.width, (this.height - 2 * MARGIN - 40) / this.image.height);
+    return Math.max(0.01, Math.min(room, 8));
+  }
+
+  /** Show the whole photo, a little above the middle so that the tools stay off it. */
+  fit() {
+    this.fitted = true;
+    this.scale = this.fitScale;
+    this.x = (this.width - this.image.width * this.scale) / 2;
+    this.y = (this.height - 44 - this.image.height * this.scale) / 2;
+  }
+
+  /** @param {number} factor @param {Point} about on the screen */
+  zoom(factor, about) {
+    const scale = Math.max(Math.min(this.fitScale, 1) / 2, Math.min(LARGEST, this.scale * factor));
+    const fixed = this.toImage(about);
+    this.scale = scale;
+    this.x = about.x - fixed.x * scale;
+    this.y = about.y - fixed.y * scale;
+    this.fitted = false;
+    this.hold();
+  }
+
+  /** @param {number} dx @param {number} dy */
+  pan(dx, dy) {
+    this.x += dx;
+    this.y += dy;
+    this.fitted = false;
+    this.hold();
+  }
+
+  /** Keep a part of the photo in sight. */
+  hold() {
+    const { width, height } = this.image;
+    const edge = 80;
+    this.x = Math.min(this.width - edge, Math.max(edge - width * this.scale, this.x));
+    this.y = Math.min(this.height - edge, Math.max(edge - height * this.scale, this.y));
+  }
+
+  /** @param {Point} p @returns {Point} */
+  toImage(p) {
+    return { x: (p.x - this.x) / this.scale, y: (p.y - this.y) / this.scale };
+  }
+
+  /** @param {Point} p @returns {Point} */
+  toScreen(p) {
+    return { x: p.x * this.scale + this.x, y: p.y * this.scale + this.y };
+  }
+
+  /** @param {Point} p in image pixels */
+  holds(p) {
+    return p.x >= 0 && p.y >= 0 && p.x < this.image.width && p.y < this.image.height;
+  }
+
+  /** Draw in image pixels from now on. @param {CanvasRenderingContext2D} context */
+  apply(context) {
+    const s = this.scale * this.ratio;
+    context.setTransform(s, 0, 0, s, this.x * this.ratio, this.y * this.ratio);
+  }
+}
+
 export const view = new Viewport();
 const stage = byId("stage");
-const photo = context("photo");
-const overlay = context("overlay");
-const marks = context("marks");
+const overlay = contextOf("overlay");
 /** Objects under the active one, and over it where the overlap policy hides what lies under them. */
 const below = hiddenContext();
 const above = hiddenContext();
@@ -20,19 +108,14 @@ const cover = hiddenContext();
 /** A layer in which an eraser can take away from the active object alone. */
 const layer = hiddenContext();
 const dirty = { photo: true, below: true, overlay: true, marks: true };
-/** The photo and smaller copies of it. @type {ImageBitmap[]} */
-let levels = [];
-let shown = 0;
 let scheduled = false;
 /** What the layers of the other objects show, so that a click costs one object in an image of two hundred. */
 const drawn = { below: /** @type {Seen[]} */ ([]), above: /** @type {Seen[]} */ ([]) };
-/** Where the pointer is, in image pixels. @type {import("./types").Point | null} */
-let pointer = null;
-/** A box being drawn, in image pixels. @type {import("./types").BoxPrompt | null} */
-let rubber = null;
+/** Who draws the canvases around the masks. @type {{photo?: () => void, marks?: () => void}} */
+const painters = {};
 
-/** @param {string} id */
-function context(id) {
+/** @param {string} id of a canvas */
+export function contextOf(id) {
   const canvas = /** @type {HTMLCanvasElement} */ (byId(id));
   return /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d"));
 }
@@ -51,28 +134,21 @@ export function redraw(...what) {
 
 export function redrawAll() {
   redraw("photo", "below", "overlay", "marks");
-  tell("view");
+  emit("view");
+}
+
+/** Let `draw` paint a canvas whenever that is asked for. @param {"photo" | "marks"} what @param {() => void} draw */
+export function addPainter(what, draw) {
+  painters[what] = draw;
 }
 
 function draw() {
   scheduled = false;
-  if (dirty.photo) drawPhoto();
+  if (dirty.photo) painters.photo?.();
   if (dirty.below) forgetLayers();
   if (dirty.overlay || dirty.below) drawOverlay();
-  if (dirty.marks) drawMarks();
+  if (dirty.marks) painters.marks?.();
   Object.assign(dirty, { photo: false, below: false, overlay: false, marks: false });
-}
-
-function drawPhoto() {
-  clear(photo);
-  if (!levels.length || shown !== state.image?.id) return;
-  const { width, height } = view.image;
-  const wanted = view.scale * view.ratio;
-  const level = levels.findLast((bitmap) => bitmap.width >= width * wanted) ?? levels[0];
-  view.apply(photo);
-  photo.imageSmoothingEnabled = wanted < 3;
-  photo.imageSmoothingQuality = "high";
-  photo.drawImage(level, 0, 0, width, height);
 }
 
 /** The other objects, under and over the active one. */
@@ -151,7 +227,7 @@ function paint(context, object, isActive) {
 }
 
 /** Mitred unless said otherwise: the corners of pixels are right angles, and round joins take twice as long. @param {CanvasRenderingContext2D} context @param {Path2D} path @param {string} colour @param {number} width @param {CanvasLineJoin} [join] */
-function outline(context, path, colour, width, join = "miter") {
+export function outline(context, path, colour, width, join = "miter") {
   context.lineJoin = join;
   context.strokeStyle = "rgb(0 0 0 / 38%)";
   context.lineWidth = (width + 1.6) / view.scale;
@@ -166,7 +242,6 @@ function paintActive(object) {
   if (object.hidden) return;
   if (state.stroke) return paintStroke(object);
   paint(overlay, object, true);
-  if (state.polygonOn && state.polygon) paintPolygon(object);
 }
 
 /** The active object with the stroke in progress put in or taken out, pixel by pixel. @param {Drawn | null} object */
@@ -188,190 +263,16 @@ function paintStroke(object) {
   overlay.globalAlpha = 1;
 }
 
-/** @param {Drawn} object */
-function paintPolygon(object) {
-  const polygon = state.polygon;
-  if (!polygon) return;
-  const traced = new Path2D();
-  for (const ring of polygon.rings) {
-    traced.moveTo(ring[0], ring[1]);
-    for (let i = 2; i < ring.length; i += 2) traced.lineTo(ring[i], ring[i + 1]);
-    traced.closePath();
-  }
-  view.apply(overlay);
-  overlay.globalAlpha = 0.3;
-  overlay.fillStyle = colourOf(object);
-  overlay.fill(traced, "evenodd");
-  overlay.globalAlpha = 1;
-  outline(overlay, traced, "#fff", 1.5, "round");
-  overlay.setTransform(view.ratio, 0, 0, view.ratio, 0, 0);
-  overlay.fillStyle = "#fff";
-  overlay.strokeStyle = colourOf(object);
-  overlay.lineWidth = 1.5;
-  const box = object.shape?.box ?? [0, 0, 0, 0];
-  const spacing = (2 * view.scale * (box[2] - box[0] + box[3] - box[1])) / polygon.points;
-  const radius = Math.max(1, Math.min(2.6, spacing / 4));
-  overlay.lineWidth = Math.min(1.5, radius * 0.6);
-  for (const ring of polygon.rings) {
-    for (let i = 0; i < ring.length; i += 2) {
-      const p = view.toScreen({ x: ring[i], y: ring[i + 1] });
-      overlay.beginPath();
-      overlay.arc(p.x, p.y, radius, 0, 7);
-      overlay.fill();
-      overlay.stroke();
-    }
-  }
-}
-
-function drawMarks() {
-  clear(marks);
-  marks.setTransform(view.ratio, 0, 0, view.ratio, 0, 0);
-  const object = active();
-  if (state.overlays && !state.polygonOn) for (const p of object && !object.hidden ? object.prompts.flat() : []) drawPrompt(p, false);
-  for (const p of state.pending) drawPrompt(p, true);
-  if (state.proposal) drawProposal(state.proposal);
-  if (rubber) drawBox(rubber, true);
-  if (state.crosshair) drawCrosshair(state.crosshair);
-  if (pointer && (state.tool === "brush" || state.tool === "eraser")) drawCursor(pointer);
-}
-
-/** @param {import("./types").Shape} shape */
-function drawProposal(shape) {
-  view.apply(marks);
-  marks.globalAlpha = 0.3;
-  marks.fillStyle = "#fff";
-  marks.fill(shape.path, "evenodd");
-  marks.globalAlpha = 1;
-  outline(marks, shape.path, "#fff", 2);
-  marks.setTransform(view.ratio, 0, 0, view.ratio, 0, 0);
-}
-
-/** @param {import("./types").Prompt} p @param {boolean} waiting */
-function drawPrompt(p, waiting) {
-  if (p.type === "box") return drawBox(p, waiting);
-  if (p.type !== "click") return;
-  const { x, y } = view.toScreen(p);
-  marks.beginPath();
-  marks.arc(x, y, 5.5, 0, 7);
-  marks.fillStyle = p.positive ? "#18a866" : "#e5484d";
-  marks.globalAlpha = waiting ? 0.6 : 1;
-  marks.fill();
-  marks.lineWidth = 4.5;
-  marks.strokeStyle = "#0005";
-  marks.stroke();
-  marks.lineWidth = 2;
-  marks.strokeStyle = "#fff";
-  marks.stroke();
-  marks.lineWidth = 1.5;
-  marks.beginPath();
-  marks.moveTo(x - 2.5, y);
-  marks.lineTo(x + 2.5, y);
-  if (p.positive) {
-    marks.moveTo(x, y - 2.5);
-    marks.lineTo(x, y + 2.5);
-  }
-  marks.stroke();
-  if (waiting) {
-    marks.beginPath();
-    marks.arc(x, y, 10, 0, 7);
-    marks.lineWidth = 1.5;
-    marks.stroke();
-  }
-  marks.globalAlpha = 1;
-}
-
-/** @param {import("./types").BoxPrompt} box @param {boolean} waiting */
-function drawBox(box, waiting) {
-  const a = view.toScreen({ x: box.x0, y: box.y0 });
-  const b = view.toScreen({ x: box.x1, y: box.y1 });
-  for (const [colour, width] of /** @type {[string, number][]} */ ([["#000a", 3], ["#fff", 1.5]])) {
-    marks.strokeStyle = colour;
-    marks.lineWidth = width;
-    marks.setLineDash(waiting ? [] : [5, 4]);
-    marks.strokeRect(a.x, a.y, b.x - a.x, b.y - a.y);
-  }
-  marks.setLineDash([]);
-}
-
-/** @param {import("./types").Point} at */
-function drawCrosshair(at) {
-  const { x, y } = view.toScreen(at);
-  for (const [colour, width] of /** @type {[string, number][]} */ ([["#000a", 3.5], ["#fff", 1.5]])) {
-    marks.strokeStyle = colour;
-    marks.lineWidth = width;
-    marks.beginPath();
-    for (const [dx, dy] of [[1, 0], [-1, 0], [0, 1], [0, -1]]) {
-      marks.moveTo(x + 5 * dx, y + 5 * dy);
-      marks.lineTo(x + 18 * dx, y + 18 * dy);
-    }
-    marks.stroke();
-  }
-}
-
-/** Exactly the pixels that a press here would paint. @param {import("./types").Point} at */
-function drawCursor(at) {
-  const path = footprint(at, state.brush);
-  view.apply(marks);
-  marks.strokeStyle = "#000c";
-  marks.lineWidth = 3 / view.scale;
-  marks.stroke(path);
-  marks.strokeStyle = state.tool === "eraser" || state.erasing ? "#ff8d8d" : "#fff";
-  marks.lineWidth = 1.4 / view.scale;
-  marks.stroke(path);
-}
-
 /** @param {CanvasRenderingContext2D} context */
-function clear(context) {
+export function clear(context) {
   context.setTransform(1, 0, 0, 1, 0, 0);
   context.clearRect(0, 0, context.canvas.width, context.canvas.height);
-}
-
-/** @param {import("./types").Point | null} at */
-export function setPointer(at) {
-  pointer = at;
-  if (state.tool === "brush" || state.tool === "eraser") redraw("marks");
-}
-
-/** @param {import("./types").BoxPrompt | null} box */
-export function setRubber(box) {
-  if (!box && !rubber) return;
-  rubber = box;
-  redraw("marks");
-}
-
-async function loadPhoto() {
-  const image = state.image;
-  if (!image || shown === image.id) return;
-  view.image = { width: image.width, height: image.height };
-  view.fit();
-  for (const bitmap of levels) bitmap.close();
-  levels = [];
-  shown = image.id;
-  redrawAll();
-  const answer = await fetch(`api/images/${image.id}/photo`);
-  if (!answer.ok) {
-    const said = await answer.json().catch(() => ({ message: "The photo cannot be shown." }));
-    state.problem = said.message;
-    tell("status");
-    return;
-  }
-  const whole = await createImageBitmap(await answer.blob(), { imageOrientation: "from-image" });
-  const made = [whole];
-  while (made[made.length - 1].width * made[made.length - 1].height > 1_500_000) {
-    const last = made[made.length - 1];
-    const resizeWidth = Math.ceil(last.width / 2);
-    made.push(await createImageBitmap(last, { resizeWidth, resizeHeight: Math.ceil(last.height / 2), resizeQuality: "high" }));
-  }
-  if (state.image?.id !== image.id) return made.forEach((bitmap) => bitmap.close());
-  levels = made;
-  stage.dataset.photo = String(image.id);
-  redraw("photo");
 }
 
 function measure() {
   const ratio = devicePixelRatio || 1;
   const { width, height } = stage.getBoundingClientRect();
-  for (const { canvas } of [photo, overlay, marks, below, above, cover, layer]) {
+  for (const { canvas } of [contextOf("photo"), overlay, contextOf("marks"), below, above, cover, layer]) {
     canvas.width = Math.round(width * ratio);
     canvas.height = Math.round(height * ratio);
   }
@@ -382,16 +283,11 @@ function measure() {
 export function startStage() {
   new ResizeObserver(measure).observe(stage);
   matchMedia("(resolution: 1dppx)").addEventListener("change", measure);
-  on(["image"], () => void loadPhoto());
-  on(["objects", "active", "polygon"], () => redraw("overlay", "marks"));
-  on(["mask"], () => {
+  subscribe(["objects", "active", "polygon", "stroke"], () => redraw("overlay"));
+  subscribe(["project"], () => redraw("below"));
+  subscribe(["mask"], () => {
     redraw("overlay");
     draw(); // at once: the next frame shows it, and the one after it the marks
-    requestAnimationFrame(() => redraw("marks"));
   });
-  on(["project"], () => redraw("below", "marks"));
-  on(["stroke"], () => redraw("overlay", "marks"));
-  on(["pending"], unlessAnswered(() => redraw("marks")));
-  on(["tool"], () => redraw("marks"));
   measure();
 }

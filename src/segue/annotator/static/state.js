@@ -41,40 +41,58 @@ export const state = {
   crosshair: null,
   /** A found mask that waits for a decision. @type {import("./types").Shape | null} */
   proposal: null,
+  /** Where the pointer is, in image pixels. @type {import("./types").Point | null} */
+  pointer: null,
+  /** A box being drawn, in image pixels. @type {import("./types").BoxPrompt | null} */
+  rubber: null,
 };
 
-const listeners = /** @type {Map<Topic, Set<() => void>>} */ (new Map());
+/** Who draws the masks: at once. @type {Map<Topic, Set<() => void>>} */
+const listeners = new Map();
+/** What stands around them, panels and marks: it follows in the next frame. @type {Map<Topic, Set<() => void>>} */
+export const followers = new Map();
+/** @type {Set<() => void>} */
+const due = new Set();
+const PATIENCE = 80; // milliseconds
+let frame = 0;
+let timer = 0;
 
-/** @param {Topic[]} topics @param {() => void} listener */
-export function on(topics, listener) {
-  for (const topic of topics) {
-    if (!listeners.has(topic)) listeners.set(topic, new Set());
-    listeners.get(topic)?.add(listener);
-  }
+/** Hear at once. @param {Topic[]} topics @param {() => void} listener */
+export function subscribe(topics, listener) {
+  register(listeners, topics, listener);
+}
+
+/**
+ * Hear once before the next frame; while an answer is awaited only when it does not come at once: most come sooner than
+ * anybody reads that it is awaited, and what the page draws meanwhile takes time from the model.
+ * @param {Topic[]} topics @param {() => void} listener
+ */
+export function follow(topics, listener) {
+  register(followers, topics, listener);
+}
+
+/** @param {Map<Topic, Set<() => void>>} map @param {Topic[]} topics @param {() => void} listener */
+function register(map, topics, listener) {
+  for (const topic of topics) map.set(topic, (map.get(topic) ?? new Set()).add(listener));
 }
 
 /** @param {Topic[]} topics */
-export function tell(...topics) {
-  const all = new Set(topics.flatMap((topic) => [...(listeners.get(topic) ?? [])]));
-  for (const listener of all) listener();
+export function emit(...topics) {
+  const now = new Set(topics.flatMap((topic) => [...(listeners.get(topic) ?? [])]));
+  for (const listener of now) listener();
+  for (const topic of topics) for (const listener of followers.get(topic) ?? []) due.add(listener);
+  if (!due.size) return;
+  if (state.pending.length) timer ||= window.setTimeout(catchUp, PATIENCE);
+  else frame ||= requestAnimationFrame(catchUp);
 }
 
-const PATIENCE = 80; // milliseconds
-/**
- * A listener that does not say at once that an answer is awaited: most come sooner than anybody reads it, and what the
- * page draws meanwhile takes time from the model. @param {() => void} listener
- */
-export function unlessAnswered(listener) {
-  let timer = 0;
-  return () => {
-    if (state.pending.length) {
-      timer ||= window.setTimeout(() => ((timer = 0), listener()), PATIENCE);
-    } else {
-      clearTimeout(timer);
-      timer = 0;
-      listener();
-    }
-  };
+function catchUp() {
+  cancelAnimationFrame(frame);
+  clearTimeout(timer);
+  frame = timer = 0;
+  const now = [...due];
+  due.clear();
+  for (const listener of now) listener();
 }
 
 /** @param {string | null} id */

@@ -2,8 +2,8 @@
 // @ts-check
 import { byId } from "./dom.js";
 import { get, post } from "./api.js";
-import { active, on, state, tell, unlessAnswered } from "./state.js";
-import { busy, headOf, reloadImage } from "./work.js";
+import { active, emit, follow, state, subscribe } from "./state.js";
+import { busy, headOf, reloadImage } from "./actions.js";
 
 const OFTEN = 90;
 const SELDOM = 2500;
@@ -22,8 +22,8 @@ async function ask() {
       state.status = status;
       if (state.project) state.project.model = status.model;
       if (state.problem.startsWith("The server")) state.problem = "";
-      if (learned) tell("project");
-      tell("status");
+      if (learned) emit("project");
+      emit("status");
       if (id && status.head !== null && status.head > headOf(id) && !busy(id)) await reloadImage();
     }
     if (id && state.image?.mine && performance.now() - held > HOLD && document.visibilityState === "visible") {
@@ -32,7 +32,7 @@ async function ask() {
     }
   } catch (error) {
     if (error instanceof TypeError) state.problem = "The server does not answer";
-    tell("status");
+    emit("status");
   }
   timer = window.setTimeout(ask, underWay() ? OFTEN : SELDOM);
 }
@@ -84,10 +84,9 @@ function hint() {
 }
 
 export function startStatus() {
-  on(["status", "pending", "project"], unlessAnswered(draw));
-  on(["mask"], draw); // what is shown now is not saved yet
-  on(["tool", "active", "objects", "image"], hint);
-  on(["image"], () => void ask());
+  follow(["status", "pending", "project", "mask"], draw);
+  follow(["tool", "active", "objects", "image"], hint);
+  subscribe(["image"], () => void ask());
   hint();
   void ask();
 }

@@ -2,12 +2,13 @@
 // @ts-check
 import { byId } from "./dom.js";
 import { Stroke } from "./brush.js";
-import { redraw, redrawAll, setPointer, setRubber, view } from "./stage.js";
-import { active, objectOf, on, state, tell } from "./state.js";
-import { act, finishObject, guess, notify, prompt, select, target } from "./work.js";
+import { redraw, redrawAll, view } from "./stage.js";
+import { active, emit, objectOf, state, subscribe } from "./state.js";
+import { act, finishObject, guess, notify, prompt, select, target } from "./actions.js";
 /** @typedef {import("./types").Point} Point */
 
 const stage = byId("stage");
+const where = byId("where");
 const DRAG = 5; // CSS pixels that make a click a drag
 const PRESS = 12; // milliseconds after which a button is held, not tapped
 let expecting = 0;
@@ -52,7 +53,7 @@ function expectClick(point, positive) {
 function move(event) {
   const at = (hover = place(event));
   const image = view.toImage(at);
-  byId("where").textContent = state.image && view.holds(image) ? `${Math.floor(image.x)}, ${Math.floor(image.y)}` : "";
+  where.textContent = state.image && view.holds(image) ? `${Math.floor(image.x)}, ${Math.floor(image.y)}` : "";
   setPointer(image);
   if (!press) return;
   if (Math.hypot(at.x - press.at.x, at.y - press.at.y) > DRAG) press.moved = true;
@@ -88,6 +89,19 @@ function up(event) {
   } else if (view.holds(done.image)) {
     void clickAt(done.image, done.button === 0 && !done.shift, event.timeStamp);
   }
+}
+
+/** @param {Point | null} at */
+function setPointer(at) {
+  state.pointer = at;
+  if (state.tool === "brush" || state.tool === "eraser") redraw("marks");
+}
+
+/** @param {import("./types").BoxPrompt | null} box */
+function setRubber(box) {
+  if (!box && !state.rubber) return;
+  state.rubber = box;
+  redraw("marks");
 }
 
 /** One click of the person, from mouse or keyboard. @param {Point} point @param {boolean} positive @param {number} at */
@@ -130,7 +144,7 @@ function beginStroke(image, other) {
   state.erasing = erasing;
   state.stroke = new Stroke(state.image.width, state.image.height, state.brush);
   state.stroke.to(image);
-  tell("stroke");
+  emit("stroke");
 }
 
 async function endStroke() {
@@ -145,7 +159,7 @@ async function endStroke() {
 function cancelStroke() {
   state.stroke = null;
   if (!objectOf(state.active)) state.active = null;
-  tell("stroke", "active");
+  emit("stroke", "active");
 }
 
 /** @param {WheelEvent} event */
@@ -178,21 +192,21 @@ export function moveCrosshair(dx, dy) {
     x: Math.max(0.5, Math.min(width - 0.5, Math.floor(from.x) + 0.5 + dx)),
     y: Math.max(0.5, Math.min(height - 0.5, Math.floor(from.y) + 0.5 + dy)),
   };
-  byId("where").textContent = `${Math.floor(state.crosshair.x)}, ${Math.floor(state.crosshair.y)}`;
+  where.textContent = `${Math.floor(state.crosshair.x)}, ${Math.floor(state.crosshair.y)}`;
   redraw("marks");
 }
 
 /** @param {typeof state.tool} tool */
 export function choose(tool) {
   state.tool = tool;
-  tell("tool");
+  emit("tool");
 }
 
 /** @param {number} radius */
 export function setBrush(radius) {
   state.brush = Math.max(0.5, Math.min(300, Math.round(radius * 2) / 2));
   localStorage.setItem("segue.brush", String(state.brush));
-  tell("tool");
+  emit("tool");
 }
 
 /** @param {boolean} held */
@@ -211,11 +225,11 @@ export function startTools() {
   stage.addEventListener("keyup", (event) => stage.classList.toggle("keyed", stage.classList.contains("keyed") || event.key === "Tab" || event.key.startsWith("Arrow")));
   stage.addEventListener("contextmenu", (event) => event.preventDefault());
   stage.addEventListener("dblclick", (event) => event.preventDefault());
-  on(["tool"], () => {
+  subscribe(["tool"], () => {
     stage.classList.toggle("brush", state.tool === "brush" || state.tool === "eraser");
     stage.classList.toggle("pan", state.tool === "pan");
   });
-  on(["image"], finishObjectOnArrival);
+  subscribe(["image"], finishObjectOnArrival);
 }
 
 function finishObjectOnArrival() {

@@ -1,9 +1,8 @@
 // The open image: every action goes to the server in order, and the page shows what came back as saved.
 // @ts-check
-import { Problem, get, newId, post, postAction, request } from "./api.js";
-import { earlyShape, keep, kept, shapeOf } from "./masks.js";
-import { active, objectOf, resetColours, state, tell } from "./state.js";
-import { began, painted, saved } from "./timing.js";
+import { Problem, began, get, newId, painted, post, postAction, request, saved } from "./api.js";
+import { earlyShape, keep, knownShape, shapeOf } from "./masks.js";
+import { active, emit, objectOf, resetColours, state } from "./state.js";
 /** @typedef {import("./types").Action} Action */
 /** @typedef {import("./types").Outcome} Outcome */
 /** @typedef {import("./types").ObjectMessage} ObjectMessage */
@@ -46,7 +45,7 @@ export async function openImage(id, force = false) {
   } else {
     notify("");
   }
-  tell("image", "objects", "active", "pending", "status", "polygon");
+  emit("image", "objects", "active", "pending", "status", "polygon");
 }
 
 /** Show what the server has, for instance after it changed elsewhere. */
@@ -59,7 +58,7 @@ export async function reloadImage() {
   heads.set(id, image.head);
   Object.assign(state, { image, objects, pending: [] });
   if (!objectOf(state.active)) state.active = null;
-  tell("image", "objects", "active", "pending");
+  emit("image", "objects", "active", "pending");
 }
 
 /**
@@ -79,13 +78,13 @@ export function actOn(id, action, at) {
   const seconds = Math.min((now - lastAction) / 1000, IDLE);
   lastAction = now;
   state.saving++;
-  tell("status");
+  emit("status");
   const turn = (queues.get(id) ?? Promise.resolve()).then(() => send(id, action, seconds, at));
   queues.set(id, turn);
   return turn.finally(() => {
     state.saving--;
     if (queues.get(id) === turn) queues.delete(id);
-    tell("status");
+    emit("status");
   });
 }
 
@@ -116,7 +115,7 @@ async function send(id, action, seconds, at) {
         return false;
       }
       state.problem = "Not saved: the server does not answer. Trying again";
-      tell("status");
+      emit("status");
       await new Promise((done) => setTimeout(done, 700));
     }
   }
@@ -159,7 +158,7 @@ class Unsaved {
     const object = { ...(this.before ?? blank), shape, prompts: [...(this.before ?? blank).prompts, this.prompts] };
     const at = state.objects.findIndex((other) => other.id === this.id);
     state.objects = at < 0 ? [...state.objects, object] : state.objects.with(at, object);
-    tell("mask");
+    emit("mask");
   }
 }
 
@@ -173,7 +172,7 @@ async function refused(id, error, early) {
     state.pending = [];
     state.stroke = null;
     if (!objectOf(state.active)) state.active = null;
-    tell("pending", "active", "stroke");
+    emit("pending", "active", "stroke");
   }
 }
 
@@ -198,7 +197,7 @@ async function apply(outcome, action, early) {
   if (action.kind === "stroke") state.stroke = null;
   if (action.kind === "redo") state.active = changed.at(-1)?.id ?? state.active;
   if (!objectOf(state.active) && !state.pending.length && !state.stroke) state.active = null;
-  tell("objects", "active", "pending", "status");
+  emit("objects", "active", "pending", "status");
 }
 
 /** @param {ObjectMessage[]} objects @returns {Promise<Drawn[]>} */
@@ -206,7 +205,7 @@ async function withShapes(objects) {
   return Promise.all(
     objects.map(async (object) => {
       const known = objectOf(object.id);
-      const shape = object.mask ? await shapeOf(object.mask) : known?.mask_id === object.mask_id ? known.shape : await kept(object.mask_id);
+      const shape = object.mask ? await shapeOf(object.mask) : known?.mask_id === object.mask_id ? known.shape : await knownShape(object.mask_id);
       return { ...object, mask: null, shape };
     }),
   );
@@ -225,7 +224,7 @@ export function target() {
   if (!state.active) {
     state.active = upcoming;
     upcoming = newId();
-    tell("active");
+    emit("active");
   }
   return state.active;
 }
@@ -243,18 +242,18 @@ export function prompt(prompts, at) {
   const object = target();
   if (!object) return Promise.resolve(false);
   state.pending = [...state.pending, ...prompts];
-  tell("pending");
+  emit("pending");
   return act({ kind: "prompt", object, prompts, label: state.label }, at);
 }
 
 export function finishObject() {
   state.active = null;
-  tell("active", "objects");
+  emit("active", "objects");
 }
 
 /** @param {string | null} id */
 export function select(id) {
   state.active = id;
   state.polygon = null;
-  tell("active", "objects", "polygon");
+  emit("active", "objects", "polygon");
 }
