@@ -18,7 +18,7 @@ import segue
 from segue.core.types import Image
 from segue.data.io.image import find_images, read_image
 from segue.models.nano.model import Nano
-from segue.oneshot.patch_features import Space, layer_widths, raw_cells
+from segue.oneshot.patch_features import Space
 
 
 def measure(model: Nano, images: Sequence[Image]) -> Space:
@@ -27,12 +27,12 @@ def measure(model: Nano, images: Sequence[Image]) -> Space:
     with torch.inference_mode():
         for image in images:
             features = model.encode([image])
-            cells = raw_cells(model, [image], features)[0]
+            cells = model.patch_features([image], features)[0]
             frame = features.frame
             rows = cells.shape[1] * frame.resized[0] // frame.grid[0]
             columns = cells.shape[2] * frame.resized[1] // frame.grid[1]
             found.append(cells[:, : max(1, rows), : max(1, columns)].flatten(1))
-    return Space.measured(found, layer_widths(model))
+    return Space.measured(found, model.patch_widths())
 
 
 def main() -> None:

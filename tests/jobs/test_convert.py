@@ -7,9 +7,10 @@ import torch
 from segue.core.errors import CheckpointError, MissingFile
 from segue.core.types import Click
 from segue.jobs.convert import ConvertConfig, convert
-from segue.models.interformer.model import TINY as INTERFORMER
 from segue.models.interformer.model import InterFormer
-from segue.models.simpleclick.model import TINY, SimpleClickConfig, SimpleClickNet
+from segue.models.interformer.registry import TINY as INTERFORMER
+from segue.models.simpleclick.network import SimpleClickConfig, SimpleClickNet
+from segue.models.simpleclick.registry import TINY
 from segue.session.load import load
 from segue.session.session import Session
 

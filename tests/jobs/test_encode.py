@@ -18,7 +18,7 @@ from segue.core.types import Click
 from segue.data.io.image import write_image
 from segue.jobs import encode as batch
 from segue.jobs.encode import EncodeConfig, encode, encode_paths
-from segue.models.interformer.model import TINY
+from segue.models.interformer.registry import TINY
 from segue.models.pretrained import save_pretrained
 from segue.session.cache import FeatureCache
 from segue.session.load import build, load

@@ -10,10 +10,11 @@ from segue.core.errors import CheckpointError, ConfigError
 from segue.core.segmenter import ExportGraph
 from segue.jobs import export as job
 from segue.jobs.export import ExportConfig, export, open_graph
-from segue.models.interformer.model import TINY, InterFormer
+from segue.models.interformer.model import InterFormer
+from segue.models.interformer.registry import TINY
 from segue.models.registry import MODELS
-from segue.models.simpleclick.model import TINY as SIMPLECLICK
 from segue.models.simpleclick.model import SimpleClick
+from segue.models.simpleclick.registry import TINY as SIMPLECLICK
 from segue.session.load import build, load
 
 onnxruntime = pytest.importorskip("onnxruntime")

@@ -13,11 +13,13 @@ from segue.core.errors import CheckpointError
 from segue.models.checkpoints import (
     load_mae,
     looks_like,
-    simpleclick_config,
     unpickle,
 )
 from segue.models.pretrained import read_state
-from segue.models.simpleclick.model import TINY, SimpleClick, SimpleClickConfig, SimpleClickNet, simpleclick
+from segue.models.simpleclick.model import SimpleClick, simpleclick
+from segue.models.simpleclick.network import SimpleClickConfig, SimpleClickNet
+from segue.models.simpleclick.registry import TINY
+from segue.models.simpleclick.weights import simpleclick_config
 
 
 def official_file(path, config, constructor):

@@ -10,7 +10,8 @@ from segue.core.errors import InputError
 from segue.core.frame import Frame
 from segue.core.segmenter import Segmenter
 from segue.core.types import NO_MEMORY, Click, Features, Prediction
-from segue.models.simpleclick.model import TINY, SimpleClick
+from segue.models.simpleclick.model import SimpleClick
+from segue.models.simpleclick.registry import TINY
 from segue.models.wrappers import FlipAverage, ZoomIn, ZoomRule, unwrapped
 from segue.session.session import Session
 

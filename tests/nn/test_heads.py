@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from segue.nn.heads import AllMlpHead, ConvUnit, FcnHead
+from segue.nn.heads import AllMlpHead, ConvUnit
 from segue.nn.pyramid import RescalePyramid, SimpleClickPyramid, rescale_path
 
 
@@ -37,8 +37,3 @@ def test_a_unit_with_norm_has_no_bias_and_without_has_one():
     assert ConvUnit(3, 4, norm=True).conv.bias is None
     assert ConvUnit(3, 4).conv.bias is not None
     assert (ConvUnit(3, 4)(torch.randn(1, 3, 5, 5)) >= 0).all()
-
-
-def test_the_auxiliary_head_has_the_published_size():
-    head = FcnHead(128, 64, 2)
-    assert sum(p.numel() for p in head.parameters()) == 73986

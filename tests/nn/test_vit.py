@@ -69,7 +69,8 @@ def test_position_embedding_keeps_constants_and_orientation():
 
 
 def test_rates_fall_layer_by_layer_as_interformer_configures_them():
-    from segue.models.interformer.model import TINY, InterFormer
+    from segue.models.interformer.model import InterFormer
+    from segue.models.interformer.registry import TINY
 
     model = InterFormer(**TINY | {"depth": 3})
     shares = layer_shares(model, 0.65)

@@ -13,7 +13,8 @@ from torch import Tensor
 
 from segue.adapters.base import attach, disabled
 from segue.adapters.bottleneck import Dense, Shallow, official_adapter
-from segue.models.clipseg.model import MEAN, STD, CLIPSeg
+from segue.models.clipseg.model import CLIPSeg
+from segue.models.clipseg.training import MEAN, STD
 from tests.parity.folders import folders_where
 
 STAGE, LOGITS = 2e-5, 1e-4

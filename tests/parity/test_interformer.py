@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from safetensors.torch import load_file
 
-from segue.models.interformer.model import InterFormerConfig, InterFormerNet
+from segue.models.interformer.network import InterFormerConfig, InterFormerNet
 from segue.models.interformer.reference_map import region_of_interest, unknown_labels, with_answer, with_clicks
 from segue.training.click_sampler import click_candidates
 from tests.parity.folders import folders_where

@@ -6,8 +6,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from segue.models.checkpoints import simpleclick_config
-from segue.models.simpleclick.model import SimpleClickConfig, SimpleClickNet
+from segue.models.simpleclick.network import SimpleClickConfig, SimpleClickNet
+from segue.models.simpleclick.weights import simpleclick_config
 from segue.nn.vit import cut_windows, resize_position_embedding, window_counts
 from tests.parity.folders import folders_where
 

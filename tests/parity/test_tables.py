@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from segue.models.interformer.imsa_official import decode_official, head_official
-from segue.models.interformer.model import InterFormerConfig, InterFormerNet
+from segue.models.interformer.network import InterFormerConfig, InterFormerNet
 from segue.models.registry import MODELS
-from segue.models.simpleclick.model import SimpleClickConfig, SimpleClickNet
+from segue.models.simpleclick.network import SimpleClickConfig, SimpleClickNet
+from tests.parity.imsa_official import decode_official, head_official
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,8 @@ import torch
 
 from segue.core.errors import ConfigError, InputError, StorageError
 from segue.core.types import Click, Features
-from segue.models.interformer.model import TINY, InterFormer
+from segue.models.interformer.model import InterFormer
+from segue.models.interformer.registry import TINY
 from segue.session.cache import FeatureCache
 from segue.session.session import Session
 
@@ -160,8 +161,7 @@ def test_the_decoder_alone_reads_what_the_whole_model_wrote(model, tmp_path):
     image = picture()
     cache = FeatureCache(tmp_path, half=True)
     cache.put(model, image, encoded(model, image))
-    alone = InterFormer(**model.decoder_config()).eval()
-    alone.load_published(model.state_dict())
+    alone = model.without_encoder().eval()
     session = Session(alone, image, FeatureCache(tmp_path))
     assert session.add(Click(10, 10)).shape == (40, 50)
     with pytest.raises(InputError, match="decoder alone"):

@@ -3,7 +3,7 @@
 from typing import Any
 
 from segue.cli.options import JobCommand
-from segue.cli.show import console, show_rows
+from segue.cli.show import show_rows
 from segue.evaluation.bench_report import COLUMNS, NARROW
 from segue.jobs.bench import BenchConfig, bench
 
@@ -11,8 +11,6 @@ from segue.jobs.bench import BenchConfig, bench
 def _show(result: Any) -> None:
     columns = [column for column in COLUMNS if column[0] in NARROW]
     show_rows([c[0] for c in columns], [[str(show(row)) for _, _, show in columns] for row in result["rows"]])
-    for name, order in result["operator_order"].items():
-        console.print(f"{name}: {order['times_faster']:.2f} times faster than in the published order of operators")
 
 
 command = JobCommand(BenchConfig, bench, _show)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import difflib
 import importlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from importlib.metadata import entry_points
 from typing import Any, Generic, TypeVar
 
-from segue.core.errors import MissingExtra, UnknownName
+from segue.core.errors import ConfigError, MissingExtra, UnknownName
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,10 @@ R = TypeVar("R", bound=RegistryEntry)
 
 
 class Registry(Generic[R]):
-    """An immutable table of rows by name.
+    """A table of rows by name, to which other packages may add.
+
+    ``plugins`` is the group of entry points under which they do so: each names a row. They are read when a name is
+    looked for that is not here, or the whole table is.
 
     >>> table = Registry("model", {"nano": RegistryEntry("math:pi", "small"), "sam": RegistryEntry("math:e", "large")})
     >>> table.load("nano")
@@ -48,28 +52,40 @@ class Registry(Generic[R]):
     segue.core.errors.UnknownName: got model 'nanno'; expected one of: nano, sam. Did you mean 'nano'?
     """
 
-    def __init__(self, kind: str, rows: dict[str, R]) -> None:
-        self.kind, self._rows = kind, dict(rows)
+    def __init__(self, kind: str, rows: Mapping[str, R], plugins: str = "") -> None:
+        self.kind, self._rows, self._plugins = kind, dict(rows), plugins
+
+    def register(self, name: str, row: R) -> None:
+        """Add ``row``. Raises ``ConfigError`` for a name that is taken by another."""
+        if self._rows.setdefault(name, row) != row:
+            raise ConfigError(f"a second {self.kind} '{name}'", "a name of its own", "choose another name")
 
     def __getitem__(self, name: str) -> R:
-        if name not in self._rows:
+        if name not in self:
             near = difflib.get_close_matches(name, self._rows, 1, 0.4)
             fix = f"Did you mean '{near[0]}'?" if near else ""
             raise UnknownName(f"{self.kind} '{name}'", f"one of: {', '.join(self._rows)}", fix)
         return self._rows[name]
 
     def __contains__(self, name: object) -> bool:
-        return name in self._rows
+        return name in self._rows or name in self._all()
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._rows)
+        return iter(self._all())
 
     def __len__(self) -> int:
-        return len(self._rows)
+        return len(self._all())
 
     def items(self) -> Iterator[tuple[str, R]]:
         """(name, row) in the table's order."""
-        return iter(self._rows.items())
+        return iter(self._all().items())
+
+    def _all(self) -> dict[str, R]:
+        """Every row, those of other packages included."""
+        group, self._plugins = self._plugins, ""
+        for point in entry_points(group=group) if group else ():
+            self.register(point.name, point.load())
+        return self._rows
 
     def load(self, name: str) -> Any:
         """The object of row ``name``."""

@@ -15,10 +15,10 @@ from typing import Any, ClassVar, Self
 import torch
 from torch import Tensor, nn
 
-from segue.core.errors import CheckpointError, ConfigError
+from segue.core.errors import CheckpointError, ConfigError, InputError
 from segue.core.frame import Frame, Size
 from segue.core.registry import RegistryEntry
-from segue.core.types import Features, Image, Memory, Prediction, Prompt
+from segue.core.types import Features, Image, Memory, Prediction, Prompt, Reference
 
 # Files and the hub belong to the floors above, which are looked up by name when they are asked for, as rows are.
 _SAVE = RegistryEntry("segue.models.pretrained:save_pretrained", "writes a model's folder")
@@ -44,6 +44,7 @@ class Segmenter(nn.Module, ABC):
     """
 
     accepts: ClassVar[frozenset[type]] = frozenset()
+    default_view: ClassVar[str] = "own"  # how segue evaluate shows it images unless told
     name: str = ""  # the registry row and the keywords it was built with, set by segue.load
     config: Mapping[str, Any] = MappingProxyType({})
 
@@ -86,6 +87,55 @@ class Segmenter(nn.Module, ABC):
         """Take weights by the official keys of the published checkpoints; models whose own names differ
         override this to rename. Raises ``CheckpointError`` when they are another model's."""
         load_strict(self, state)
+
+    def load_backbone(self, state: Mapping[str, Tensor]) -> list[str]:
+        """Start the encoder from a pretrained backbone's weights; the encoder's keys that these had nothing for.
+        Raises ``CheckpointError`` where they are another network's."""
+        raise CheckpointError(
+            "a pretrained backbone",
+            f"the whole weights of {self._described}",
+            "choose a model on a plain ViT, or a segformer",
+        )
+
+    def training_core(self) -> Any:
+        """The ``segue.nn.training_core.TrainingCore`` that training by clicks steps. Raises ``ConfigError`` for a
+        model that clicks do not train."""
+        raise ConfigError(
+            f"model {self._described}", "nano, a SimpleClick or an InterFormer", "adapt others with segue adapt"
+        )
+
+    def text_training_core(self) -> Any:
+        """The ``segue.nn.training_core.TextTrainingCore`` that training by texts steps. Raises ``ConfigError`` for a
+        model that texts do not train."""
+        raise ConfigError(f"{self._described} for training with texts", "a CLIPSeg", "choose another model")
+
+    def without_encoder(self) -> Segmenter:
+        """The model without its encoder: small, and it reads what the whole model cached. Raises ``InputError`` for
+        a model that cannot be parted."""
+        raise InputError(
+            f"the model {self._described}", "an interformer, the model in two parts", "Leave out --decoder"
+        )
+
+    def patch_features(self, images: Sequence[Image], features: Features) -> Tensor:
+        """(b, C, h, w): what references are compared in, by default the coarsest map of ``features``."""
+        if "embedding" in features.maps:
+            return features.maps["embedding"]
+        maps = [m for name, m in features.maps.items() if m.ndim == 4 and name not in ("photo", "pixels")]
+        return min(maps, key=lambda m: m.shape[-1] * m.shape[-2])
+
+    def patch_statistics(self) -> Mapping[str, Tensor] | None:
+        """``mean`` and ``std`` (C,) of the patch features over photos and the ``layers``' channel counts, where a
+        model comes with them."""
+        return None
+
+    def reference_frames(self, reference: Reference) -> list[Frame]:
+        """The views in which a reference is looked at, by default the whole image."""
+        height, width = reference.mask.shape
+        return [self.frame((height, width))]
+
+    @property
+    def _described(self) -> str:
+        return self.name or type(self).__name__
 
     def save_pretrained(self, folder: str | Path, figures: Mapping[str, float | str] | None = None) -> Path:
         """Write ``config.json``, ``model.safetensors`` and a model card with ``figures``, as the hub lays them out.

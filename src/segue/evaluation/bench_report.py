@@ -62,14 +62,6 @@ def page(found: Mapping[str, Any], with_plot: bool = False) -> str:
         "|" + "|".join(rule for _, rule, _ in COLUMNS) + "|",
     ]
     lines += ["| " + " | ".join(str(show(row)) for _, _, show in COLUMNS) + " |" for row in found["rows"]]
-    for name, order in found["operator_order"].items():
-        lines += [
-            "",
-            f"{name}: decoding takes {order['seconds'] * 1e3:.1f} ms, in the published order of operators "
-            f"{order['official_seconds'] * 1e3:.1f} ms: {order['times_faster']:.2f} times faster (processor time: "
-            f"{order['processor_seconds'] * 1e3:.1f} and {order['official_processor_seconds'] * 1e3:.1f} ms, "
-            f"{order['times_less_work']:.2f} times less), logits within {order['largest_difference']:.1e}.",
-        ]
     if with_plot:
         lines += ["", "![NoC against PIE](noc_against_pie.png)"]
     return "\n".join(lines) + "\n"

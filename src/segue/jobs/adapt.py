@@ -238,7 +238,7 @@ def _with_texts(
     from segue.training import adapt_text as words  # brings transformers, which clicks do without
 
     learn, val = validation(train, most=10**6)
-    clipseg = words.as_clipseg(model)
+    model.text_training_core()  # a model that texts do not train is refused before anything is read
     said_learn, said_val = words.prepare(model, learn), words.prepare(model, val)
     runs: list[dict[str, Any]] = []
     best, best_gain = None, -math.inf
@@ -253,7 +253,7 @@ def _with_texts(
     kept = _kept_runs(config)
     for seed, checkpoint in kept.items():
         adapter = _built(config, model, seed)
-        course = words.TextTrainer(clipseg, adapter, settings, seed).run(said_learn, said_val, watch, checkpoint)
+        course = words.TextTrainer(model, adapter, settings, seed).run(said_learn, said_val, watch, checkpoint)
         before, after = words.before_and_after(model, test, seed)
         gains = [a.dice - b.dice for b, a in zip(before, after, strict=True)]
         runs.append(

@@ -24,9 +24,6 @@ from segue.jobs.doctor import matmul_gflops
 from segue.jobs.evaluate import read_result
 from segue.jobs.job import job
 from segue.metrics.interaction import pie, spc
-from segue.models.interformer.imsa import Imsa
-from segue.models.interformer.imsa_official import decode_official, head_official
-from segue.models.interformer.model import InterFormer, InterFormerNet
 from segue.models.registry import MODELS
 from segue.models.wrappers import unwrapped
 from segue.session.config import CommandLine, JobConfig
@@ -84,8 +81,7 @@ def bench(config: BenchConfig) -> dict[str, Any]:
     Seconds are medians (p50) and 95th percentiles on the clock, and medians of processor time, which a busy machine
     does not stretch as much; ``spc`` counts encoding as published, ``spc_clicks`` does
     not; ``pie`` is either per pixel of the model's input. ``share_of_peak`` relates operations per second to a
-    float32 matrix product measured in the same run. For an InterFormer the published order of operators runs in
-    turn with ours. Source: InterFormer, section 4.1 (SPC, PIE).
+    float32 matrix product measured in the same run. Source: InterFormer, section 4.1 (SPC, PIE).
 
     >>> row = bench(BenchConfig(size=(64, 96), clicks=2, rounds=1))["rows"][0]
     >>> row["model"], row["click"]["p50"] > 0
@@ -104,7 +100,6 @@ def bench(config: BenchConfig) -> dict[str, Any]:
         for runner in runners:
             del runner.click[: len(runner.click) // len(runner.encode)], runner.encode[:1]
         rows = [_row(runner, image, config, peak) for runner in runners]
-        orders = {r.name: order for r in runners if (order := operator_order(r.model, config)) is not None}
     finally:
         torch.set_num_threads(before)
     found = {
@@ -116,7 +111,6 @@ def bench(config: BenchConfig) -> dict[str, Any]:
         "clicks": config.clicks,
         "rounds": config.rounds,
         "rows": _with_ratios(rows),
-        "operator_order": orders,
     }
     if config.report is not None:
         from segue.evaluation.bench_report import write_bench
@@ -170,46 +164,6 @@ def prompts_for(model: Segmenter, image: Image, clicks: int) -> list[Prompt]:
         Reference: Reference(image, mask),
     }
     return [next(prompt for kind, prompt in others.items() if kind in model.accepts)]
-
-
-def operator_order(model: Segmenter, config: BenchConfig) -> dict[str, float] | None:
-    """An InterFormer's decoding in the published order of operators against ours, in turn: median seconds, the
-    ratio, and the largest difference of the logits; None for other models."""
-    core = unwrapped(model)
-    if not isinstance(core, InterFormer) or not isinstance(core.net.neck, Imsa):
-        return None
-    net, image = core.net, sample_image(config.size)
-    with torch.inference_mode():
-        view = core.encode([image])
-        maps = net.backbone(torch.zeros(1, 3, *view.frame.grid, device=core.device))
-        labels = torch.full((1, 1, *view.frame.grid), 2, dtype=torch.uint8, device=core.device)
-        labels[..., 40:60, 40:60] = 4
-        state = {name: core.ready(value) for name, value in net.prepare(maps).items()}
-        published = [level.contiguous() for level in maps]
-        sides = {"official": lambda: _official(net, published, labels), "ours": lambda: net.decode(state, labels)}
-        difference = float((sides["official"]() - sides["ours"]()).abs().max())
-        seconds: dict[str, list[Spent]] = {name: [] for name in sides}
-        for _ in range(max(5, config.rounds)):
-            for name, run in sides.items():
-                seconds[name].append(_timed(core, run))
-    (official, there), (ours, here) = (
-        [float(np.median([getattr(one, side) for one in seconds[name]])) for side in Spent._fields]
-        for name in ("official", "ours")
-    )
-    return {
-        "official_seconds": official,
-        "seconds": ours,
-        "times_faster": official / ours,
-        "official_processor_seconds": there,
-        "processor_seconds": here,
-        "times_less_work": there / here,
-        "largest_difference": difference,
-    }
-
-
-def _official(net: InterFormerNet, maps: list[torch.Tensor], labels: torch.Tensor) -> torch.Tensor:
-    assert isinstance(net.neck, Imsa)
-    return head_official(net.decode_head, decode_official(net.neck, maps, labels))
 
 
 def _open(name: str, config: BenchConfig) -> _Runner:
@@ -294,7 +248,8 @@ def count_flops(model: Segmenter, image: Image, prompts: Sequence[Prompt]) -> tu
 def weight_bytes(model: Segmenter) -> int:
     """Bytes of all parameters and buffers.
 
-    >>> from segue.models.simpleclick.model import TINY, SimpleClick
+    >>> from segue.models.simpleclick.model import SimpleClick
+    >>> from segue.models.simpleclick.registry import TINY
     >>> weight_bytes(SimpleClick(**TINY)) > 4 * 20_000
     True
     """

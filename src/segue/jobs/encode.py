@@ -25,12 +25,9 @@ from segue.core.types import Image
 from segue.data.io.image import find_images, read_image
 from segue.data.io.resume_log import ResumeLog, job_digest
 from segue.jobs.job import job
-from segue.models.interformer.model import InterFormer
 from segue.models.pretrained import save_pretrained
-from segue.models.wrappers import unwrapped
 from segue.session.cache import FeatureCache
 from segue.session.config import CommandLine, ModelChoice
-from segue.session.load import build
 
 JOURNALS = Path.home() / ".cache" / "segue" / "encode"
 
@@ -102,7 +99,8 @@ def encode(config: EncodeConfig, model: Segmenter | None = None) -> dict[str, An
     >>> import tempfile
     >>> import numpy as np
     >>> from segue.data.io.image import write_image
-    >>> from segue.models.interformer.model import TINY
+    >>> from segue.models.interformer.model import InterFormer
+    >>> from segue.models.interformer.registry import TINY
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     write_image(f"{folder}/a.png", np.zeros((40, 50, 3), np.uint8))
     ...     config = EncodeConfig(images=[folder], cache=f"{folder}/cache")
@@ -153,16 +151,7 @@ def save_decoder(model: Segmenter, folder: Path) -> Path:
 
     Raises ``InputError`` for a model that cannot be parted.
     """
-    core = unwrapped(model)
-    if not isinstance(core, InterFormer):
-        raise InputError(
-            f"the model {model.name or type(core).__name__}",
-            "an interformer, the model in two parts",
-            "Leave out --decoder",
-        )
-    alone = build(model.name or "interformer-light", core.decoder_config())
-    alone.load_published(core.state_dict())
-    return save_pretrained(alone, folder)
+    return save_pretrained(model.without_encoder(), folder)
 
 
 def stamp(path: str) -> str:

@@ -25,7 +25,6 @@ from segue.data.sample import Instance, Options, Sample, Target
 from segue.evaluation.robot import ClickTrace, simulate_clicks
 from segue.jobs.job import job
 from segue.metrics.interaction import clicks_needed, noc, nof, pie, quality_at, rof, spc, unreached
-from segue.models.simpleclick.model import SimpleClick
 from segue.models.wrappers import FlipAverage, ZoomIn, ZoomRule, unwrapped
 from segue.session.config import CommandLine, ModelChoice
 from segue.session.session import Session
@@ -117,7 +116,7 @@ def evaluate(config: EvaluateConfig, model: Segmenter | None = None) -> dict[str
     others = [read_result(path) for path in config.compare]
     data = open_data(config.data, config.format, Options(config.ignore_values, config.split))
     bare = model if model is not None else config.load()
-    view = config.view if config.view != "auto" else _own_view(bare)
+    view = config.view if config.view != "auto" else unwrapped(bare).default_view
     seen_as = with_view(bare, view, config.zoom_size, data.format)
     job = _job(config, bare, view, data)
     with ResumeLog(config.journal or JOURNALS / f"{job}.jsonl", job) as journal:
@@ -318,10 +317,6 @@ def _over_seeds(rows: Sequence[Row], target: float, config: EvaluateConfig) -> d
     each = [noc([r["ious"] for r in rows if r["seed"] == s], target, config.max_clicks) for s in config.seeds]
     spread = float(np.std(each, ddof=1)) if len(each) > 1 else None
     return {"mean": float(np.mean(each)), "spread": spread, "each": each, "seeds": list(config.seeds)}
-
-
-def _own_view(model: Segmenter) -> str:
-    return "simpleclick" if isinstance(unwrapped(model), SimpleClick) else "own"
 
 
 def _progress() -> Progress:

@@ -46,7 +46,8 @@ def export(config: ExportConfig, model: Segmenter | None = None) -> dict[str, An
     ``ConfigError`` for a model without parts, ``CheckpointError`` for a graph that differs.
 
     >>> import tempfile
-    >>> from segue.models.simpleclick.model import TINY, SimpleClick
+    >>> from segue.models.simpleclick.model import SimpleClick
+    >>> from segue.models.simpleclick.registry import TINY
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     done = export(ExportConfig(output=folder, checks=1), SimpleClick(**TINY).eval())
     ...     sorted(os.listdir(folder))

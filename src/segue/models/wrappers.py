@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import torch
 import torch.nn.functional as F
@@ -46,6 +46,15 @@ class Wrapper(Segmenter):
     def load_published(self, state: Mapping[str, Tensor]) -> None:
         self.inner.load_published({name.removeprefix("inner."): value for name, value in state.items()})
 
+    def load_backbone(self, state: Mapping[str, Tensor]) -> list[str]:
+        return self.inner.load_backbone(state)
+
+    def training_core(self) -> Any:
+        return self.inner.training_core()
+
+    def text_training_core(self) -> Any:
+        return self.inner.text_training_core()
+
 
 def unwrapped(model: Segmenter) -> Segmenter:
     """The model that owns the weights, under any number of wrappers."""
@@ -60,7 +69,8 @@ class FlipAverage(Wrapper):
     Source: the published evaluation of RITM and SimpleClick (AddHorizontalFlip before the sigmoid).
 
     >>> import numpy as np
-    >>> from segue.models.simpleclick.model import TINY, SimpleClick
+    >>> from segue.models.simpleclick.model import SimpleClick
+    >>> from segue.models.simpleclick.registry import TINY
     >>> model = FlipAverage(SimpleClick(**TINY).eval())
     >>> model.decode(model.encode([np.zeros((20, 30, 3), np.uint8)]), [Click(3, 4)]).probability().shape
     torch.Size([20, 30])
@@ -126,7 +136,8 @@ class ZoomIn(Wrapper):
     image's answer into the old region; here the whole image's answer is kept.
 
     >>> import numpy as np
-    >>> from segue.models.simpleclick.model import TINY, SimpleClick
+    >>> from segue.models.simpleclick.model import SimpleClick
+    >>> from segue.models.simpleclick.registry import TINY
     >>> model = ZoomIn(SimpleClick(**TINY).eval(), ZoomRule(target=(64, 64), skip_clicks=-1, min_crop=8))
     >>> features = model.encode([np.zeros((20, 30, 3), np.uint8)])
     >>> model.decode(features, [Click(3, 4)]).frame.crop

@@ -23,7 +23,7 @@ from segue.core.geometry import deepest_point, mask_box
 from segue.core.segmenter import Segmenter
 from segue.core.types import Box, Click, Features, Image, Memory, Prediction, Prompt, Reference
 from segue.oneshot.matching import Bank, calibrated, cover, mutual, probability, similarity
-from segue.oneshot.patch_features import Space, raw_cells, reference_frames
+from segue.oneshot.patch_features import Space
 
 CELLS = "cells"
 REMEMBERED = 16
@@ -109,7 +109,7 @@ class Finder(Segmenter):
     def encode(self, images: Sequence[Image], frames: Sequence[Frame] | None = None) -> Features:
         """The model's own features and the cells that are compared."""
         features = self.model.encode(images, frames)
-        cells = self.space(raw_cells(self.model, images, features))
+        cells = self.space(self.model.patch_features(images, features))
         return Features({**features.maps, CELLS: cells}, features.frames)
 
     def memory_from_mask(self, features: Features, probability: Tensor) -> Memory:
@@ -151,7 +151,7 @@ class Finder(Segmenter):
         if reference.digest not in self._banks:
             with torch.inference_mode(False), torch.no_grad():
                 views = []
-                for frame in reference_frames(self.model, reference):
+                for frame in self.model.reference_frames(reference):
                     cells = self.encode([reference.image], [frame]).maps[CELLS][0].float()
                     mask = frame.view(torch.from_numpy(reference.mask)[None, None].float().to(cells.device))[0, 0]
                     grid = (cells.shape[1], cells.shape[2])

@@ -61,7 +61,8 @@ class FeatureCache:
     Raises ``StorageError`` when it cannot write and ``ConfigError`` for a folder that holds something else.
 
     >>> import numpy as np
-    >>> from segue.models.interformer.model import TINY, InterFormer
+    >>> from segue.models.interformer.model import InterFormer
+    >>> from segue.models.interformer.registry import TINY
     >>> model, image = InterFormer(**TINY).eval(), np.zeros((30, 40, 3), np.uint8)
     >>> cache = FeatureCache("memory://doctest-cache")
     >>> cache.get(model, image) is None

@@ -25,7 +25,6 @@ from segue.models.nano.network import PADDING
 from segue.training.augment import CutOuts
 from segue.training.checkpoint import write_checkpoint
 from segue.training.config import ClickConfig, DataConfig, OptimiserConfig, TrainConfig
-from segue.training.cores import training_core
 from segue.training.trainer import Trainer
 from segue.training.view_sampler import VOID, Pack, Scene, ViewSampler
 
@@ -139,7 +138,7 @@ class AdaptTrainer(Trainer):
         self.adapter = adapter
         # what the loop averages, clips and steps is the adapter; the model is reached through its core
         self.model = adapter  # type: ignore[assignment]
-        self.core = training_core(model)
+        self.core = model.training_core()
         self.whole = model
         self.average = {k: v.detach().clone() for k, v in adapter.state_dict().items()}
         learned = [p for p in adapter.parameters() if p.requires_grad]

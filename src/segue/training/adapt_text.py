@@ -21,8 +21,8 @@ from segue.core.types import Mask, Text
 from segue.data.sample import Sample
 from segue.metrics.distance import hd95
 from segue.metrics.overlap import dice, iou
-from segue.models.clipseg.model import CLIPSeg, normalised
 from segue.nn.overlaps import Form, dice_bce
+from segue.nn.training_core import TextTrainingCore
 from segue.training.checkpoint import write_checkpoint
 
 RATES: Mapping[str, float] = {"dense": 1e-3, "shallow": 3e-4, "full": 2e-5, "head": 1e-3, "lora": 3e-4, "side": 1e-3}
@@ -91,8 +91,9 @@ def prepare(model: Segmenter, samples: Sequence[Sample]) -> list[Said]:
 class TextTrainer:
     """One run of one seed. Texts are drawn anew for every image in every epoch (section 3.1)."""
 
-    def __init__(self, model: CLIPSeg, adapter: Adapter, settings: TextSettings, seed: int = 0) -> None:
+    def __init__(self, model: Segmenter, adapter: Adapter, settings: TextSettings, seed: int = 0) -> None:
         self.model, self.adapter, self.settings = model, adapter, settings
+        self.core: TextTrainingCore = model.text_training_core()
         self.generator = torch.Generator().manual_seed(seed)
         rate = settings.rate or RATES.get(adapter.kind, 1e-3)
         learned = [p for p in adapter.parameters() if p.requires_grad]
@@ -212,12 +213,8 @@ class TextTrainer:
         with torch.autocast("cuda", torch.float16, enabled=self.half):
             views = {id(s.view): s.view for s in chosen}  # several masks of one image are seen once
             rows = torch.tensor([list(views).index(id(s.view)) for s in chosen], device=device)
-            pixels = normalised(torch.stack(list(views.values())).to(device))
-            core, patch = self.model.core, self.model.core.patch
-            condition = core.text(*(t.to(device) for t in self.model.tokens(texts)))
-            grid = (pixels.shape[-2] // patch, pixels.shape[-1] // patch)
-            taps = [tap[rows] for tap in core.vision(pixels)]
-            logits = core.decode(taps, condition, grid).float()
+            maps = [part[rows] for part in self.core.encode(torch.stack(list(views.values())).to(device))]
+            logits = self.core.decode(maps, texts, (target.shape[-2], target.shape[-1])).float()
         return dice_bce(logits, target, form=self.settings.form), logits, target
 
 
@@ -271,13 +268,6 @@ def before_and_after(model: Segmenter, samples: Sequence[Sample], seed: int) -> 
     with disabled(model):
         before = score(model, samples, seed)
     return before, score(model, samples, seed)
-
-
-def as_clipseg(model: Segmenter) -> CLIPSeg:
-    """The model as the one kind whose texts can be trained here."""
-    if not isinstance(model, CLIPSeg):
-        raise DataError(f"a {type(model).__name__} for training with texts", "a CLIPSeg", "choose another model")
-    return model
 
 
 def summary(scores: Sequence[Score]) -> dict[str, Any]:

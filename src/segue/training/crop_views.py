@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from segue.models.nano.model import Nano
+from segue.nn.training_core import CoarsePass
 
 STRIDE = 2  # of masks and logits
 COVERED = 0.4  # of a cell that makes it the object's
@@ -101,7 +101,7 @@ def extents(inside: Tensor) -> Tensor:
 
 
 def chosen_looks(
-    model: Nano, glanced: Tensor, photos: Tensor, clicks: Tensor, box: Tensor, side: int
+    model: CoarsePass, glanced: Tensor, photos: Tensor, clicks: Tensor, box: Tensor, side: int
 ) -> Iterator[tuple[Tensor, Looks]]:
     """(rows, looks) of the targets that ``model`` would answer in a region, and of those in the whole view.
 

@@ -10,9 +10,9 @@ from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d
 
 from segue.core.errors import CheckpointError, ConfigError, MissingFile
-from segue.models.nano.model import Nano
 from segue.models.pretrained import WEIGHTS, read_state
 from segue.nn.losses import normalized_focal, soft_iou
+from segue.nn.training_core import TrainingCore
 from segue.nn.vit import layer_shares
 from segue.session.load import build
 from segue.training.augment import CutOuts, jitter_colours, transplant
@@ -27,7 +27,6 @@ from segue.training.click_sampler import (
     scattered_clicks,
 )
 from segue.training.config import TrainConfig
-from segue.training.cores import TrainingCore, training_core
 from segue.training.crop_views import STRIDE, Looks, chosen_looks, extents
 from segue.training.muon import Muon
 from segue.training.view_sampler import Pack, ViewSampler, build_pack, pick_objects
@@ -59,7 +58,7 @@ class Trainer:
         self.cutouts = CutOuts.from_folders([data.root / name for name in data.cutouts], cache=data.cache)
         self.shapes = CutOuts.drawn(SHAPES if data.shapes else 0, config.seed)
         self.model = build(config.model, config.config).train()
-        self.core: TrainingCore = training_core(self.model)
+        self.core: TrainingCore = self.model.training_core()
         self._prepare()
         self.model.to(self.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = {k: v.detach().clone() for k, v in self.model.state_dict().items()}
@@ -86,8 +85,8 @@ class Trainer:
 
     def _glanced(self) -> dict[str, float]:
         """Back-propagate a first answer at a glance, then dialogues in the views that nano turns to."""
-        c, g, model = self.config, self.generator, self.model
-        if not isinstance(model, Nano):
+        c, g, model = self.config, self.generator, self.core.coarse_pass
+        if model is None:
             raise ConfigError(f"clicks: glances for {c.model}", "the model nano, the only one that glances")
         views = self.sampler.draw(max(1, c.batch // 2), PHOTO, self.device, whole=True)
         pixels, labels = self._augmented(views.pixels, views.labels)
@@ -250,7 +249,7 @@ class Trainer:
         if c.start is not None:
             if not c.start.is_file():
                 raise MissingFile(f"no file {c.start}", "pretrained weights to start from", "check start:")
-            self.core.start(c.start, c.frozen)
+            self.core.load_backbone(c.start, c.frozen)
         views = self.sampler.draw(4, c.data.sizes[0], torch.device("cpu"))
         rows, targets, _ = pick_objects(views.labels, 1, 0.0, self.generator)
         small = shrunk(targets, stride)

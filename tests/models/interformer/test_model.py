@@ -6,7 +6,10 @@ import torch
 
 from segue.core.errors import CheckpointError, ConfigError, InputError
 from segue.core.types import Click, Features
-from segue.models.interformer.model import TINY, InterFormer, InterFormerConfig, InterFormerNet
+from segue.models.interformer.model import InterFormer
+from segue.models.interformer.network import InterFormerConfig, InterFormerNet
+from segue.models.interformer.registry import TINY
+from segue.models.interformer.uper import FcnHead
 from segue.session.session import Session
 
 
@@ -74,8 +77,7 @@ def test_the_zoomed_variant_looks_closer_from_the_second_click_on(image):
 
 
 def test_the_decoder_alone_answers_from_carried_features(model, image):
-    alone = InterFormer(**model.decoder_config()).eval()
-    alone.load_published(model.state_dict())
+    alone = model.without_encoder().eval()
     assert sum(p.numel() for p in alone.parameters()) < sum(p.numel() for p in model.parameters())
     assert alone.fingerprint() == model.fingerprint()
     features = model.encode([image])
@@ -110,7 +112,7 @@ def test_published_files_repeat_the_position_index_in_every_layer(model):
 
 @pytest.mark.parametrize("names", ["mae", "mm"])
 def test_an_mae_starts_the_encoder_under_either_naming(names):
-    from segue.models.checkpoints import mae_name
+    from segue.models.interformer.weights import mae_name
 
     torch.manual_seed(0)
     source = InterFormerNet(InterFormerConfig.from_fields(TINY | {"img_size": (32, 32)})).backbone
@@ -119,7 +121,7 @@ def test_an_mae_starts_the_encoder_under_either_naming(names):
     if names == "mae":
         state = {mae_name(key): value for key, value in state.items()}
     model = InterFormer(**TINY)
-    left = model.start_from_mae(state)
+    left = model.load_backbone(state)
     assert torch.equal(model.net.backbone.layers[1].ffn.layers[1].weight, source.layers[1].ffn.layers[1].weight)
     assert {key.rsplit(".", 1)[-1] for key in left if key.startswith("layers")} == {
         "gamma_1",
@@ -164,3 +166,7 @@ def test_bfloat16_autocast_and_channels_last_stay_close(model):
         last = net.decode(net.encode(image.to(memory_format=torch.channels_last)), labels)
     assert (rough.float() - exact).abs().max() < 0.15 * exact.abs().max()
     assert torch.allclose(last, exact, atol=1e-5)
+
+
+def test_the_auxiliary_head_has_the_published_size() -> None:
+    assert sum(p.numel() for p in FcnHead(128, 64, 2).parameters()) == 73986

@@ -7,7 +7,9 @@ import torch
 from segue.core.errors import ConfigError, InputError
 from segue.core.frame import Frame
 from segue.core.types import Click
-from segue.models.simpleclick.model import TINY, SimpleClick, SimpleClickConfig, SimpleClickNet
+from segue.models.simpleclick.model import SimpleClick
+from segue.models.simpleclick.network import SimpleClickConfig, SimpleClickNet
+from segue.models.simpleclick.registry import TINY
 from segue.session.load import build
 from segue.session.session import Session
 

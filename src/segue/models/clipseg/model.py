@@ -36,10 +36,10 @@ from segue.core.types import (
 )
 from segue.models.clipseg.network import ClipSegDecoder, ClipSegNet
 from segue.models.clipseg.tokens import Tokens
+from segue.models.clipseg.training import ClipSegCore, normalised
 from segue.models.clipseg.weights import official_keys, resize_positions
 from segue.nn.confidence import mask_confidence
 
-MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # ImageNet's, not CLIP's: as published
 _NO_KEYWORDS = ("architectures", "dtype", "model_type", "torch_dtype", "transformers_version")
 REMEMBERED = 256  # prompts whose condition is kept; a condition is a vector
 
@@ -144,6 +144,9 @@ class CLIPSeg(Segmenter):
     def _grid(self, frame: Frame) -> tuple[int, int]:
         return frame.grid[0] // self.core.patch, frame.grid[1] // self.core.patch
 
+    def text_training_core(self) -> ClipSegCore:
+        return ClipSegCore(self.core, self.tokens)
+
     def sites(self) -> Mapping[str, str]:
         """Attention and perceptron outputs of the layers in use (before the residual addition), the taps of both
         towers, the condition, the decoder, the towers' embeddings, and a place beside the vision tower."""
@@ -237,16 +240,6 @@ class _Decode(nn.Module):
 
     def forward(self, *states: Tensor) -> Tensor:
         return self.net.decode(states[:-1], states[-1], self.grid)
-
-
-def normalised(levels: Tensor) -> Tensor:
-    """(b, 3, h, w) levels 0..255 -> what the vision tower was trained on.
-
-    >>> normalised(torch.full((1, 3, 1, 1), 255.0))[0, 0].round(decimals=3)
-    tensor([[2.2490]])
-    """
-    mean, std = (torch.tensor(v, device=levels.device)[:, None, None] for v in (MEAN, STD))
-    return (levels.float() / 255 - mean) / std
 
 
 def confidence(logits: Tensor) -> Tensor:

@@ -101,6 +101,26 @@ class UperHead(nn.Module):
         return F.interpolate(x, size=like.shape[-2:], mode="bilinear", align_corners=self.align_corners)
 
 
+class FcnHead(nn.Module):
+    """One 3 x 3 convolution and a classifier: (b, in, h, w) -> (b, classes, h, w); training's auxiliary head.
+
+    Source: InterFormer's configuration (FCNHead on stage 3).
+
+    >>> FcnHead(8, 4, classes=2)(torch.zeros(1, 8, 5, 5)).shape
+    torch.Size([1, 2, 5, 5])
+    """
+
+    def __init__(self, in_dim: int, channels: int, classes: int, dropout: float = 0.1) -> None:
+        super().__init__()
+        self.conv_seg = nn.Conv2d(channels, classes, 1)
+        self.dropout = nn.Dropout2d(dropout)
+        self.convs = nn.Sequential(ConvUnit(in_dim, channels, 3, norm=True))
+
+    def forward(self, x: Tensor) -> Tensor:
+        out: Tensor = self.conv_seg(self.dropout(self.convs(x)))
+        return out
+
+
 def conv_of_upsampled(x: Tensor, kernel: Tensor, size: tuple[int, int], align_corners: bool = False) -> Tensor:
     """The 3 x 3 convolution, zero-padded, of ``x`` (b, c, h, w) enlarged bilinearly to ``size``: (b, o, *size).
 

@@ -13,15 +13,18 @@ from typing import ClassVar, Literal, TypeAlias
 
 import numpy as np
 import torch
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from segue.core.errors import InputError
 from segue.core.frame import Frame, Size
 from segue.core.segmenter import ExportGraph, Segmenter
-from segue.core.types import Box, Click, Features, Image, Memory, Prediction, Prompt, check_prompts
-from segue.models.nano.network import BackboneName, NanoNet, NanoSizes
+from segue.core.types import Box, Click, Features, Image, Memory, Prediction, Prompt, Reference, check_prompts
+from segue.models.nano.mobilenet import MobileNetV2
+from segue.models.nano.network import NanoNet, NanoSizes
 from segue.models.nano.onnx_engine import Graphs, available
+from segue.models.nano.training import NanoCore
 from segue.models.nano.views import (
     MULTIPLE,
     as_tensors,
@@ -30,13 +33,16 @@ from segue.models.nano.views import (
     expanded,
     inside,
     obey,
+    reference_views,
     resample,
     stored_photo,
     zoomed,
 )
+from segue.models.pretrained import shipped_file
 
 MAPS = ("stride16", "stride8", "stride4", "embedding")
 GLANCE = "glance."  # before the names of the small copy's maps
+MATCH = "nano-match"  # the file of statistics for comparing references
 GLANCED = 0.25  # its share in the mask that an unsure first answer is thought over with
 Engine: TypeAlias = Literal["auto", "onnx", "torch"]
 
@@ -51,7 +57,6 @@ class Nano(Segmenter):
     for the first prompt already. A first answer whose estimated IoU is below ``unsure`` is thought over once, mixed
     with what the glance saw. ``engine`` "onnx" runs on ONNX Runtime, "torch" on PyTorch; "auto" takes ONNX
     Runtime on a CPU where it is installed, unless gradients are wanted or an adapter has changed the network.
-    ``backbone`` is the encoder's network, "mobilenet" (V2) or "shufflenet" (V2).
 
     Source: InterFormer (Huang et al., 2023) for encoding once and decoding per click; RITM for zooming in.
 
@@ -79,13 +84,12 @@ class Nano(Segmenter):
         embedding: int = 32,
         heads: int = 4,
         engine: Engine = "auto",
-        backbone: BackboneName = "mobilenet",
     ) -> None:
         super().__init__()
         self.longest, self.zoom, self.glance, self.margin, self.gain = longest, zoom, glance, margin, gain
         self.smallest, self.eager, self.unsure, self.engine = smallest, eager, unsure, engine
         c, n = tuple(channels), tuple(blocks)
-        self.network = NanoNet(NanoSizes((c[0], c[1], c[2]), (n[0], n[1], n[2]), embedding, heads, width, backbone))
+        self.network = NanoNet(NanoSizes((c[0], c[1], c[2]), (n[0], n[1], n[2]), embedding, heads, width))
         self._deep = self.network.encoder.backbone.deep
         self._graphs = Graphs()
         self._built_of = sum(1 for _ in self.network.modules())
@@ -174,6 +178,40 @@ class Nano(Segmenter):
             "encoder": ExportGraph(TensorEncoder(self.network.encoder), pixels, MAPS, free),
             "decoder": ExportGraph(TensorDecoder(self.network.decoder), inputs, ("logits", "score"), axes),
         }
+
+    def training_core(self) -> NanoCore:
+        return NanoCore(self.network, self)
+
+    def patch_features(self, images: Sequence[Image], features: Features) -> Tensor:
+        """The backbone at strides 8, 16 and 32, the decoder's map at 16 and the click embedding, all at stride 16."""
+        views = []
+        for image, frame in zip(images, features.frames, strict=True):
+            pixels = torch.from_numpy(np.ascontiguousarray(image)).to(self.device).permute(2, 0, 1)[None]
+            views.append(frame.pad(as_pixels(frame.resample(pixels))))
+        taps = self._backbone(torch.cat(views))
+        size = taps[16].shape[-2:]
+        deep = F.interpolate(taps[32], size, mode="bilinear", align_corners=False)
+        fine = [F.adaptive_avg_pool2d(m, size) for m in (taps[8], features.maps["embedding"])]
+        return torch.cat((fine[0], taps[16], deep, features.maps["stride16"], fine[1]), 1)
+
+    def patch_statistics(self) -> Mapping[str, Tensor] | None:
+        path = shipped_file(MATCH)
+        return load_file(path) if path.is_file() else None
+
+    def patch_widths(self) -> list[int]:
+        """How many channels each layer of ``patch_features`` has, in their order."""
+        channels, sizes = self._backbone.channels, self.network.sizes
+        return [*(channels[stride] for stride in (8, 16, 32)), sizes.channels[0], sizes.embedding]
+
+    def reference_frames(self, reference: Reference) -> list[Frame]:
+        """Whole, mirrored, from nearer and from farther: the features of a small network follow the size of what
+        they see."""
+        return reference_views(self.frame(reference.mask.shape), reference.mask, self.longest)
+
+    @property
+    def _backbone(self) -> MobileNetV2:
+        """Wherever adapters have put it."""
+        return next(m for m in self.modules() if isinstance(m, MobileNetV2))
 
     def in_onnx(self) -> bool:
         """Whether ONNX Runtime answers now."""

@@ -10,21 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from segue.core.errors import ConfigError
 from segue.models.nano.mobilenet import MobileNetV2
-from segue.models.nano.shufflenet import ShuffleNetV2
 
-BackboneName: TypeAlias = Literal["mobilenet", "shufflenet"]
-BACKBONES: Mapping[str, type[MobileNetV2] | type[ShuffleNetV2]] = {
-    "mobilenet": MobileNetV2,
-    "shufflenet": ShuffleNetV2,
-}
 # Standard deviations, in pixels of the model's input, of the bumps that tell the decoder where the clicks are:
 # the exact spot, its surroundings, and the part of the picture.
 CLICK_SIGMAS = (4.0, 20.0, 80.0)
@@ -35,14 +27,13 @@ PADDING = -1.0  # the label of a row of `clicks` that is not a click
 @dataclass(frozen=True)
 class NanoSizes:
     """Channels and blocks of the decoder at strides 16, 8 and 4; the embedding that clicks are compared in; the
-    encoder's network and the multiplier of its channels."""
+    multiplier of the encoder's channels."""
 
     channels: tuple[int, int, int] = (128, 64, 48)
     blocks: tuple[int, int, int] = (5, 4, 3)
     embedding: int = 32
     heads: int = 4
     width: float = 1.0
-    backbone: BackboneName = "mobilenet"
 
 
 class Block(nn.Module):
@@ -94,9 +85,7 @@ class NanoEncoder(nn.Module):
     def __init__(self, sizes: NanoSizes):
         super().__init__()
         c16, c8, c4 = sizes.channels
-        if sizes.backbone not in BACKBONES:
-            raise ConfigError(f"backbone {sizes.backbone!r}", f"one of {', '.join(BACKBONES)}")
-        self.backbone = BACKBONES[sizes.backbone](sizes.width)
+        self.backbone = MobileNetV2(sizes.width)
         taps = self.backbone.channels
         self.deep = nn.Conv2d(taps[32], c16, 1)
         self.context = nn.ModuleList([Block(c16, 5), Block(c16, 5)])

@@ -14,10 +14,11 @@ from torch.nn import functional as F
 
 from segue.core.frame import Crop, Frame, Size
 from segue.core.geometry import mask_box
-from segue.core.types import Box, Click, Prompt
+from segue.core.types import Box, Click, Mask, Prompt
 
 MULTIPLE = 64  # of the sides of every grid
 STORED = 2048  # the longest side of the photo that is kept for zooming in
+REFERENCE_SIZES = (96, 192, 384)  # pixels on the grid of the object's longer side, in the views of a reference
 Point: TypeAlias = NDArray[np.float64]  # (2,) x, y
 
 
@@ -131,3 +132,28 @@ def changed(region: Frame, frame: Frame, least: float = 0.5) -> bool:
     across = max(0, min(a[2], b[2]) - max(a[0], b[0])) * max(0, min(a[3], b[3]) - max(a[1], b[1]))
     either = (a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - across
     return across / either < least
+
+
+def reference_views(whole: Frame, mask: Mask, longest: int) -> list[Frame]:
+    """``whole``, its mirror image, and views of the object (H, W) bool from nearer and from farther, each showing at
+    most ``longest`` pixels of the grid."""
+    height, width = mask.shape
+    frames = [whole, whole.flipped()]
+    x0, y0, x1, y1 = mask_box(mask) or (0, 0, width, height)
+    now = max(x1 - x0, y1 - y0) * whole.scale[0]
+    for wanted in REFERENCE_SIZES:
+        if 0.75 < wanted / now < 1.33:
+            continue
+        scale = whole.scale[0] * wanted / now
+        left, right = _around(x0, x1, longest / scale, width)
+        top, bottom = _around(y0, y1, longest / scale, height)
+        resized = max(1, round((bottom - top) * scale)), max(1, round((right - left) * scale))
+        frames.append(whole.zoomed((left, top, right, bottom), resized, multiple=MULTIPLE))
+    return frames
+
+
+def _around(low: int, high: int, length: float, end: int) -> tuple[int, int]:
+    """A stretch of ``length`` (or all there is of 0..``end``) with low..high in its middle as far as may be."""
+    length = min(float(end), max(length, float(high - low)))
+    start = min(max(0.0, (low + high - length) / 2), end - length)
+    return int(start), min(end, int(start) + max(1, round(length)))

@@ -1,24 +1,31 @@
-"""Mix Transformer, the encoder of SegFormer, under the keys of its published checkpoints (``mit_b0.pth`` ...).
+"""SegFormer as a click model: its encoder, the Mix Transformer, under the keys of the published ``mit_b*.pth``, and
+SimpleClick's head on it.
 
 Source: Xie et al., SegFormer, NeurIPS 2021, section 3.1.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from segue.core.errors import CheckpointError
+from segue.core.segmenter import load_strict
+from segue.models.simpleclick.network import ClickNet
+from segue.nn.clickmaps import click_disks
+from segue.nn.heads import AllMlpHead
 from segue.nn.vit import to_map
 
 HEADS, REDUCTIONS = (1, 2, 5, 8), (8, 4, 2, 1)
+RADIUS = 5.0  # pixels of a click's disk
 
 
 class OverlapPatchEmbed(nn.Module):
     """Overlapping patches of a map (b, c, h, w) as normalised tokens (b, h/s * w/s, dim).
 
-    >>> import torch
     >>> OverlapPatchEmbed(3, 8, 7, 4)(torch.zeros(1, 3, 16, 32)).shape
     torch.Size([1, 32, 8])
     """
@@ -100,7 +107,6 @@ class MixTransformer(nn.Module):
 
     ``extra`` (b, n, widths[0]) is added to the first stage's tokens: the click embedding.
 
-    >>> import torch
     >>> net = MixTransformer((8, 16, 40, 64), (1, 1, 1, 1))
     >>> [tuple(m.shape[1:]) for m in net(torch.zeros(1, 3, 32, 64))]
     [(8, 8, 16), (16, 4, 8), (40, 2, 4), (64, 1, 2)]
@@ -132,3 +138,59 @@ class MixTransformer(nn.Module):
             x = to_map(self.get_submodule(f"norm{i}")(tokens), grid)
             maps.append(x)
         return maps
+
+
+class Maps(nn.Module):
+    """Passes the pyramid on: the place where an adapter looks at it. ``widths`` are its channels."""
+
+    def __init__(self, widths: Sequence[int]) -> None:
+        super().__init__()
+        self.widths, self.last_width = tuple(widths), widths[-1]
+
+    def forward(self, maps: Sequence[Tensor]) -> Sequence[Tensor]:
+        return maps
+
+
+class SegFormerClickNet(ClickNet):
+    """The tensor core: image in [0, 1], previous mask and points -> logits at stride 4.
+
+    >>> net = SegFormerClickNet((8, 16, 40, 64), (1, 1, 1, 1), channels=8)
+    >>> points = torch.tensor([[[20.0, 30.0, 0.0], [-1.0, -1.0, -1.0]]])
+    >>> net(torch.zeros(1, 3, 64, 64), torch.zeros(1, 1, 64, 64), points).shape
+    torch.Size([1, 1, 16, 16])
+    """
+
+    backbone: MixTransformer
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, widths: Sequence[int], depths: Sequence[int], channels: int = 256) -> None:
+        super().__init__()
+        self.patch_embed_coords = OverlapPatchEmbed(3, widths[0], 7, 4)
+        self.backbone = MixTransformer(widths, depths)
+        self.neck = Maps(widths)
+        self.head = AllMlpHead(widths, channels)
+        del self.head.up_conv1, self.head.up_conv2  # only SimpleClick's checkpoints carry these unused layers
+        for name, values in (("mean", (0.485, 0.456, 0.406)), ("std", (0.229, 0.224, 0.225))):
+            self.register_buffer(name, torch.tensor(values).view(1, 3, 1, 1), persistent=False)
+
+    def forward(self, image: Tensor, previous: Tensor, points: Tensor) -> Tensor:
+        """As ``SimpleClickNet``."""
+        disks = click_disks(points, previous.shape[-2:], RADIUS).to(previous)
+        tokens = self.patch_embed_coords(torch.cat([previous, disks], 1))
+        maps = self.backbone((image - self.mean) / self.std, tokens)
+        out: Tensor = self.head(self.neck(maps))
+        return out
+
+    def blocks(self) -> list[nn.Module]:
+        """The encoder's blocks in order, stage by stage."""
+        stages = (self.backbone.get_submodule(f"block{i + 1}") for i in range(len(self.backbone.depths)))
+        return [block for stage in stages for block in stage.children()]
+
+    def load_backbone(self, state: Mapping[str, Tensor]) -> list[str]:
+        """Start the encoder from a published ImageNet one (``mit_b0.pth``), whose classifier is left out."""
+        encoder = {k: v for k, v in state.items() if not k.startswith("head.")}
+        if not any(k.startswith("patch_embed1.") for k in encoder):
+            raise CheckpointError("weights of another network", "a Mix Transformer's, such as mit_b0.pth")
+        load_strict(self.backbone, encoder)
+        return []

@@ -1,4 +1,4 @@
-"""InterFormer's decoding in the published order of operators: the yardstick of ``segue bench``.
+"""InterFormer's decoding in the published order of operators.
 
 Same weights and numbers as ``segue.models.interformer.imsa``; nothing is computed ahead of the click, labels are
 embedded pixel by pixel, and attention is spelled out.
@@ -14,9 +14,16 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from segue.models.interformer.imsa import LABELS, Imsa, PoolingBlock
+from segue.models.interformer.network import InterFormerNet
 from segue.models.interformer.uper import UperHead
 from segue.nn.attention import merge_heads, split_heads
 from segue.nn.heads import ConvUnit
+
+
+def logits_official(net: InterFormerNet, maps: Sequence[Tensor], labels: Tensor) -> Tensor:
+    """``net.decode`` of the encoder's four maps and the reference map (b, 1, H, W)."""
+    assert isinstance(net.neck, Imsa)
+    return head_official(net.decode_head, decode_official(net.neck, maps, labels))
 
 
 def decode_official(neck: Imsa, maps: Sequence[Tensor], labels: Tensor) -> list[Tensor]:
@@ -83,8 +90,8 @@ def _block(block: PoolingBlock, x: Tensor, source: Tensor) -> Tensor:
     key, value = attention.keys_and_values(block.norm_kv(source))
     q, k, v = (split_heads(tokens, attention.heads).contiguous() for tokens in (query, key, value))
     weights = ((q @ k.transpose(-2, -1)) * q.shape[-1] ** -0.5).softmax(-1)
-    said = attention.proj(merge_heads(weights @ v))
-    x = x + said.transpose(1, 2).reshape(b, c, h, w).contiguous()
+    mixed_values = attention.proj(merge_heads(weights @ v))
+    x = x + mixed_values.transpose(1, 2).reshape(b, c, h, w).contiguous()
     mixed: Tensor = block.norm2(x)
     for layer in block.mlp:
         mixed = layer(mixed)

@@ -1,0 +1,52 @@
+"""nano as the training engine steps it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from segue.models.nano.network import NanoNet, calibrate
+from segue.models.nano.pretrained_backbone import start_backbone
+from segue.nn.training_core import CoarsePass
+
+
+class NanoCore:
+    """nano: logits at stride 2, an IoU estimate, clicks and boxes."""
+
+    stride = 2
+
+    def __init__(self, network: NanoNet, coarse_pass: CoarsePass) -> None:
+        self.net = network
+        self.coarse_pass: CoarsePass | None = coarse_pass
+        self.fresh = True
+
+    def load_backbone(self, path: Path, frozen: int) -> None:
+        """A file that ``start_backbone`` reads; the stem is fixed with the first block."""
+        backbone, self.fresh = self.net.encoder.backbone, False
+        start_backbone(backbone, path)
+        for module in [backbone.stem, *backbone.blocks[:frozen]] if frozen else []:
+            module.requires_grad_(False)
+
+    def calibrate(self, pixels: Tensor, clicks: Tensor, box: Tensor, previous: Tensor) -> None:
+        """Data-dependent initialisation, in place of normalisation layers; of the backbone too where nothing
+        was loaded into it."""
+        calibrate(self.net, pixels * 2 - 1, clicks, box, previous, self.fresh)
+
+    def backbone(self) -> Sequence[nn.Module]:
+        """MobileNetV2."""
+        return [self.net.encoder.backbone]
+
+    def encode(self, pixels: Tensor) -> dict[str, Tensor]:
+        """The decoder's maps."""
+        maps: dict[str, Tensor] = self.net.encoder((pixels * 2 - 1).contiguous(memory_format=torch.channels_last))
+        return maps
+
+    def decode(
+        self, maps: Mapping[str, Tensor], clicks: Tensor, box: Tensor, previous: Tensor
+    ) -> tuple[Tensor, Tensor | None]:
+        """The network's own decoder."""
+        logits, score = self.net.decoder(maps, clicks, box, previous)
+        return logits, score
