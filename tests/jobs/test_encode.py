@@ -17,10 +17,17 @@ from segue.core.errors import DataError, InputError
 from segue.core.types import Click
 from segue.data.io.image import write_image
 from segue.jobs import encode as batch
+<<<<<<< HEAD
 from segue.jobs.encode import EncodeConfig, encode, encode_paths
 from segue.models.interformer.registry import TINY
+=======
+from segue.jobs.encode import EncodeConfig, encode
+from segue.models.interformer.model import TINY
+>>>>>>> 82368c1 (Keep encoding many images beside the session, and give mask and encode typed results)
 from segue.models.pretrained import save_pretrained
+from segue.session import encoding
 from segue.session.cache import FeatureCache
+from segue.session.encoding import encode_paths
 from segue.session.load import build, load
 from segue.session.session import Session
 
@@ -53,18 +60,18 @@ def test_every_image_is_encoded_once_and_then_found(model, tmp_path):
     first = encode(config, model)
     before = entries(tmp_path / "cache")
     second = encode(config, model)
-    assert (first["images"], first["encoded"], first["there"]) == (5, 5, 0)
-    assert (second["encoded"], second["there"], second["hit_ratio"]) == (0, 5, 1.0)
+    assert (first.images, first.encoded, first.there) == (5, 5, 0)
+    assert (second.encoded, second.there, second.hit_ratio) == (0, 5, 1.0)
     assert entries(tmp_path / "cache") == before
-    assert first["bytes_per_image"] * 5 == pytest.approx(first["bytes"], abs=5)
+    assert first.bytes_per_image * 5 == pytest.approx(first.bytes, abs=5)
 
 
 def test_known_images_are_not_even_read(model, tmp_path, monkeypatch):
     folder = photos(tmp_path / "photos", 3)
     config = EncodeConfig(images=[str(folder)], cache=str(tmp_path / "cache"))
     encode(config, model)
-    monkeypatch.setattr(batch, "read_image", lambda path: pytest.fail(f"read {path}"))
-    assert encode(config, model)["there"] == 3
+    monkeypatch.setattr(encoding, "read_image", lambda path: pytest.fail(f"read {path}"))
+    assert encode(config, model).there == 3
 
 
 def test_a_changed_photo_is_encoded_again(model, tmp_path):
@@ -73,7 +80,7 @@ def test_a_changed_photo_is_encoded_again(model, tmp_path):
     encode(config, model)
     write_image(folder / "000.png", np.zeros((40, 56, 3), np.uint8))
     again = encode(config, model)
-    assert (again["encoded"], again["there"]) == (1, 1)
+    assert (again.encoded, again.there) == (1, 1)
 
 
 def test_unreadable_images_are_named_at_the_end(model, tmp_path):
@@ -81,9 +88,9 @@ def test_unreadable_images_are_named_at_the_end(model, tmp_path):
     (folder / "aaa.jpg").write_text("no image")
     (folder / "bbb.png").write_bytes((folder / "000.png").read_bytes()[:50])
     done = encode(EncodeConfig(images=[str(folder)], cache=str(tmp_path / "cache")), model)
-    assert done["encoded"] == 3
-    assert sorted(Path(row["path"]).name for row in done["unreadable"]) == ["aaa.jpg", "bbb.png"]
-    assert all(row["why"] for row in done["unreadable"])
+    assert done.encoded == 3
+    assert sorted(Path(row.path).name for row in done.unreadable) == ["aaa.jpg", "bbb.png"]
+    assert all(row.why for row in done.unreadable)
     with pytest.raises(DataError, match="none could be read"):
         encode(EncodeConfig(images=[str(folder / "aaa.jpg")], cache=str(tmp_path / "cache")), model)
 
@@ -122,7 +129,7 @@ SIMPLECLICK = {"img_size": (64, 64), "embed_dim": 16, "depth": 4, "num_heads": 2
 def test_any_model_can_be_encoded(tmp_path):
     folder = photos(tmp_path / "photos", 2)
     config = EncodeConfig(images=[str(folder)], cache=str(tmp_path / "cache"))
-    assert encode(config, build("simpleclick-xtiny", SIMPLECLICK).eval())["encoded"] == 2
+    assert encode(config, build("simpleclick-xtiny", SIMPLECLICK).eval()).encoded == 2
 
 
 COMMAND = "import sys; from segue.cli import main; sys.exit(main(sys.argv[1:]))"
@@ -159,7 +166,7 @@ def test_ray_survives_a_killed_worker(model, tmp_path):
     folder, cache = photos(tmp_path / "photos", 40, (300, 400)), tmp_path / "cache"
     config = EncodeConfig(images=[str(folder)], cache=str(cache), engine="ray", workers=2, chunk=10, half=True)
     result = {}
-    work = threading.Thread(target=lambda: result.update(encode(config, model)))
+    work = threading.Thread(target=lambda: result.update(encode(config, model).to_json()))
     work.start()
     deadline = time.monotonic() + 200
     while len(entries(cache)) < 3 and work.is_alive() and time.monotonic() < deadline:

@@ -43,6 +43,8 @@ def lines(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, st
         name = f"{prefix}{key.replace('_', ' ')}"
         if isinstance(value, dict):
             yield from lines(value, f"{name} ")
+        elif key == "unreadable":
+            yield from ((name, f"{row['path']}: {row['why']}") for row in value)
         elif value is not None and value != [] and not (isinstance(value, list) and isinstance(value[0], dict)):
             yield name, text_of(value, name)
 

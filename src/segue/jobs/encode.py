@@ -3,31 +3,27 @@
 from __future__ import annotations
 
 import re
-import sys
 import time
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict, dataclass
-from itertools import islice
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-import torch
 from pydantic import BeforeValidator, Field
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from segue.core.errors import DataError, ImageError, InputError, MissingFile
-from segue.core.frame import Frame
+from segue.core.errors import DataError, InputError
 from segue.core.segmenter import Segmenter
-from segue.core.types import Image
-from segue.data.io.image import find_images, read_image
+from segue.data.io.image import find_images
 from segue.data.io.resume_log import ResumeLog, job_digest
 from segue.jobs.job import job
+from segue.jobs.progress import progress
+from segue.models.interformer.model import InterFormer
 from segue.models.pretrained import save_pretrained
+from segue.models.wrappers import unwrapped
 from segue.session.cache import FeatureCache
-from segue.session.config import CommandLine, ModelChoice
+from segue.session.config import CommandLine, JobResult, ModelChoice
+from segue.session.encoding import EncodedImage, encode_paths
+from segue.session.encoding_ray import RayWork, encode_over_ray
+from segue.session.load import build
 
 JOURNALS = Path.home() / ".cache" / "segue" / "encode"
 
@@ -78,72 +74,75 @@ class EncodeConfig(ModelChoice):
     chunk: Annotated[int, Field(description="Images in one Ray task.", ge=1)] = 16
 
 
-@dataclass(frozen=True)
-class Done:
-    """What became of one image: its cache key, "encoded", "there" or "unreadable", bytes written and why not."""
+class UnreadableImage(JobResult):
+    """An image that was passed over, and why."""
 
     path: str
-    status: str
-    key: str = ""
-    bytes: int = 0
-    why: str = ""
+    why: str
+
+
+class EncodeResult(JobResult):
+    """What ``segue encode`` did: ``there`` images were in the cache before, ``hit_ratio`` is their share."""
+
+    model: str
+    cache: str
+    engine: str
+    precision: Literal["half", "full"]
+    images: int
+    encoded: int
+    there: int
+    hit_ratio: float
+    seconds: float
+    images_per_second: float
+    bytes: int
+    bytes_per_image: int
+    decoder: Path | None
+    unreadable: tuple[UnreadableImage, ...]
 
 
 @job(EncodeConfig)
-def encode(config: EncodeConfig, model: Segmenter | None = None) -> dict[str, Any]:
-    """Encode every image that the cache does not hold yet; returns counts, rate, bytes and what was unreadable.
+def encode(config: EncodeConfig, model: Segmenter | None = None) -> EncodeResult:
+    """Encode every image that the cache does not hold yet.
 
     A run that was killed goes on where it stopped; images already known by path, size and time are not even
-    read. Raises ``DataError`` when not one image could be read, and ``segue.load``'s and the cache's errors.
+    read. ``model`` replaces the one that ``config`` names. Raises ``DataError`` when not one image could be read,
+    and ``segue.load``'s and the cache's errors.
 
     >>> import tempfile
     >>> import numpy as np
     >>> from segue.data.io.image import write_image
-    >>> from segue.models.interformer.model import InterFormer
-    >>> from segue.models.interformer.registry import TINY
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     write_image(f"{folder}/a.png", np.zeros((40, 50, 3), np.uint8))
-    ...     config = EncodeConfig(images=[folder], cache=f"{folder}/cache")
-    ...     done = encode(config, InterFormer(**TINY).eval())
-    >>> done["encoded"], done["there"], done["unreadable"]
-    (1, 0, [])
+    ...     done = encode(images=[folder], cache=f"{folder}/cache")
+    >>> done.encoded, done.there, done.unreadable
+    (1, 0, ())
     """
     paths = list(dict.fromkeys(str(path) for path in find_images(config.images)))
     model = model if model is not None else config.load()
     cache = FeatureCache(config.cache, half=config.half, limit=config.limit)
     if config.decoder is not None:
         save_decoder(model, config.decoder)
-    started, found = time.perf_counter(), []
-    job = job_digest({"model": model.fingerprint(), "cache": cache.url, "half": cache.half})
-    with ResumeLog(JOURNALS / f"{job}.jsonl", job) as journal:
-        known = [path for path in paths if _is_known(path, journal, cache)]
-        todo = [path for path in paths if path not in set(known)]
-        found += [Done(path, "there", journal[stamp(path)]["key"]) for path in known]
-        run = _over_ray if config.engine == "ray" else _here
-        with _progress(len(paths), len(known)) as advance:
-            for done in run(model, cache, todo, config):
-                if done.key:
-                    journal.add(stamp(done.path), {"key": done.key})
-                found.append(done)
-                advance()
-    return _summary(found, config, cache, time.perf_counter() - started)
+    started = time.perf_counter()
+    digest = job_digest({"model": model.fingerprint(), "cache": cache.url, "half": cache.half})
+    with ResumeLog(JOURNALS / f"{digest}.jsonl", digest) as journal:
+        known = {path for path in paths if _is_known(path, journal, cache)}
+        images = [EncodedImage(path, "there", journal[stamp(path)]["key"]) for path in known]
+        fresh = _encoded(model, cache, [path for path in paths if path not in known], config)
+        for image in progress(fresh, len(paths), "encode", before=len(known)):
+            if image.key:
+                journal.add(stamp(image.path), {"key": image.key})
+            images.append(image)
+    return _summary(images, config, cache, time.perf_counter() - started)
 
 
-def encode_paths(
-    model: Segmenter, cache: FeatureCache, paths: Iterable[str], batch: int = 1, readers: int = 2
-) -> Iterator[Done]:
-    """One ``Done`` per path, in no fixed order; images are read ahead and encoded in batches of one grid."""
-    groups: dict[tuple[int, int], list[_Read]] = defaultdict(list)
-    for read in _read_ahead(lambda path: _read(model, cache, path), paths, readers):
-        if isinstance(read, Done):
-            yield read
-            continue
-        group = groups[read.frame.grid]
-        group.append(read)
-        if len(group) == batch:
-            yield from _encode_group(model, cache, groups.pop(read.frame.grid))
-    for group in groups.values():
-        yield from _encode_group(model, cache, group)
+def _encoded(
+    model: Segmenter, cache: FeatureCache, paths: Sequence[str], config: EncodeConfig
+) -> Iterator[EncodedImage]:
+    if config.engine == "local":
+        return encode_paths(model, cache, paths, config.batch, config.readers)
+    address = (cache.url, cache.half, cache.limit)
+    names = ("batch", "readers", "chunk", "workers", "address")
+    return encode_over_ray(model, RayWork(tuple(paths), address, **{name: getattr(config, name) for name in names}))
 
 
 def save_decoder(model: Segmenter, folder: Path) -> Path:
@@ -151,59 +150,22 @@ def save_decoder(model: Segmenter, folder: Path) -> Path:
 
     Raises ``InputError`` for a model that cannot be parted.
     """
-    return save_pretrained(model.without_encoder(), folder)
+    core = unwrapped(model)
+    if not isinstance(core, InterFormer):
+        raise InputError(
+            f"the model {model.name or type(core).__name__}",
+            "an interformer, the model in two parts",
+            "Leave out --decoder",
+        )
+    alone = build(model.name or "interformer-light", core.decoder_config())
+    alone.load_published(core.state_dict())
+    return save_pretrained(alone, folder)
 
 
 def stamp(path: str) -> str:
     """Path, size and time of change: the same stamp means the same content."""
     facts = Path(path).stat()
     return f"{Path(path).resolve()}|{facts.st_size}|{facts.st_mtime_ns}"
-
-
-@dataclass(frozen=True, eq=False)
-class _Read:
-    path: str
-    image: Image
-    frame: Frame
-    key: str
-
-
-def _read(model: Segmenter, cache: FeatureCache, path: str) -> _Read | Done:
-    try:
-        image = read_image(path)
-    except (ImageError, MissingFile) as error:
-        return Done(path, "unreadable", why=str(error))
-    frame = model.frame((image.shape[0], image.shape[1]))
-    key = cache.key(model, image, frame)
-    return Done(path, "there", key) if key in cache else _Read(path, image, frame, key)
-
-
-def _encode_group(model: Segmenter, cache: FeatureCache, group: list[_Read]) -> Iterator[Done]:
-    with torch.inference_mode():
-        features = model.encode([read.image for read in group])
-    for read, one in zip(group, features.split(), strict=True):
-        yield Done(read.path, "encoded", read.key, cache.write(read.key, one))
-
-
-def _read_ahead(read: Callable[[str], _Read | Done], paths: Iterable[str], readers: int) -> Iterator[_Read | Done]:
-    """``read`` of every path in order, a few paths ahead of whoever asks."""
-    with ThreadPoolExecutor(readers) as pool:
-        coming = iter(paths)
-        window: list[Future[_Read | Done]] = [pool.submit(read, path) for path in islice(coming, 2 * readers)]
-        while window:
-            first = window.pop(0)
-            window += [pool.submit(read, path) for path in islice(coming, 1)]
-            yield first.result()
-
-
-def _here(model: Segmenter, cache: FeatureCache, paths: list[str], config: EncodeConfig) -> Iterator[Done]:
-    return encode_paths(model, cache, paths, config.batch, config.readers)
-
-
-def _over_ray(model: Segmenter, cache: FeatureCache, paths: list[str], config: EncodeConfig) -> Iterator[Done]:
-    from segue.jobs.encode_ray import encode_over_ray
-
-    return encode_over_ray(model, cache, paths, config)
 
 
 def _is_known(path: str, journal: ResumeLog, cache: FeatureCache) -> bool:
@@ -214,57 +176,28 @@ def _is_known(path: str, journal: ResumeLog, cache: FeatureCache) -> bool:
     return mark in journal and journal[mark]["key"] in cache
 
 
-class _progress:
-    """A bar with rate and time left on a terminal, a line every ten seconds elsewhere."""
-
-    def __init__(self, total: int, known: int) -> None:
-        self.total, self.known, self.count = total, known, known
-        self.started = self.spoke = time.monotonic()
-        columns = (TextColumn("encode"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"))
-        self.terminal = sys.stderr.isatty()
-        self.bar = Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True), disable=not self.terminal)
-        self.task = self.bar.add_task("encode", total=total, completed=known, rate="")
-
-    def __enter__(self) -> Callable[[], None]:
-        self.bar.start()
-        return self.advance
-
-    def __exit__(self, *_: object) -> None:
-        self.bar.stop()
-
-    def advance(self) -> None:
-        self.count += 1
-        now = time.monotonic()
-        rate = (self.count - self.known) / max(1e-9, now - self.started)
-        self.bar.update(self.task, advance=1, rate=f"{rate:.2f} images/s")
-        if not self.terminal and now - self.spoke >= 10:
-            self.spoke = now
-            left = (self.total - self.count) / rate
-            sys.stderr.write(f"encode {self.count}/{self.total}, {rate:.2f} images/s, {left:.0f} s left\n")
-
-
-def _summary(found: list[Done], config: EncodeConfig, cache: FeatureCache, seconds: float) -> dict[str, Any]:
-    unreadable = [done for done in found if done.status == "unreadable"]
-    encoded = [done for done in found if done.status == "encoded"]
-    if len(unreadable) == len(found):
+def _summary(images: Sequence[EncodedImage], config: EncodeConfig, cache: FeatureCache, seconds: float) -> EncodeResult:
+    unreadable = [image for image in images if image.status == "unreadable"]
+    encoded = [image for image in images if image.status == "encoded"]
+    if len(unreadable) == len(images):
         raise DataError(
-            f"{len(found)} images of which none could be read", "image files", f"The first: {unreadable[0].why}"
+            f"{len(images)} images of which none could be read", "image files", f"The first: {unreadable[0].why}"
         )
-    written = sum(done.bytes for done in encoded)
-    there = len(found) - len(unreadable) - len(encoded)
-    return {
-        "model": config.model,
-        "cache": config.cache,
-        "engine": config.engine,
-        "precision": "half" if cache.half else "full",
-        "images": len(found),
-        "encoded": len(encoded),
-        "there": there,
-        "hit_ratio": round(there / max(1, len(found) - len(unreadable)), 4),
-        "seconds": round(seconds, 3),
-        "images_per_second": round(len(encoded) / seconds, 4) if encoded else 0.0,
-        "bytes": written,
-        "bytes_per_image": round(written / len(encoded)) if encoded else 0,
-        "decoder": str(config.decoder) if config.decoder else None,
-        "unreadable": [asdict(done) for done in unreadable],
-    }
+    written = sum(image.bytes for image in encoded)
+    there = len(images) - len(unreadable) - len(encoded)
+    return EncodeResult(
+        model=config.model,
+        cache=config.cache,
+        engine=config.engine,
+        precision="half" if cache.half else "full",
+        images=len(images),
+        encoded=len(encoded),
+        there=there,
+        hit_ratio=round(there / max(1, len(images) - len(unreadable)), 4),
+        seconds=round(seconds, 3),
+        images_per_second=round(len(encoded) / seconds, 4) if encoded else 0.0,
+        bytes=written,
+        bytes_per_image=round(written / len(encoded)) if encoded else 0,
+        decoder=config.decoder,
+        unreadable=tuple(UnreadableImage(path=image.path, why=image.why) for image in unreadable),
+    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 from pydantic import Field, field_validator
@@ -13,12 +13,12 @@ from segue.core.errors import ConfigError
 from segue.core.types import Box, Click, Prompt, Text
 from segue.data.io.drawing import overlay
 from segue.data.io.image import MAX_PIXELS, SUFFIXES, read_image, write_image, write_labels
-from segue.data.io.tiff import is_large_tiff
+from segue.data.io.tiff import Tiff, is_large_tiff, write_mask_tiff
 from segue.jobs.job import job
-from segue.jobs.mask_large import mask_large
 from segue.session.cache import FeatureCache
-from segue.session.config import CommandLine, Corners, ModelChoice, Points
+from segue.session.config import CommandLine, Corners, JobResult, ModelChoice, Points
 from segue.session.session import Session
+from segue.session.windowed import WindowedSession
 
 LOSSLESS = (".png", ".tif", ".tiff")
 
@@ -50,55 +50,111 @@ class MaskConfig(ModelChoice):
         return path
 
     def prompts(self) -> list[Prompt]:
-        """Box and text first, then the clicks that correct them."""
-        found: list[Prompt] = []
-        if self.box is not None:
-            found.append(Box(*self.box))
-        if self.text is not None:
-            found.append(Text(self.text))
-        found += [Click(x, y) for x, y in self.click]
-        found += [Click(x, y, positive=False) for x, y in self.background_click]
-        if not found:
+        """Box and text first, then the clicks that correct them. Raises ``ConfigError`` without a prompt."""
+        prompts: list[Prompt] = [Box(*self.box)] if self.box is not None else []
+        prompts += [Text(self.text)] if self.text is not None else []
+        prompts += [Click(x, y) for x, y in self.click]
+        if self.background_click and not prompts:
+            raise ConfigError(
+                "background clicks alone", "something that says where the object is", "add for instance --click X,Y"
+            )
+        prompts += [Click(x, y, positive=False) for x, y in self.background_click]
+        if not prompts:
             raise ConfigError("no prompt", "a click, a box or a text", "add for instance --click X,Y")
-        return found
+        return prompts
+
+
+class MaskSeconds(JobResult):
+    """Wall-clock seconds; a large image is encoded window by window, within ``decode``."""
+
+    encode: float
+    decode: float
+
+
+class MaskResult(JobResult):
+    """What ``segue mask`` made: files, the image's ``size`` (height, width), the mask's ``area`` in pixels, the
+    model's ``score``, and the ``window`` (x0, y0, x1, y1) that it saw of a large image."""
+
+    image: Path
+    mask: Path
+    overlay: Path | None
+    model: str
+    size: tuple[int, int]
+    area: int
+    score: float
+    window: tuple[int, int, int, int] | None = None
+    seconds: MaskSeconds
 
 
 @job(MaskConfig)
-def mask(config: MaskConfig) -> dict[str, Any]:
+def mask(config: MaskConfig) -> MaskResult:
     """Segment one image and write the mask as an 8-bit PNG (0, 255), with an overlay if one is asked for.
 
-    Returns the paths, the model's score, the mask's area in pixels and the seconds of encode and decode.
     Nothing is written before the mask is there. A TIFF of more than 150 million pixels is seen window by window, and
     its mask is a tiled TIFF.
 
     >>> import tempfile, segue
     >>> from segue.data.io.image import write_image
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     write_image(Path(folder, "a.png"), np.zeros((32, 48, 3), np.uint8))
-    ...     done = mask(MaskConfig(image=f"{folder}/a.png", output=f"{folder}/m.png", click=((20, 10),)))
-    >>> done["size"]
-    [32, 48]
+    ...     write_image(f"{folder}/a.png", np.zeros((32, 48, 3), np.uint8))
+    ...     segue.mask(image=f"{folder}/a.png", output=f"{folder}/m.png", click=[(20, 10)]).size
+    (32, 48)
     """
     prompts = config.prompts()
-    if is_large_tiff(config.image, MAX_PIXELS):
-        return mask_large(config, prompts)
+    return _windowed(config, prompts) if is_large_tiff(config.image, MAX_PIXELS) else _whole(config, prompts)
+
+
+def _whole(config: MaskConfig, prompts: list[Prompt]) -> MaskResult:
     image = read_image(config.image)
     session = Session(config.load(), image, FeatureCache(config.cache) if config.cache else None)
     started = time.perf_counter()
     _ = session.features
     encoded = time.perf_counter()
-    found = session.add(*prompts)
-    decoded = time.perf_counter()
-    write_labels(config.output, found)
+    drawn = session.add(*prompts)
+    seconds = MaskSeconds(encode=round(encoded - started, 4), decode=round(time.perf_counter() - encoded, 4))
+    write_labels(config.output, drawn)
     if config.overlay is not None:
-        write_image(config.overlay, overlay(image, found, prompts))
-    return {
-        "image": str(config.image),
-        "mask": str(config.output),
-        "overlay": str(config.overlay) if config.overlay else None,
-        "model": config.model,
-        "size": list(found.shape),
-        "area": int(np.count_nonzero(found)),
-        "score": round(session.score, 4),
-        "seconds": {"encode": round(encoded - started, 4), "decode": round(decoded - encoded, 4)},
-    }
+        write_image(config.overlay, overlay(image, drawn, prompts))
+    return MaskResult(
+        image=config.image,
+        mask=config.output,
+        overlay=config.overlay,
+        model=config.model,
+        size=drawn.shape,
+        area=int(np.count_nonzero(drawn)),
+        score=round(session.score, 4),
+        seconds=seconds,
+    )
+
+
+def _windowed(config: MaskConfig, prompts: list[Prompt]) -> MaskResult:
+    """The same for an image too large to hold; the overlay shows the window."""
+    if config.output.suffix.lower() not in (".tif", ".tiff"):
+        raise ConfigError(
+            f"the mask file {config.output} for {config.image}", "a tiled TIFF, as the image is one", "name it .tif"
+        )
+    model = config.load()
+    with Tiff(config.image) as source:
+        session = WindowedSession(model, source)
+        started = time.perf_counter()
+        rle = session.add(*prompts)
+        seconds = MaskSeconds(encode=0.0, decode=round(time.perf_counter() - started, 4))
+        write_mask_tiff(config.output, rle)
+        assert session.area is not None
+        x0, y0, x1, y1 = session.area
+        if config.overlay is not None:
+            seen = np.zeros((y1 - y0, x1 - x0), bool)
+            crop, x, y = rle.crop()
+            seen[y - y0 : y - y0 + crop.shape[0], x - x0 : x - x0 + crop.shape[1]] = crop
+            write_image(config.overlay, overlay(source.window(session.area), seen))
+    return MaskResult(
+        image=config.image,
+        mask=config.output,
+        overlay=config.overlay,
+        model=config.model,
+        size=rle.size,
+        area=rle.area,
+        score=round(session.score, 4),
+        window=session.area,
+        seconds=seconds,
+    )

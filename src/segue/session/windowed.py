@@ -86,6 +86,11 @@ class WindowedSession:
             return Rle.empty(self.size)
         return Rle.from_crop(mask, self.area[0], self.area[1], self.size)
 
+    @property
+    def score(self) -> float:
+        """The model's own confidence in the current mask, in [0, 1]; 0 before the first prompt."""
+        return self._session.score if self._session is not None else 0.0
+
     def undo(self) -> Rle:
         """Take the last step inside the window back."""
         if self._session is not None:

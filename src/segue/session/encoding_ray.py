@@ -7,23 +7,36 @@ import os
 import pickle
 import subprocess
 import sys
-from collections.abc import Iterator
-from typing import IO, TYPE_CHECKING, Any
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import IO, Any
 
 import torch
 
 from segue.core.errors import MissingExtra, SegueError
 from segue.core.segmenter import Segmenter
 from segue.session.cache import FeatureCache
-
-if TYPE_CHECKING:
-    from segue.jobs.encode import Done, EncodeConfig
+from segue.session.encoding import EncodedImage, encode_paths
 
 RETRIES = 5  # of one chunk whose worker died; images it had finished are found in the cache, not done again
 AHEAD = 2  # chunks in flight per worker
 
 
-def encode_over_ray(model: Segmenter, cache: FeatureCache, paths: list[str], config: EncodeConfig) -> Iterator[Done]:
+@dataclass(frozen=True)
+class RayWork:
+    """What is encoded, and over how many: ``paths`` in chunks of ``chunk`` images, on the cluster at ``address`` or
+    on a local one of ``workers``; the cache by its address, precision and most bytes."""
+
+    paths: tuple[str, ...]
+    cache: tuple[str, bool, int | None]
+    batch: int = 1
+    readers: int = 2
+    chunk: int = 16
+    workers: int = 2
+    address: str | None = None
+
+
+def encode_over_ray(model: Segmenter, work: RayWork) -> Iterator[EncodedImage]:
     """``encode_paths`` over a Ray cluster: paths and cache must be reachable from every node.
 
     The model travels once to each node's object store and is unpacked once per worker process. Unless Ray runs in
@@ -35,16 +48,15 @@ def encode_over_ray(model: Segmenter, cache: FeatureCache, paths: list[str], con
         from ray import cloudpickle
     except ModuleNotFoundError as error:
         raise MissingExtra.for_library("ray", "ray") from error
-    settings = (cache.url, cache.half, cache.limit)
     if ray.is_initialized():
-        yield from _run(model, settings, paths, config)
+        yield from _run(model, work)
         return
-    command = [sys.executable, "-c", "from segue.jobs.encode_ray import drive; drive()"]
+    command = [sys.executable, "-c", "from segue.session.encoding_ray import drive; drive()"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as driver:
         assert driver.stdin is not None
         assert driver.stdout is not None
         try:
-            driver.stdin.write(cloudpickle.dumps((model, settings, paths, config)))
+            driver.stdin.write(cloudpickle.dumps((model, work)))
             driver.stdin.close()
             yield from _rows(driver.stdout)
         except (EOFError, BrokenPipeError, pickle.UnpicklingError) as error:
@@ -59,28 +71,28 @@ def drive() -> None:
 
     rows = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # whatever Ray prints goes to standard error
-    model, settings, paths, config = pickle.load(sys.stdin.buffer)
+    model, work = pickle.load(sys.stdin.buffer)
     last: SegueError | None = None
     try:
-        local = {} if config.address else {"num_cpus": config.workers, "include_dashboard": False}
-        ray.init(address=config.address, log_to_driver=False, **local)
-        for done in _run(model, settings, paths, config):
+        local = {} if work.address else {"num_cpus": work.workers, "include_dashboard": False}
+        ray.init(address=work.address, log_to_driver=False, **local)
+        for done in _run(model, work):
             _send(rows, done)
     except SegueError as error:
         last = error
     except ConnectionError as error:
-        last = _died(f"Ray's {_said(error)}")
+        last = _died(f"Ray's {_message(error)}")
     finally:
         ray.shutdown()
     _send(rows, last)  # only now: whoever reads it ends this process
 
 
-def _send(rows: IO[bytes], row: Done | SegueError | None) -> None:
+def _send(rows: IO[bytes], row: EncodedImage | SegueError | None) -> None:
     pickle.dump(row, rows)
     rows.flush()
 
 
-def _rows(stream: IO[bytes]) -> Iterator[Done]:
+def _rows(stream: IO[bytes]) -> Iterator[EncodedImage]:
     """Up to the closing None; an error is raised."""
     while (row := pickle.load(stream)) is not None:
         if isinstance(row, SegueError):
@@ -88,14 +100,12 @@ def _rows(stream: IO[bytes]) -> Iterator[Done]:
         yield row
 
 
-def _run(
-    model: Segmenter, settings: tuple[str, bool, int | None], paths: list[str], config: EncodeConfig
-) -> Iterator[Done]:
+def _run(model: Segmenter, work: RayWork) -> Iterator[EncodedImage]:
     import ray
 
     gpus = {"num_gpus": 1} if model.device.type == "cuda" else {}
     task = ray.remote(max_retries=RETRIES, num_cpus=1, **gpus)(encode_chunk)
-    chunks = [paths[i : i + config.chunk] for i in range(0, len(paths), config.chunk)]
+    chunks = [work.paths[i : i + work.chunk] for i in range(0, len(work.paths), work.chunk)]
     running: list[Any] = []
     try:
         shared = ray.put(model.cpu())
@@ -103,16 +113,16 @@ def _run(
         while chunks or running:
             while chunks and len(running) < AHEAD * workers:
                 # in a list the reference stays a reference, and the worker decides when to unpack it
-                running.append(task.remote([shared], settings, chunks.pop(0), config.batch, config.readers))
+                running.append(task.remote([shared], work.cache, chunks.pop(0), work.batch, work.readers))
             (ready,), running = ray.wait(running, num_returns=1)
             yield from ray.get(ready)
     except ray.exceptions.RayError as error:
         if isinstance(error, SegueError):
             raise  # a task's own error
-        raise _died(f"Ray's {_said(error)}") from error
+        raise _died(f"Ray's {_message(error)}") from error
 
 
-def _said(error: Exception) -> str:
+def _message(error: Exception) -> str:
     return f"{type(error).__name__} ({str(error).strip().splitlines()[0]})"
 
 
@@ -125,22 +135,20 @@ def _died(what: str) -> SegueError:
 
 
 def encode_chunk(
-    shared: list[Any], settings: tuple[str, bool, int | None], paths: list[str], batch: int, readers: int
-) -> list[Done]:
+    shared: list[Any], cache: tuple[str, bool, int | None], paths: Sequence[str], batch: int, readers: int
+) -> list[EncodedImage]:
     """One task: the images of ``paths`` that the cache does not hold."""
-    from segue.jobs.encode import encode_paths
-
-    model, cache = _workplace(shared[0], settings)
-    return list(encode_paths(model, cache, paths, batch, readers))
+    model, opened = _workplace(shared[0], cache)
+    return list(encode_paths(model, opened, paths, batch, readers))
 
 
 @functools.lru_cache(maxsize=1)
-def _workplace(reference: Any, settings: tuple[str, bool, int | None]) -> tuple[Segmenter, FeatureCache]:
+def _workplace(reference: Any, cache: tuple[str, bool, int | None]) -> tuple[Segmenter, FeatureCache]:
     """The model on this worker's device and the open cache, once per process."""
     import ray
 
     torch.set_num_threads(1)
     model: Segmenter = ray.get(reference)
-    url, half, limit = settings
+    url, half, limit = cache
     device = "cuda" if torch.cuda.is_available() else "cpu"
     return model.eval().to(device), FeatureCache(url, half=half, limit=limit)

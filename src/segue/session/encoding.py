@@ -1,0 +1,86 @@
+"""Features of many images into a cache: read ahead, encoded in batches of one size, what is there left alone."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+from typing import Literal
+
+import torch
+
+from segue.core.errors import ImageError, MissingFile
+from segue.core.frame import Frame
+from segue.core.segmenter import Segmenter
+from segue.core.types import Image
+from segue.data.io.image import read_image
+from segue.session.cache import FeatureCache
+
+
+@dataclass(frozen=True)
+class EncodedImage:
+    """What became of one image: its cache key, whether its features were there already, bytes written, and why it
+    could not be read."""
+
+    path: str
+    status: Literal["encoded", "there", "unreadable"]
+    key: str = ""
+    bytes: int = 0
+    why: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class _Read:
+    path: str
+    image: Image
+    frame: Frame
+    key: str
+
+
+def encode_paths(
+    model: Segmenter, cache: FeatureCache, paths: Iterable[str], batch: int = 1, readers: int = 2
+) -> Iterator[EncodedImage]:
+    """One ``EncodedImage`` per path, in no fixed order."""
+    groups: dict[tuple[int, int], list[_Read]] = defaultdict(list)
+    for read in _read_ahead(lambda path: _read(model, cache, path), paths, readers):
+        if isinstance(read, EncodedImage):
+            yield read
+            continue
+        group = groups[read.frame.grid]
+        group.append(read)
+        if len(group) == batch:
+            yield from _encode_group(model, cache, groups.pop(read.frame.grid))
+    for group in groups.values():
+        yield from _encode_group(model, cache, group)
+
+
+def _read(model: Segmenter, cache: FeatureCache, path: str) -> _Read | EncodedImage:
+    try:
+        image = read_image(path)
+    except (ImageError, MissingFile) as error:
+        return EncodedImage(path, "unreadable", why=str(error))
+    frame = model.frame((image.shape[0], image.shape[1]))
+    key = cache.key(model, image, frame)
+    return EncodedImage(path, "there", key) if key in cache else _Read(path, image, frame, key)
+
+
+def _encode_group(model: Segmenter, cache: FeatureCache, group: list[_Read]) -> Iterator[EncodedImage]:
+    with torch.inference_mode():
+        features = model.encode([read.image for read in group])
+    for read, one in zip(group, features.split(), strict=True):
+        yield EncodedImage(read.path, "encoded", read.key, cache.write(read.key, one))
+
+
+def _read_ahead(
+    read: Callable[[str], _Read | EncodedImage], paths: Iterable[str], readers: int
+) -> Iterator[_Read | EncodedImage]:
+    """``read`` of every path in order, a few paths ahead of whoever asks."""
+    with ThreadPoolExecutor(readers) as pool:
+        coming = iter(paths)
+        window: list[Future[_Read | EncodedImage]] = [pool.submit(read, path) for path in islice(coming, 2 * readers)]
+        while window:
+            first = window.pop(0)
+            window += [pool.submit(read, path) for path in islice(coming, 1)]
+            yield first.result()
