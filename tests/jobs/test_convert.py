@@ -35,8 +35,8 @@ def test_a_converted_model_answers_like_the_published_weights(published, tmp_pat
     with torch.inference_mode():
         expected = net(torch.full((1, 3, 64, 64), 90 / 255), torch.zeros(1, 1, 64, 64), points)
     assert torch.allclose(session.prediction.logits, expected, atol=1e-6)
-    assert result["parameters"] == sum(p.numel() for p in net.parameters())
-    assert result["sha256"] in (tmp_path / "out" / "README.md").read_text()
+    assert result.parameters == sum(p.numel() for p in net.parameters())
+    assert result.sha256 in (tmp_path / "out" / "README.md").read_text()
 
 
 def test_an_mae_encoder_becomes_a_model_to_train(published, tmp_path):
@@ -67,7 +67,7 @@ def test_an_mm_style_interformer_is_recognised_and_answers_alike(tmp_path, depth
     state |= {f"backbone.layers.{i}.attn.relative_position_index": index for i in range(2)}
     torch.save({"meta": {"epoch": 1}, "state_dict": state}, tmp_path / "mm.pth")
     result = convert(ConvertConfig(checkpoint=tmp_path / "mm.pth", output=tmp_path / "out"))
-    assert result["model"] == name
+    assert result.model == name
     model, image = load(tmp_path / "out", device="cpu"), np.full((40, 60, 3), 120, np.uint8)
     answers = []
     for one in (model, published):

@@ -17,13 +17,8 @@ from segue.core.errors import DataError, InputError
 from segue.core.types import Click
 from segue.data.io.image import write_image
 from segue.jobs import encode as batch
-<<<<<<< HEAD
-from segue.jobs.encode import EncodeConfig, encode, encode_paths
-from segue.models.interformer.registry import TINY
-=======
 from segue.jobs.encode import EncodeConfig, encode
-from segue.models.interformer.model import TINY
->>>>>>> 82368c1 (Keep encoding many images beside the session, and give mask and encode typed results)
+from segue.models.interformer.registry import TINY
 from segue.models.pretrained import save_pretrained
 from segue.session import encoding
 from segue.session.cache import FeatureCache

@@ -8,10 +8,10 @@ import torch
 
 from segue.core.errors import CheckpointError, ConfigError
 from segue.core.segmenter import ExportGraph
-from segue.jobs import export as job
-from segue.jobs.export import ExportConfig, export, open_graph
+from segue.jobs.export import ExportConfig, export
 from segue.models.interformer.model import InterFormer
 from segue.models.interformer.registry import TINY
+from segue.models.onnx_export import open_graph, sample_inputs
 from segue.models.registry import MODELS
 from segue.models.simpleclick.model import SimpleClick
 from segue.models.simpleclick.registry import TINY as SIMPLECLICK
@@ -27,7 +27,7 @@ def test_interformers_two_graphs_answer_at_any_size(tmp_path):
         for layer in model.net.backbone.layers:
             layer.attn.relative_position_bias_table.normal_()
     done = export(ExportConfig(output=tmp_path, model="interformer-light"), model)
-    assert all(part["largest_difference"] < 1e-4 for part in done["parts"])
+    assert all(graph.largest_difference < 1e-4 for graph in done.graphs)
     encoder, decoder = (open_graph(tmp_path / f"{name}.onnx") for name in ("encoder", "decoder"))
     for size in ((64, 64), (96, 160), (160, 64)):
         image, labels = torch.randn(1, 3, *size), torch.randint(0, 5, (1, 1, *size))
@@ -55,7 +55,7 @@ def test_simpleclick_is_one_graph_for_any_number_of_clicks(tmp_path):
 
 def test_nanos_decoder_is_small_enough_for_a_browser(tmp_path):
     done = export(ExportConfig(output=tmp_path, model="nano"), load("nano", device="cpu"))
-    sizes = {part["name"]: part["bytes"] for part in done["parts"]}
+    sizes = {graph.name: graph.bytes for graph in done.graphs}
     assert sizes["decoder"] < 6_000_000
     facts = json.loads((tmp_path / "graphs.json").read_text())
     assert facts["graphs"]["decoder"]["inputs"]["clicks"]["shape"] == ["batch", "clicks", 3]
@@ -90,7 +90,7 @@ class Fixed(torch.nn.Module):
 def test_a_graph_that_differs_is_refused_and_nothing_written(tmp_path, monkeypatch):
     model = SimpleClick(**SIMPLECLICK).eval()
     part = ExportGraph(Fixed(), {"x": torch.ones(1, 2, 3)}, ("y",))
-    monkeypatch.setattr(model, "parts", lambda: {"net": part})
+    monkeypatch.setattr(model, "export_graphs", lambda: {"net": part})
     with pytest.raises(CheckpointError, match="differs"):
         export(ExportConfig(output=tmp_path / "out"), model)
     assert list((tmp_path / "out").iterdir()) == []
@@ -98,7 +98,7 @@ def test_a_graph_that_differs_is_refused_and_nothing_written(tmp_path, monkeypat
 
 def test_a_model_without_graphs_says_so(tmp_path, monkeypatch):
     model = SimpleClick(**SIMPLECLICK)
-    monkeypatch.setattr(model, "parts", dict)
+    monkeypatch.setattr(model, "export_graphs", dict)
     with pytest.raises(ConfigError, match="tensor graphs"):
         export(ExportConfig(output=tmp_path), model)
 
@@ -106,7 +106,7 @@ def test_a_model_without_graphs_says_so(tmp_path, monkeypatch):
 def test_sampled_inputs_grow_only_where_they_may():
     inputs = {"x": torch.zeros(1, 3, 4, 4), "labels": torch.full((1, 1, 4), 2), "flag": torch.ones(1)}
     part = ExportGraph(torch.nn.Identity(), inputs, ("y",), {"x": {2: "height"}, "labels": {2: "length"}})
-    made = job.sample_inputs(part, 0, 3)
+    made = sample_inputs(part, 0, 3)
     assert [tuple(value.shape) for value in made.values()] == [(1, 3, 12, 4), (1, 1, 12), (1,)]
     assert made["labels"].min() >= 0
     assert made["labels"].max() <= 4

@@ -8,7 +8,8 @@ import pytest
 from segue.cli import main
 from segue.core.errors import ConfigError, InputError
 from segue.data.io.image import read_labels, read_mask, write_image, write_labels
-from segue.jobs.find import FindConfig, find, moved, same_clicks, unique_names
+from segue.jobs.find import FindConfig, find, unique_names
+from segue.jobs.reference import reference_clicks, scale_clicks
 from segue.metrics.overlap import iou
 from segue.session.load import load
 from tests.jobs.scenes import empty, toy
@@ -48,14 +49,14 @@ def test_masks_lie_on_the_object(folder, done):
 
 
 def test_not_in_this_image_is_an_answer(folder, done):
-    row = next(r for r in done["images"] if r["image"].endswith("none.png"))
-    assert row["found"] == []
-    assert row["absent"][0]["score"] < done["threshold"]
+    row = next(r for r in done.images if r.image.name == "none.png")
+    assert row.found == ()
+    assert row.absent[0].score < done.threshold
     assert not read_labels(folder / "out" / "masks" / "none.png").any()
 
 
 def test_scores_and_sheet_are_written(folder, done):
-    assert json.loads((folder / "out" / "results.json").read_text()) == done
+    assert json.loads((folder / "out" / "results.json").read_text()) == done.to_json()
     assert (folder / "out" / "sheet.jpg").stat().st_size > 1000
 
 
@@ -77,9 +78,9 @@ def test_several_objects_and_several_instances(folder, tmp_path):
             threshold=0.25,
         )
     )
-    assert result["objects"] == [3]
+    assert result.objects == (3,)
     written = read_labels(tmp_path / "out" / "masks" / "both.png")
-    assert [h["label"] for h in result["images"][0]["found"]] == [1, 2]
+    assert [match.label for match in result.images[0].found] == [1, 2]
     for target in (mask, other):
         assert max(iou(written == k, target) for k in (1, 2)) > 0.6
 
@@ -95,6 +96,7 @@ def test_a_box_or_a_click_shows_it_too(folder, tmp_path):
                 *shown,
                 "-o",
                 str(tmp_path / "out"),
+                "--force",
                 "--json",
                 str(tmp_path / "result.json"),
             ]
@@ -122,11 +124,30 @@ def test_the_baseline_repeats_the_references_clicks():
     from segue.core.types import Reference
 
     image, mask = toy()
-    clicks = same_clicks(load("nano", device="cpu"), Reference(image, mask), most=2)
+    clicks = reference_clicks(load("nano", device="cpu"), Reference(image, mask), most=2)
     assert mask[int(clicks[0].y), int(clicks[0].x)]
-    assert moved(clicks, (240, 320), (120, 160))[0].x == pytest.approx(clicks[0].x / 2)
+    assert scale_clicks(clicks, (240, 320), (120, 160))[0].x == pytest.approx(clicks[0].x / 2)
 
 
 def test_files_of_one_name_keep_apart(tmp_path):
     paths = [tmp_path / "a" / "1.png", tmp_path / "b" / "1.png", tmp_path / "2.png"]
     assert sorted(unique_names(paths).values()) == ["2", "a-1", "b-1"]
+
+
+def test_an_unreadable_photo_is_passed_over_and_named(folder, tmp_path):
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "broken.png").write_bytes(b"no picture")
+    images = (str(folder / "photos" / "near.png"), str(tmp_path / "photos"))
+    config = {"reference": folder / "reference.png", "mask": folder / "reference-mask.png"}
+    result = find(FindConfig.from_fields(**config, images=images, output=tmp_path / "out"))
+    assert [image.image.name for image in result.images] == ["near.png"]
+    assert [row.path for row in result.unreadable] == [str(tmp_path / "photos" / "broken.png")]
+
+
+def test_results_are_not_overwritten_unasked(folder, tmp_path):
+    config = {"reference": folder / "reference.png", "mask": folder / "reference-mask.png"}
+    config |= {"images": (str(folder / "photos" / "near.png"),), "output": tmp_path / "out"}
+    find(**config)
+    with pytest.raises(ConfigError, match="--force"):
+        find(**config)
+    find(**config, force=True)

@@ -37,22 +37,22 @@ def followed(film):
 
 
 def test_the_object_is_followed(film, followed):
-    assert followed["frames"] == 6
-    assert followed["j"] > 75
-    assert followed["jf"] > 70
-    assert followed["fps"] > 0
+    assert followed.frames == 6
+    assert followed.j > 75
+    assert followed.jf > 70
+    assert followed.fps > 0
     last = read_mask(film / "out" / "masks" / "00005.png")
     assert (last & read_mask(film / "masks" / "00005.png")).any()
 
 
 def test_the_first_frame_is_given_and_not_measured(film, followed):
-    assert followed["rows"][0]["given"]
-    assert "j" not in followed["rows"][0]
+    assert followed.rows[0].given
+    assert followed.rows[0].j is None
     assert np.array_equal(read_mask(film / "out" / "masks" / "00000.png"), read_mask(film / "masks" / "00000.png"))
 
 
 def test_results_and_overlays_are_written(film, followed):
-    assert json.loads((film / "out" / "results.json").read_text()) == followed
+    assert json.loads((film / "out" / "results.json").read_text()) == followed.to_json()
     assert len(list((film / "out" / "overlays").glob("*.jpg"))) == 6
 
 
@@ -71,8 +71,8 @@ def test_lost_and_found_again(film, tmp_path):
             target=tmp_path / "masks",
         )
     )
-    assert result["rows"][2]["j"] == 1.0  # absent, and said so
-    assert result["rows"][5]["j"] > 0.6
+    assert result.rows[2].j == 1.0  # absent, and said so
+    assert result.rows[5].j > 0.6
 
 
 @pytest.mark.parametrize("method", ["flow", "clicks"])

@@ -18,8 +18,8 @@ from segue.core.errors import SegueError
 from segue.core.types import Reference
 from segue.data.io.image import read_image
 from segue.jobs.adapt import AdaptConfig, adapt
-from segue.jobs.find import arranged, search
 from segue.oneshot.finder import finder
+from segue.oneshot.search import label_matches, search
 from segue.session.config import ModelChoice
 
 
@@ -56,7 +56,7 @@ def run_find(request: Mapping[str, Any]) -> None:
             pixels = read_image(path, request["max_pixels"])
         except SegueError:
             continue  # the page names an image that does not read when it is opened
-        hits, _ = arranged(search(seeker, pixels, reference), seeker.threshold, pixels.shape[:2])
+        hits, _ = label_matches(search(seeker, pixels, reference), seeker.threshold, pixels.shape[:2])
         if hits and hits[0].mask.any():
             found = pack(hits[0].mask)
             data = base64.b64encode(found.data).decode()

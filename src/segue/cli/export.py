@@ -1,25 +1,22 @@
-"""``segue export``."""
-
-from typing import Any
+"""``segue export``: a line for every graph."""
 
 from segue.cli.options import JobCommand
-from segue.cli.show import show_rows
-from segue.jobs.export import ExportConfig, export
+from segue.cli.show import bytes_text, show_rows
+from segue.jobs.export import ExportConfig, ExportResult, export
 
 
-def _show(result: Any) -> None:
-    columns = ("graph", "bytes", "largest difference", "model", "ONNX Runtime")
+def _show(result: ExportResult) -> None:
     rows = [
         (
-            part["file"],
-            f"{part['bytes']:,}",
-            f"{part['largest_difference']:.1e}",
-            f"{part['model_seconds'] * 1e3:.1f} ms",
-            f"{part['onnx_seconds'] * 1e3:.1f} ms",
+            graph.file,
+            bytes_text(graph.bytes),
+            f"{graph.largest_difference:.1e}",
+            f"{graph.model_seconds * 1e3:.1f} ms",
+            f"{graph.onnx_seconds * 1e3:.1f} ms",
         )
-        for part in result["parts"]
+        for graph in result.graphs
     ]
-    show_rows(columns, rows)
+    show_rows(("graph", "size", "largest difference", "model", "ONNX Runtime"), rows)
 
 
 command = JobCommand(ExportConfig, export, _show)

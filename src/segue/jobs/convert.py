@@ -11,10 +11,11 @@ from torch import Tensor
 from segue.core.errors import CheckpointError
 from segue.core.files import file_digest
 from segue.jobs.job import job
+from segue.jobs.output import Force, claim_output
 from segue.models.checkpoints import layout_of, looks_like, unpickle
-from segue.models.pretrained import WEIGHTS, model_card, read_state, save_pretrained
+from segue.models.pretrained import CONFIG, WEIGHTS, model_card, read_state, save_pretrained
 from segue.models.registry import MODELS
-from segue.session.config import CommandLine, JobConfig
+from segue.session.config import CommandLine, JobConfig, JobResult
 from segue.session.load import build
 
 
@@ -25,11 +26,25 @@ class ConvertConfig(JobConfig):
         Path, Field(description="A published .pth or .safetensors file."), CommandLine(positional=True)
     ]
     output: Annotated[Path, Field(description="The folder to write.")]
+    force: Force = False
     model: Annotated[str | None, Field(description="The model it belongs to, where its keys do not tell.")] = None
 
 
+class ConvertResult(JobResult):
+    """What ``segue convert`` wrote: the ``model``'s name, the layout that was ``found``, parameters that started
+    ``fresh``, and the published file's digest."""
+
+    model: str
+    found: str
+    folder: Path
+    parameters: int
+    bytes: int
+    fresh: tuple[str, ...]
+    sha256: str
+
+
 @job(ConvertConfig)
-def convert(config: ConvertConfig) -> dict[str, Any]:
+def convert(config: ConvertConfig) -> ConvertResult:
     """Write ``config.json``, ``model.safetensors`` and a model card that ``segue.load`` reads.
 
     SimpleClick and InterFormer files are recognised, sizes included. Given an encoder (an MAE's, a Mix Transformer's)
@@ -41,9 +56,10 @@ def convert(config: ConvertConfig) -> dict[str, Any]:
     >>> from segue.models.simpleclick.registry import TINY
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     torch.save({"state_dict": SimpleClick(**TINY).net.state_dict()}, f"{folder}/a.pth")
-    ...     convert(ConvertConfig(checkpoint=f"{folder}/a.pth", output=f"{folder}/a"))["model"]
+    ...     convert(checkpoint=f"{folder}/a.pth", output=f"{folder}/a").model
     'simpleclick-base'
     """
+    claim_output(config.output, (CONFIG, WEIGHTS), force=config.force)
     state = read_state(config.checkpoint)
     name, keywords, backbone = _recognise(config, state)
     if name is None:
@@ -56,15 +72,15 @@ def convert(config: ConvertConfig) -> dict[str, Any]:
         model.load_published(state)
     digest = file_digest(config.checkpoint)
     save_pretrained(model, config.output, model_card(name, notes=_notes(name, config.checkpoint, digest)))
-    return {
-        "model": name,
-        "found": looks_like(state),
-        "folder": str(config.output),
-        "parameters": sum(p.numel() for p in model.parameters()),
-        "bytes": (config.output / WEIGHTS).stat().st_size,
-        "fresh": fresh,
-        "sha256": digest,
-    }
+    return ConvertResult(
+        model=name,
+        found=looks_like(state),
+        folder=config.output,
+        parameters=sum(p.numel() for p in model.parameters()),
+        bytes=(config.output / WEIGHTS).stat().st_size,
+        fresh=tuple(fresh),
+        sha256=digest,
+    )
 
 
 def _recognise(config: ConvertConfig, state: dict[str, Tensor]) -> tuple[str | None, dict[str, Any], bool]:

@@ -10,20 +10,19 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field
 
-from segue.core.errors import DataError, InputError
+from segue.core.errors import InputError
 from segue.core.segmenter import Segmenter
 from segue.data.io.image import find_images
 from segue.data.io.resume_log import ResumeLog, job_digest
+from segue.jobs.images import UnreadableImage, check_some_readable
 from segue.jobs.job import job
+from segue.jobs.output import claim_output
 from segue.jobs.progress import progress
-from segue.models.interformer.model import InterFormer
-from segue.models.pretrained import save_pretrained
-from segue.models.wrappers import unwrapped
+from segue.models.pretrained import CONFIG, WEIGHTS, save_pretrained
 from segue.session.cache import FeatureCache
 from segue.session.config import CommandLine, JobResult, ModelChoice
 from segue.session.encoding import EncodedImage, encode_paths
 from segue.session.encoding_ray import RayWork, encode_over_ray
-from segue.session.load import build
 
 JOURNALS = Path.home() / ".cache" / "segue" / "encode"
 
@@ -68,17 +67,11 @@ class EncodeConfig(ModelChoice):
     decoder: Annotated[
         Path | None, Field(description="Also write the model without its encoder: it answers from the cache alone.")
     ] = None
+    force: Annotated[bool, Field(description="Replace a model that an earlier run wrote with --decoder.")] = False
     engine: Annotated[Literal["local", "ray"], Field(description="Where the work is done.")] = "local"
     address: Annotated[str | None, Field(description="Ray cluster; without it a local one is started.")] = None
     workers: Annotated[int, Field(description="Workers of a local Ray.", ge=1)] = 2
     chunk: Annotated[int, Field(description="Images in one Ray task.", ge=1)] = 16
-
-
-class UnreadableImage(JobResult):
-    """An image that was passed over, and why."""
-
-    path: str
-    why: str
 
 
 class EncodeResult(JobResult):
@@ -121,7 +114,8 @@ def encode(config: EncodeConfig, model: Segmenter | None = None) -> EncodeResult
     model = model if model is not None else config.load()
     cache = FeatureCache(config.cache, half=config.half, limit=config.limit)
     if config.decoder is not None:
-        save_decoder(model, config.decoder)
+        claim_output(config.decoder, (CONFIG, WEIGHTS), force=config.force)
+        save_pretrained(model.without_encoder(), config.decoder)
     started = time.perf_counter()
     digest = job_digest({"model": model.fingerprint(), "cache": cache.url, "half": cache.half})
     with ResumeLog(JOURNALS / f"{digest}.jsonl", digest) as journal:
@@ -145,23 +139,6 @@ def _encoded(
     return encode_over_ray(model, RayWork(tuple(paths), address, **{name: getattr(config, name) for name in names}))
 
 
-def save_decoder(model: Segmenter, folder: Path) -> Path:
-    """Write ``model`` without its encoder: small, and it reads what the whole model cached.
-
-    Raises ``InputError`` for a model that cannot be parted.
-    """
-    core = unwrapped(model)
-    if not isinstance(core, InterFormer):
-        raise InputError(
-            f"the model {model.name or type(core).__name__}",
-            "an interformer, the model in two parts",
-            "Leave out --decoder",
-        )
-    alone = build(model.name or "interformer-light", core.decoder_config())
-    alone.load_published(core.state_dict())
-    return save_pretrained(alone, folder)
-
-
 def stamp(path: str) -> str:
     """Path, size and time of change: the same stamp means the same content."""
     facts = Path(path).stat()
@@ -177,12 +154,9 @@ def _is_known(path: str, journal: ResumeLog, cache: FeatureCache) -> bool:
 
 
 def _summary(images: Sequence[EncodedImage], config: EncodeConfig, cache: FeatureCache, seconds: float) -> EncodeResult:
-    unreadable = [image for image in images if image.status == "unreadable"]
+    unreadable = [UnreadableImage(path=i.path, why=i.why) for i in images if i.status == "unreadable"]
     encoded = [image for image in images if image.status == "encoded"]
-    if len(unreadable) == len(images):
-        raise DataError(
-            f"{len(images)} images of which none could be read", "image files", f"The first: {unreadable[0].why}"
-        )
+    check_some_readable(len(images), unreadable)
     written = sum(image.bytes for image in encoded)
     there = len(images) - len(unreadable) - len(encoded)
     return EncodeResult(
@@ -199,5 +173,5 @@ def _summary(images: Sequence[EncodedImage], config: EncodeConfig, cache: Featur
         bytes=written,
         bytes_per_image=round(written / len(encoded)) if encoded else 0,
         decoder=config.decoder,
-        unreadable=tuple(UnreadableImage(path=image.path, why=image.why) for image in unreadable),
+        unreadable=tuple(unreadable),
     )

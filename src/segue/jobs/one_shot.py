@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import json
 import time
-from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import numpy as np
 import torch
 from pydantic import Field
 
 from segue.core.errors import DataError
-from segue.core.files import write_bytes
+from segue.core.files import write_text
 from segue.core.geometry import deepest_point, mask_box
 from segue.core.types import Box, Click, Image, Mask, Prompt, Reference
 from segue.data.formats.episodes import (
@@ -26,12 +25,13 @@ from segue.data.formats.episodes import (
     write_episodes,
 )
 from segue.data.io.image import write_labels
-from segue.jobs.find import moved, same_clicks
+from segue.evaluation.class_scores import ClassScore, ClassScores
 from segue.jobs.job import job
-from segue.metrics.boundary import band_width, boundary_band
-from segue.metrics.overlap import counts
+from segue.jobs.progress import progress
+from segue.jobs.reference import reference_clicks, scale_clicks
+from segue.metrics.overlap import iou
 from segue.oneshot.finder import Finder, finder
-from segue.session.config import ModelChoice
+from segue.session.config import JobResult, ModelChoice
 from segue.session.session import segment
 
 
@@ -68,14 +68,40 @@ class OneShotConfig(ModelChoice):
     output: Annotated[Path | None, Field(description="Folder for results.json and the episodes.")] = None
 
 
+class QueryResult(JobResult):
+    """One query: its class, the samples' ids, the plain IoU in [0, 1] and the model's score."""
+
+    name: str = Field(alias="class")
+    reference: str
+    query: str
+    iou: float
+    score: float
+
+
+class OneShotResult(JobResult):
+    """What one-shot evaluation counted, in per cent but for ``per_query``."""
+
+    model: str
+    data: Path
+    reference_prompt: str
+    method: str
+    episodes: int
+    miou: float
+    mboundary_iou: float
+    maccuracy: float
+    per_class: dict[str, ClassScore]
+    mean_query_iou: float
+    seconds_per_query: float
+    per_query: tuple[QueryResult, ...]
+
+
 @job(OneShotConfig)
-def one_shot(config: OneShotConfig) -> dict[str, Any]:
-    """Measure a model on episodes: IoU, boundary IoU and accuracy per class and overall, in per cent.
+def one_shot(config: OneShotConfig) -> OneShotResult:
+    """Measure a model on episodes: IoU, boundary IoU and accuracy per class and overall.
 
     Per class, intersections and unions of all its queries are added up before dividing, and the mean is over
-    classes: PerSeg's ``eval_miou.py`` and the mIoU of few-shot segmentation count so. Boundary IoU is counted
-    alike over the boundary bands (2 % of the diagonal). The reference itself is never a query. ``per_query`` has
-    the plain IoU of every query. With ``output`` everything is also written there, the episode list included.
+    classes: PerSeg's ``eval_miou.py`` and the mIoU of few-shot segmentation count so. The reference itself is never a
+    query. With ``output`` everything is also written there, the episode list included.
 
     Source: PerSAM (Zhang et al., 2023), Tables 1, 3, 6; Boundary IoU (Cheng et al., 2021).
     """
@@ -86,82 +112,48 @@ def one_shot(config: OneShotConfig) -> dict[str, Any]:
         episodes = make_episodes(data, config.queries, config.seed, config.fold)
     episodes = episodes[: config.limit]
     seeker = finder(config.load(), fit_scale=config.fit_scale)
-    sums: dict[str, np.ndarray[Any, np.dtype[np.int64]]] = defaultdict(lambda: np.zeros(5, np.int64))
-    rows, began = [], time.perf_counter()
-    for episode in episodes:
-        reference = _reference(data, episode, config.reference_prompt, seeker)
-        image, target = data.shot(episode.name, episode.query)
-        if config.method == "clicks":
-            clicks = moved(same_clicks(seeker.model, reference), reference.mask.shape, target.shape)
-            mask, score = segment(seeker.model, image, clicks), 1.0
-        else:
-            mask, score = answer(seeker, image, reference, config.threshold)
-        sums[episode.name] += tally(mask, target)
-        shared, first, second = counts(mask, target)
-        union = first + second - shared
-        rows.append(
-            {
-                "class": episode.name,
-                "reference": episode.reference,
-                "query": episode.query,
-                "iou": round(shared / union, 4) if union else 1.0,
-                "score": round(score, 4),
-            }
-        )
+    scores, rows, began = ClassScores(), list[QueryResult](), time.perf_counter()
+    for episode in progress(episodes, len(episodes), "one-shot", "queries"):
+        mask, score, target = _answered(config, data, episode, seeker)
+        scores.add(episode.name, mask, target)
+        ids = {"class": episode.name, "reference": episode.reference, "query": episode.query}
+        rows.append(QueryResult(**ids, iou=round(iou(mask, target), 4), score=round(score, 4)))
         if config.masks is not None:
             write_labels(config.masks / f"{episode.name}" / f"{Path(episode.query).stem}.png".replace("/", "-"), mask)
-    result = {
-        "model": config.model,
-        "data": str(config.data),
-        "reference_prompt": config.reference_prompt,
-        "method": config.method,
-        "episodes": len(episodes),
-        **overall(sums),
-        "mean_query_iou": round(100 * float(np.mean([r["iou"] for r in rows])), 2),
-        "seconds_per_query": round((time.perf_counter() - began) / max(1, len(episodes)), 3),
-        "per_query": rows,
-    }
+    result = OneShotResult(
+        model=config.model,
+        data=config.data,
+        reference_prompt=config.reference_prompt,
+        method=config.method,
+        episodes=len(episodes),
+        **scores.means(),
+        per_class=scores.per_class(),
+        mean_query_iou=round(100 * float(np.mean([row.iou for row in rows])), 2),
+        seconds_per_query=round((time.perf_counter() - began) / max(1, len(episodes)), 3),
+        per_query=tuple(rows),
+    )
     if config.output is not None:
-        write_bytes(config.output / "results.json", json.dumps(result, indent=1).encode())
+        write_text(config.output / "results.json", json.dumps(result.to_json(), indent=1))
         write_episodes(config.output / "episodes.jsonl", episodes)
     return result
 
 
-def answer(seeker: Finder, image: Image, reference: Reference, threshold: float | None = None) -> tuple[Mask, float]:
+def _answered(config: OneShotConfig, data: OneShotData, episode: Episode, seeker: Finder) -> tuple[Mask, float, Mask]:
+    """(mask, score, true mask) of one query."""
+    reference = _reference(data, episode, config.reference_prompt, seeker)
+    image, target = data.shot(episode.name, episode.query)
+    if config.method == "clicks":
+        clicks = scale_clicks(reference_clicks(seeker.model, reference), reference.mask.shape, target.shape)
+        return segment(seeker.model, image, clicks), 1.0, target
+    return *find_mask(seeker, image, reference, config.threshold), target
+
+
+def find_mask(finder: Finder, image: Image, reference: Reference, threshold: float | None = None) -> tuple[Mask, float]:
     """The mask (H, W) bool of the reference's object in ``image`` and its score; empty below ``threshold``."""
     with torch.inference_mode():
-        found = seeker.find(seeker.encode([image]), reference)[0]
-        mask: Mask = found.prediction.mask().cpu().numpy()
-    return (mask if threshold is None or found.score >= threshold else np.zeros_like(mask)), found.score
-
-
-def tally(mask: Mask, target: Mask) -> np.ndarray[Any, np.dtype[np.int64]]:
-    """(5,) intersection, union, true pixels; intersection and union of the boundary bands.
-
-    >>> tally(np.ones((4, 4), bool), np.ones((4, 4), bool)).tolist()
-    [16, 16, 16, 12, 12]
-    """
-    shared, first, second = counts(mask, target)
-    width = band_width(target.shape)
-    band, edge, true_edge = counts(boundary_band(mask, width), boundary_band(target, width))
-    return np.array([shared, first + second - shared, second, band, edge + true_edge - band])
-
-
-def overall(sums: dict[str, np.ndarray[Any, np.dtype[np.int64]]]) -> dict[str, Any]:
-    """``per_class`` and the means over classes, in per cent."""
-    per_class = {
-        name: {
-            "iou": round(100 * float(s[0] / max(1, s[1])), 2),
-            "accuracy": round(100 * float(s[0] / max(1, s[2])), 2),
-            "boundary_iou": round(100 * float(s[3] / max(1, s[4])), 2),
-        }
-        for name, s in sums.items()
-    }
-    means = {
-        f"m{k}": round(float(np.mean([c[k] for c in per_class.values()])), 2)
-        for k in ("iou", "boundary_iou", "accuracy")
-    }
-    return {**means, "per_class": per_class}
+        match = finder.find(finder.encode([image]), reference)[0]
+        mask: Mask = match.prediction.mask().cpu().numpy()
+    return (mask if threshold is None or match.score >= threshold else np.zeros_like(mask)), match.score
 
 
 def _reference(data: OneShotData, episode: Episode, kind: str, seeker: Finder) -> Reference:

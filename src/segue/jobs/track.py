@@ -4,25 +4,31 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, Protocol
+from typing import Annotated, Literal, Protocol
 
 import numpy as np
 import torch
 from pydantic import Field
 
 from segue.core.errors import DataError
-from segue.core.files import write_bytes
+from segue.core.files import write_text
 from segue.core.types import Features, Image, Mask, Reference
-from segue.data.io.drawing import overlay
+from segue.data.io.drawing import TINTS, overlay
 from segue.data.io.image import find_images, read_mask, write_image, write_labels
 from segue.data.io.video import Video
-from segue.jobs.find import TINTS, ReferenceChoice, moved, same_clicks
 from segue.jobs.job import job
+from segue.jobs.output import Force, claim_output
+from segue.jobs.progress import progress
+from segue.jobs.reference import ReferenceChoice, reference_clicks, scale_clicks
 from segue.metrics.video import contour_accuracy, region_similarity
 from segue.oneshot.finder import Finder, finder
+from segue.oneshot.search import LabelMap, label_map
 from segue.oneshot.tracker import Tracked, Tracker
-from segue.session.config import CommandLine
+from segue.session.config import CommandLine, JobResult
+
+MASKS, OVERLAYS, RESULTS = "masks", "overlays", "results.json"
 
 
 class TrackConfig(ReferenceChoice):
@@ -42,55 +48,104 @@ class TrackConfig(ReferenceChoice):
         Field(description="How: the model's outline, optical flow alone, or the same clicks again (the baseline)."),
     ] = "outline"
     overlays: Annotated[bool, Field(description="Also write every frame with its mask drawn on it.")] = False
+    force: Force = False
+
+
+class TrackedObject(JobResult):
+    """One object in one frame: which of the reference's, how sure, and whether it was lost and found ``again``."""
+
+    object: int
+    score: float
+    again: bool
+
+
+class TrackedFrame(JobResult):
+    """One frame; ``j`` and ``f`` in [0, 1] where its true mask is known and it was not ``given``."""
+
+    frame: str
+    seconds: float
+    given: bool
+    objects: tuple[TrackedObject, ...]
+    j: float | None = None
+    f: float | None = None
+
+
+class TrackResult(JobResult):
+    """What ``segue track`` did, as ``results.json`` holds it: frames per second (reading and writing apart), and the
+    means of ``j``, ``f`` and both in per cent."""
+
+    model: str
+    frames: int
+    method: str
+    fps: float | None
+    j: float | None = None
+    f: float | None = None
+    jf: float | None = None
+    rows: tuple[TrackedFrame, ...]
 
 
 @job(TrackConfig)
-def track(config: TrackConfig) -> dict[str, Any]:
-    """Follow the reference's objects; write ``masks/<frame>.png`` and ``results.json``, return what it holds.
+def track(config: TrackConfig) -> TrackResult:
+    """Follow the reference's objects; write ``masks/<frame>.png`` and ``results.json``.
 
     A mask is 0 and 255 for one object, the reference's labels for several. The first frame is the reference
     itself where it is the same picture: its mask is the given one and is not measured, as in DAVIS.
 
     Source: PerSAM (Zhang et al., 2023), section 4.2; J, F as DAVIS 2016 and 2017.
     """
+    claim_output(config.output, (MASKS, OVERLAYS, RESULTS), force=config.force)
+    video, targets = Video(config.frames), _target_files(config.target)
     seeker = finder(config.load())
     references = config.examples(seeker.model)
     first = next(iter(references.values())).image
-    targets = _truths(config.target) if config.target else {}
-    rows: list[dict[str, Any]] = []
+    rows: list[TrackedFrame] = []
     with torch.inference_mode():
-        trackers = {k: _follower(config, seeker, r) for k, r in references.items()}
-        for index, (name, frame) in enumerate(Video(config.frames)):
+        followers = {label: _follower(config, seeker, reference) for label, reference in references.items()}
+        total = len(find_images([config.frames])) if config.frames.is_dir() else None
+        for index, (name, frame) in enumerate(progress(video, total, "track", "frames")):
             began = time.perf_counter()
             given = index == 0 and frame.shape == first.shape and bool((frame == first).all())
             if given:
-                labels, told = _given(references), {}
+                steps = dict[int, Tracked]()
+                labels = label_map([(k, r.mask.astype(np.float32)) for k, r in references.items()], first.shape)
             else:
                 features = seeker.encode([frame])
-                told = {label: tracker.step(features) for label, tracker in trackers.items()}
-                labels = _arranged(told, frame.shape[:2])
+                steps = {label: follower.step(features) for label, follower in followers.items()}
+                labels = label_map([(k, s.probability.float().cpu().numpy()) for k, s in steps.items()], frame.shape)
             seconds = time.perf_counter() - began
             _write(config, name, frame, labels, len(references))
-            row = {"frame": name, "seconds": round(seconds, 4), "given": given}
-            row["objects"] = [{"object": k, "score": round(t.score, 4), "again": t.again} for k, t in told.items()]
-            if not given and targets:
-                row |= _measured(labels > 0, _truth_of(targets, name, index))
-            rows.append(row)
-    result = {"model": config.model, "frames": len(rows), "method": config.method, **summary(rows), "rows": rows}
-    write_bytes(config.output / "results.json", json.dumps(result, indent=1).encode())
+            target = None if given or not targets else _target(targets, name, index)
+            rows.append(_row(name, seconds, given, steps, labels > 0, target))
+    result = TrackResult(model=config.model, frames=len(rows), method=config.method, rows=tuple(rows), **_means(rows))
+    write_text(config.output / RESULTS, json.dumps(result.to_json(), indent=1))
     return result
 
 
-def summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """Means over the frames that were answered, in per cent, and frames per second (reading and writing apart)."""
-    answered = [r for r in rows if not r["given"]]
-    seconds = sum(r["seconds"] for r in answered)
-    done: dict[str, Any] = {"fps": round(len(answered) / seconds, 3) if seconds else None}
-    measured = [r for r in answered if "j" in r]
-    if measured:
-        j, f = (100 * float(np.mean([r[k] for r in measured])) for k in ("j", "f"))
-        done |= {"j": round(j, 2), "f": round(f, 2), "jf": round((j + f) / 2, 2)}
-    return done
+def _row(
+    name: str, seconds: float, given: bool, steps: Mapping[int, Tracked], mask: Mask, target: Mask | None
+) -> TrackedFrame:
+    return TrackedFrame(
+        frame=name,
+        seconds=round(seconds, 4),
+        given=given,
+        objects=tuple(
+            TrackedObject(object=label, score=round(step.score, 4), again=step.again) for label, step in steps.items()
+        ),
+        j=None if target is None else round(region_similarity(mask, target), 4),
+        f=None if target is None else round(contour_accuracy(mask, target), 4),
+    )
+
+
+def _means(rows: Sequence[TrackedFrame]) -> dict[str, float | None]:
+    """Frames per second and the measures in per cent, over the frames that were answered."""
+    answered = [row for row in rows if not row.given]
+    seconds = sum(row.seconds for row in answered)
+    fps = round(len(answered) / seconds, 3) if seconds else None
+    measured = [(row.j, row.f) for row in answered if row.j is not None and row.f is not None]
+    if not measured:
+        return {"fps": fps}
+    j, f = (100 * float(np.mean(values)) for values in zip(*measured, strict=True))
+    return {"fps": fps, "j": round(j, 2), "f": round(f, 2), "jf": round((j + f) / 2, 2)}
 
 
 class Follower(Protocol):
@@ -103,14 +158,14 @@ class SameClicks:
     """The baseline: the clicks that segment the reference, at the same places of every frame."""
 
     def __init__(self, seeker: Finder, reference: Reference) -> None:
-        self.model, self.clicks = seeker.model, same_clicks(seeker.model, reference)
+        self.model, self.clicks = seeker.model, reference_clicks(seeker.model, reference)
         self.size = reference.mask.shape
 
     def step(self, features: Features) -> Tracked:
         """The mask of the same clicks in the next frame."""
-        clicks = moved(self.clicks, self.size, features.frame.size)
-        said = self.model.decode(features, clicks)
-        return Tracked(said.probability(), float(said.scores.max()), False)
+        clicks = scale_clicks(self.clicks, self.size, features.frame.size)
+        prediction = self.model.decode(features, clicks)
+        return Tracked(prediction.probability(), float(prediction.scores.max()), False)
 
 
 def _follower(config: TrackConfig, seeker: Finder, reference: Reference) -> Follower:
@@ -119,47 +174,23 @@ def _follower(config: TrackConfig, seeker: Finder, reference: Reference) -> Foll
     return Tracker(seeker, reference, refine=config.method == "outline")
 
 
-def _given(references: dict[int, Reference]) -> np.ndarray[Any, np.dtype[np.int32]]:
-    labels = np.zeros(next(iter(references.values())).mask.shape, np.int32)
-    for label, reference in references.items():
-        labels[reference.mask] = label
-    return labels
-
-
-def _arranged(told: dict[int, Tracked], size: tuple[int, ...]) -> np.ndarray[Any, np.dtype[np.int32]]:
-    labels, most = np.zeros(size, np.int32), np.full(size, 0.5, np.float32)
-    for label, one in told.items():
-        probability = one.probability.float().cpu().numpy()
-        wins = probability > most
-        labels[wins], most[wins] = label, probability[wins]
-    return labels
-
-
-def _write(
-    config: TrackConfig, name: str, frame: Image, labels: np.ndarray[Any, np.dtype[np.int32]], objects: int
-) -> None:
-    write_labels(config.output / "masks" / f"{name}.png", labels if objects > 1 else labels > 0)
+def _write(config: TrackConfig, name: str, frame: Image, labels: LabelMap, objects: int) -> None:
+    write_labels(config.output / MASKS / f"{name}.png", labels if objects > 1 else labels > 0)
     if config.overlays:
         drawn = frame
         for index, label in enumerate(np.unique(labels[labels > 0])):
             drawn = overlay(drawn, labels == label, color=TINTS[index % len(TINTS)])
-        write_image(config.output / "overlays" / f"{name}.jpg", drawn)
+        write_image(config.output / OVERLAYS / f"{name}.jpg", drawn)
 
 
-def _truths(folder: Path) -> dict[str, Path]:
-    return {path.stem: path for path in find_images([folder])}
+def _target_files(folder: Path | None) -> dict[str, Path]:
+    return {path.stem: path for path in find_images([folder])} if folder is not None else {}
 
 
-def _truth_of(targets: dict[str, Path], name: str, index: int) -> Mask:
-    path = targets.get(name)
+def _target(files: Mapping[str, Path], name: str, index: int) -> Mask:
+    """The true mask of a frame: of its name, or at its place in the order."""
+    ordered = list(files.values())
+    path = files.get(name) or (ordered[index] if index < len(ordered) else None)
     if path is None:
-        ordered = list(targets.values())
-        if index >= len(ordered):
-            raise DataError(f"frame {name} without a true mask", f"a mask named {name}.png, or one for each frame")
-        path = ordered[index]
+        raise DataError(f"frame {name} without a true mask", f"a mask named {name}.png, or one for each frame")
     return read_mask(path)
-
-
-def _measured(mask: Mask, target: Mask) -> dict[str, float]:
-    j, f = region_similarity(mask, target), contour_accuracy(mask, target)
-    return {"j": round(j, 4), "f": round(f, 4)}

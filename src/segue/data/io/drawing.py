@@ -15,6 +15,7 @@ BLUE: Color = (38, 132, 255)
 POSITIVE: Color = (46, 204, 113)
 NEGATIVE: Color = (235, 64, 52)
 YELLOW: Color = (255, 214, 10)
+TINTS: Sequence[Color] = (BLUE, (255, 140, 0), (155, 89, 182), (26, 188, 156), (231, 76, 60), (241, 196, 15))
 
 
 def overlay(

@@ -1,0 +1,35 @@
+"""Outputs of earlier runs: never overwritten unasked."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, TypeAlias
+
+from pydantic import Field
+
+from segue.core.errors import ConfigError
+
+Force: TypeAlias = Annotated[bool, Field(description="Replace what an earlier run left in the output.")]
+
+
+def claim_output(folder: Path, works: Sequence[str], *, resume: bool | None = None, force: bool = False) -> None:
+    """Make sure that a new run may write to ``folder``: none of ``works``, an earlier run's files or folders, is there.
+
+    ``resume`` leaves them for the run to go on from (None where a job cannot), ``force`` deletes them. Raises
+    ``ConfigError`` otherwise.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     Path(folder, "model").mkdir()
+    ...     claim_output(Path(folder), ["model"], force=True)
+    ...     Path(folder, "model").exists()
+    False
+    """
+    there = [folder / name for name in works if (folder / name).exists()]
+    if there and not resume and not force:
+        fix = "--force replaces it" if resume is None else "--resume goes on with it, --force replaces it"
+        raise ConfigError(f"{folder}, which holds {there[0].name} of an earlier run", "a folder without one", fix)
+    for path in there if force and not resume else []:
+        shutil.rmtree(path) if path.is_dir() else path.unlink()

@@ -1,0 +1,69 @@
+"""The example that find and track are shown, and the clicks that segment it, which they have to beat."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+from pydantic import Field, model_validator
+
+from segue.core.errors import ImageError
+from segue.core.segmenter import Segmenter
+from segue.core.types import Box, Click, Prompt, Reference, check_mask
+from segue.data.io.image import read_image, read_labels
+from segue.evaluation.robot import simulate_clicks
+from segue.session.config import Corners, ModelChoice, Points
+from segue.session.session import Session, segment
+
+
+class ReferenceChoice(ModelChoice):
+    """The example: an image, and a mask file, a box or clicks that say what in it is meant.
+
+    Every label of the mask file is an object of its own; boxes and clicks are one object, whose mask the model
+    makes. Coordinates are original-image pixels.
+    """
+
+    reference: Annotated[Path, Field(description="The image that shows the object.")]
+    mask: Annotated[Path | None, Field(description="Its mask; every label of it is an object of its own.")] = None
+    box: Annotated[Corners | None, Field(description="Instead: a box around it.")] = None
+    click: Annotated[Points, Field(description="Instead: a click on it; repeatable.")] = ()
+    background_click: Annotated[Points, Field(description="With them, a click off it; repeatable.")] = ()
+
+    @model_validator(mode="after")
+    def _one_way(self) -> ReferenceChoice:
+        if (self.mask is not None) + (self.box is not None or bool(self.click)) != 1:
+            raise ValueError("say what is meant in the reference: a mask file, or a box or clicks")
+        return self
+
+    def examples(self, model: Segmenter) -> dict[int, Reference]:
+        """Label -> reference. Raises ``ImageError`` for a mask of another size or without an object."""
+        image = read_image(self.reference)
+        if self.mask is None:
+            prompts: list[Prompt] = [Box(*self.box)] if self.box else []
+            prompts += [Click(x, y) for x, y in self.click]
+            prompts += [Click(x, y, positive=False) for x, y in self.background_click]
+            return {1: Reference(image, segment(model, image, prompts))}
+        labels = read_labels(self.mask)
+        check_mask(labels > 0, image.shape[:2])
+        ids = [int(i) for i in np.unique(labels) if i]
+        if not ids:
+            raise ImageError(f"the mask {self.mask} without an object", "at least one label that is not 0")
+        return {i: Reference(image, labels == i) for i in ids}
+
+
+def reference_clicks(model: Segmenter, reference: Reference, most: int = 5) -> list[Click]:
+    """The clicks by which the robot segments the reference itself: repeated elsewhere, they are the baseline."""
+    trace = simulate_clicks(Session(model, reference.image), reference.mask, max_clicks=most, stop_at=0.9)
+    return list(trace.clicks)
+
+
+def scale_clicks(clicks: Sequence[Click], source: Sequence[int], size: Sequence[int]) -> list[Click]:
+    """Clicks in an image of ``source`` (H, W) at the same places of one of ``size`` (H, W).
+
+    >>> scale_clicks([Click(10, 5)], (20, 20), (40, 60))
+    [Click(x=30.0, y=10.0, positive=True)]
+    """
+    across, down = size[1] / source[1], size[0] / source[0]
+    return [Click(min(c.x * across, size[1] - 1), min(c.y * down, size[0] - 1), c.positive) for c in clicks]

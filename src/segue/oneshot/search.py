@@ -1,0 +1,66 @@
+"""Several objects looked for in one image: which were found, and the label map that they share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from segue.core.types import Image, Mask, Probability, Reference
+from segue.oneshot.finder import Finder, Found
+
+LabelMap: TypeAlias = NDArray[np.int32]
+
+
+@dataclass(frozen=True, eq=False)
+class LabeledMatch:
+    """One object in one image: its ``label`` in the written mask, which ``object`` of the reference it is, its
+    (H, W) ``mask`` and ``probability``, and the ``score`` that decided."""
+
+    label: int
+    object: int
+    mask: Mask
+    probability: Probability
+    score: float
+
+
+def search(
+    finder: Finder, image: Image, references: Mapping[int, Reference], instances: int = 1
+) -> dict[int, list[Found]]:
+    """Object -> its matches in ``image``, best first, whatever their score."""
+    with torch.inference_mode():
+        features = finder.encode([image])
+        return {label: finder.find(features, reference, instances) for label, reference in references.items()}
+
+
+def label_matches(
+    matches: Mapping[int, Sequence[Found]], threshold: float, size: Sequence[int], instances: int = 1
+) -> tuple[list[LabeledMatch], LabelMap]:
+    """The matches that reach ``threshold`` and their label map (H, W).
+
+    Labels are the objects' own for one instance each, else 1, 2, ... in the order of the matches.
+    """
+    accepted = [(name, match) for name, several in matches.items() for match in several if match.score >= threshold]
+    labeled = []
+    for number, (name, match) in enumerate(accepted, start=1):
+        probability = match.prediction.probability().cpu().numpy()
+        label = name if instances == 1 else number
+        labeled.append(LabeledMatch(label, name, probability > 0.5, probability, match.score))
+    return labeled, label_map([(match.label, match.probability) for match in labeled], size)
+
+
+def label_map(probabilities: Sequence[tuple[int, Probability]], size: Sequence[int]) -> LabelMap:
+    """(H, W) int32 of (label, probability (H, W)): where two claim a pixel, the more probable has it.
+
+    >>> label_map([(1, np.array([[0.6, 0.2]])), (2, np.array([[0.9, 0.3]]))], (1, 2)).tolist()
+    [[2, 0]]
+    """
+    labels, most = np.zeros(size[:2], np.int32), np.full(size[:2], 0.5, np.float32)
+    for label, probability in probabilities:
+        wins = probability > most
+        labels[wins], most[wins] = label, probability[wins]
+    return labels
