@@ -15,8 +15,9 @@ from segue.core.errors import ConfigError, StorageError
 from segue.core.segmenter import Segmenter
 from segue.jobs.job import job
 from segue.jobs.output import Force, claim_output
+from segue.models.entry import Card
 from segue.models.onnx_export import describe, write_graph
-from segue.models.registry import MODELS, Card
+from segue.models.registry import MODELS
 from segue.session.config import JobResult, ModelChoice
 
 GRAPHS = "graphs.json"
