@@ -1,4 +1,4 @@
-"""Losses of the five systems, each as its official code computes it.
+"""Losses of the five systems, each as its official code computes it: the only copy.
 
 Logits and targets are (b, 1, h, w) unless said otherwise. RITM's losses give one value per sample (b,), whose
 mean the trainers minimise; VLSM-Adapter's and PerSAM-F's give one value for the batch. Official behaviour that
@@ -6,6 +6,9 @@ surprises is kept under its own name.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Literal, TypeAlias
 
 import torch
 from torch import Tensor
@@ -131,6 +134,13 @@ def double_sigmoid_dice_cross_entropy(
     return dice_weight * dice(probability, target) + entropy_weight * entropy
 
 
+TextLoss: TypeAlias = Literal["correct", "published-double-sigmoid"]
+TEXT_LOSSES: Mapping[TextLoss, Callable[[Tensor, Tensor], Tensor]] = {
+    "correct": dice_cross_entropy,
+    "published-double-sigmoid": double_sigmoid_dice_cross_entropy,
+}
+
+
 def persam_dice(logits: Tensor, target: Tensor) -> Tensor:
     """1 - Dice of (n, pixels) logits and targets, smoothed by 1 (PerSAM-F, section 3.3): one value.
 
@@ -138,8 +148,8 @@ def persam_dice(logits: Tensor, target: Tensor) -> Tensor:
     tensor(0.5000)
     """
     probability = logits.sigmoid()
-    total = probability.sum(-1) + target.sum(-1)
-    return (1 - (2 * (probability * target).sum(-1) + 1) / (total + 1)).mean()
+    overlap = 2 * (probability * target).sum(-1)
+    return (1 - (overlap + 1) / (probability.sum(-1) + target.sum(-1) + 1)).mean()
 
 
 def persam_focal(logits: Tensor, target: Tensor, *, alpha: float = 0.25, gamma: float = 2.0) -> Tensor:
@@ -152,7 +162,7 @@ def persam_focal(logits: Tensor, target: Tensor, *, alpha: float = 0.25, gamma: 
     right = probability * target + (1 - probability) * (1 - target)
     side = alpha * target + (1 - alpha) * (1 - target)
     entropy = F.binary_cross_entropy_with_logits(logits, target, reduction="none")
-    return (side * (1 - right) ** gamma * entropy).mean(1).mean()
+    return (side * entropy * (1 - right) ** gamma).mean(1).mean()
 
 
 def _rightness(logits: Tensor, target: Tensor, counted: Tensor) -> Tensor:

@@ -16,7 +16,8 @@ from segue.core.errors import ConfigError
 from segue.core.types import Click, Reference
 from segue.models.sam.model import Sam
 from segue.models.sam.persam import PerSam
-from segue.models.sam.persam_f import dice_loss, fit_scale_weights, focal_loss
+from segue.models.sam.persam_f import fit_scale_weights
+from segue.nn.losses import persam_dice, persam_focal
 
 Comparator = Literal["none", "prompts", "adapter", "lora", "three-weights", "two-weights"]
 PROJECTIONS = ["q_proj", "k_proj", "v_proj", "out_proj", "o_proj"]
@@ -79,7 +80,7 @@ def _adapted(sam: Sam, reference: Reference, kind: str, steps: int, rate: float)
             with torch.autograd.graph.saved_tensors_hooks(torch.clone, lambda kept: kept):
                 low, _ = sam.ask(features, clicks, multimask=False, guidance=guidance)
             logits = features.frame.to_image_size(sam.high(low))[0, 0].flatten()[None]
-            loss = dice_loss(logits, target) + focal_loss(logits, target)
+            loss = persam_dice(logits, target) + persam_focal(logits, target)
             optimiser.zero_grad()
             torch.autograd.backward(loss)
             optimiser.step()

@@ -21,7 +21,7 @@ from segue.core.types import Mask, Text
 from segue.data.sample import Sample
 from segue.metrics.distance import hd95
 from segue.metrics.overlap import dice, iou
-from segue.nn.overlaps import Form, dice_bce
+from segue.nn.losses import TEXT_LOSSES, TextLoss
 from segue.nn.training_core import TextTrainingCore
 from segue.training.checkpoint import write_checkpoint
 
@@ -34,7 +34,7 @@ class TextSettings:
 
     ``rate`` None takes the paper's for the adapter (dense 1e-3, shallow 3e-4). ``epochs`` and ``minutes`` only
     limit (``clock`` "cpu" counts processor time); early stopping ends a run. ``form`` chooses the loss, see
-    ``segue.nn.overlaps.dice_bce``.
+    ``segue.nn.losses.TEXT_LOSSES``.
     """
 
     rate: float | None = None
@@ -46,7 +46,7 @@ class TextSettings:
     epochs: int = 1000
     minutes: float = math.inf
     clock: Literal["wall", "cpu"] = "wall"
-    form: Form = "correct"
+    form: TextLoss = "correct"
 
 
 @dataclass(frozen=True, eq=False)
@@ -215,7 +215,7 @@ class TextTrainer:
             rows = torch.tensor([list(views).index(id(s.view)) for s in chosen], device=device)
             maps = [part[rows] for part in self.core.encode(torch.stack(list(views.values())).to(device))]
             logits = self.core.decode(maps, texts, (target.shape[-2], target.shape[-1])).float()
-        return dice_bce(logits, target, form=self.settings.form), logits, target
+        return TEXT_LOSSES[self.settings.form](logits, target), logits, target
 
 
 def shuffled_by_image(train: Sequence[Said], generator: torch.Generator) -> list[int]:

@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from segue.core.errors import InputError
-from segue.models.sam.persam_f import dice_loss, fit_scale_weights, focal_loss
+from segue.models.sam.persam_f import fit_scale_weights
+from segue.nn.losses import persam_dice, persam_focal
 
 
 def scales():
@@ -37,9 +38,9 @@ def test_it_trains_inside_a_callers_inference_mode():
 def test_losses_at_their_ends():
     target = torch.tensor([[1.0, 0.0, 0.0, 1.0]])
     sure = torch.where(target > 0, 20.0, -20.0)
-    assert float(dice_loss(sure, target)) == pytest.approx(0, abs=1e-6)
-    assert float(focal_loss(sure, target)) == pytest.approx(0, abs=1e-6)
-    assert float(dice_loss(-sure, target)) == pytest.approx(1 - 1 / 5, abs=1e-6)
+    assert float(persam_dice(sure, target)) == pytest.approx(0, abs=1e-6)
+    assert float(persam_focal(sure, target)) == pytest.approx(0, abs=1e-6)
+    assert float(persam_dice(-sure, target)) == pytest.approx(1 - 1 / 5, abs=1e-6)
 
 
 def test_two_scales_are_refused():

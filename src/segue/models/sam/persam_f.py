@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from segue.core.errors import InputError
+from segue.nn.losses import persam_dice, persam_focal
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,7 +49,7 @@ def fit_scale_weights(logits: Tensor, mask: Tensor, epochs: int = 1000, rate: fl
         for _ in range(epochs):
             history.append(learned.detach().clone())
             mixed = (_all_weights(learned)[:, None] * pixels).sum(0)[None]
-            dice, focal = dice_loss(mixed, target), focal_loss(mixed, target)
+            dice, focal = persam_dice(mixed, target), persam_focal(mixed, target)
             losses.append(torch.stack((dice, focal)).detach())
             optimiser.zero_grad()
             (dice + focal).backward()  # type: ignore[no-untyped-call]
@@ -60,19 +60,3 @@ def fit_scale_weights(logits: Tensor, mask: Tensor, epochs: int = 1000, rate: fl
 
 def _all_weights(learned: Tensor) -> Tensor:
     return learned if len(learned) == 3 else torch.cat((1 - learned.sum(0, keepdim=True), learned))
-
-
-def dice_loss(logits: Tensor, target: Tensor) -> Tensor:
-    """1 - Dice of (1, n) logits against (1, n) 0 / 1, one added above and below."""
-    probability = logits.sigmoid()
-    overlap = 2 * (probability * target).sum(-1)
-    return (1 - (overlap + 1) / (probability.sum(-1) + target.sum(-1) + 1)).sum()
-
-
-def focal_loss(logits: Tensor, target: Tensor, alpha: float = 0.25, gamma: float = 2.0) -> Tensor:
-    """Focal loss (Lin et al., 2017) of (1, n) logits against (1, n) 0 / 1, averaged over pixels."""
-    probability = logits.sigmoid()
-    entropy = F.binary_cross_entropy_with_logits(logits, target, reduction="none")
-    right = probability * target + (1 - probability) * (1 - target)
-    balance = alpha * target + (1 - alpha) * (1 - target)
-    return (balance * entropy * (1 - right) ** gamma).mean(1).sum()
