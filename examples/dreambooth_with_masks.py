@@ -19,8 +19,8 @@ from typing import Any
 import torch
 from torch.utils.data import DataLoader
 
-from segue.data.formats.subjects import Subjects, collate
 from segue.data.io.image import find_images, read_image
+from segue.data.subjects import Subjects, collate
 from segue.training.dreambooth import dreambooth_loss, latent_mask, split_prior
 
 

@@ -16,14 +16,16 @@ import cv2
 import numpy as np
 
 from segue.core.types import Mask
-from segue.data.exchange.base import Choices, Entry, Sheet
-from segue.data.exchange.rows import EXCHANGE, exchange
+from segue.data.formats.base import WriteOptions
+from segue.data.formats.registry import FORMATS, format_named
 from segue.data.io.image import write_image
+from segue.data.record import AnnotatedImage, Annotation
 from segue.data.rle import Rle, overlap
 from segue.jobs.convert_data import ConvertDataConfig, convert_data
 
 SIZE = 48, 64
-POLYGONS = [name for name, row in EXCHANGE.items() if row.polygons]
+EXCHANGE = [name for name, row in FORMATS.items() if row.exchange]
+POLYGONS = [name for name in EXCHANGE if FORMATS[name].polygons]
 
 
 def boxes(*places: tuple[int, int, int, int]) -> Mask:
@@ -60,20 +62,20 @@ def cases() -> dict[str, tuple[list[Mask], Mask | None]]:
     }
 
 
-def survives(name: str, found: Sequence[Mask], ignore_mask: Mask | None, choices: Choices) -> str:
+def survives(name: str, found: Sequence[Mask], ignore_mask: Mask | None, choices: WriteOptions) -> str:
     """ "exact", the least IoU of an object, or what was dropped, for an image written and read again; a loss that the
     writer did not name is an error."""
-    entries = tuple(Entry("thing", Rle.from_mask(mask), str(k)) for k, mask in enumerate(found))
+    entries = tuple(Annotation("thing", Rle.from_mask(mask), str(k)) for k, mask in enumerate(found))
     with tempfile.TemporaryDirectory() as at:
         write_image(Path(at, "a.png"), np.zeros((*SIZE, 3), np.uint8))
-        sheet = Sheet(
+        sheet = AnnotatedImage(
             "a.png", SIZE, entries, Path(at, "a.png"), None if ignore_mask is None else Rle.from_mask(ignore_mask)
         )
-        with exchange(name).writer(Path(at, "out"), choices) as writer:
+        with format_named(name).writer(Path(at, "out"), choices) as writer:
             losses = writer.add(sheet)
-        (again,) = exchange(name).read(Path(at, "out"))
-    kept = [overlap(a.rle, b.rle) for a, b in zip(entries, again.entries, strict=True)]
-    lost = ignore_mask is not None and (again.ignore_mask is None or again.ignore_mask != sheet.ignore_mask)
+        (again,) = format_named(name).read(Path(at, "out"))
+    kept = [overlap(a.rle, b.rle) for a, b in zip(entries, again.annotations, strict=True)]
+    lost = ignore_mask is not None and (again.ignore_rle is None or again.ignore_rle != sheet.ignore_rle)
     unnamed = [k for k, iou in enumerate(kept) if iou < 1 and not any(loss.object == str(k) for loss in losses)]
     if unnamed or (lost and not any("void" in loss.what for loss in losses)):
         raise AssertionError(f"{name} lost something without a word: {losses}")
@@ -86,16 +88,16 @@ def survival() -> str:
     """The tables of what survives: as the formats are written, as polygons, and as simplified polygons."""
     parts = []
     for title, names, choices in (
-        ("As written by default", list(EXCHANGE), Choices()),
-        ("With `--polygons`", POLYGONS, Choices(polygons=True)),
-        ("With `--polygons --tolerance 1`", POLYGONS, Choices(polygons=True, tolerance=1.0)),
+        ("As written by default", EXCHANGE, WriteOptions()),
+        ("With `--polygons`", POLYGONS, WriteOptions(polygons=True)),
+        ("With `--polygons --tolerance 1`", POLYGONS, WriteOptions(polygons=True, tolerance=1.0)),
     ):
         rows = [[case, *(survives(n, *what, choices) for n in names)] for case, what in cases().items()]
         parts.append(markdown([title, *(f"`{n}`" for n in names)], rows))
     return "\n\n".join(parts)
 
 
-def synthetic(count: int, photo: Path) -> Iterator[Sheet]:
+def synthetic(count: int, photo: Path) -> Iterator[AnnotatedImage]:
     """``count`` images of 640 x 480 with five objects each, a third with holes, a quarter with a second part."""
     rng = np.random.default_rng(0)
     for number in range(count):
@@ -110,8 +112,8 @@ def synthetic(count: int, photo: Path) -> Iterator[Sheet]:
                 cv2.circle(canvas, [int(v) for v in outline.mean(0)], 9, 0, -1)
             if k % 4 == 0:
                 cv2.circle(canvas, [int(v) for v in rng.uniform((20, 20), (620, 460))], 12, 1, -1)
-            entries.append(Entry(f"class {k}", Rle.from_mask(canvas > 0), str(k)))
-        yield Sheet(f"{number:06d}.jpg", (480, 640), tuple(entries), photo)
+            entries.append(Annotation(f"class {k}", Rle.from_mask(canvas > 0), str(k)))
+        yield AnnotatedImage(f"{number:06d}.jpg", (480, 640), tuple(entries), photo)
 
 
 def rates(count: int, folder: Path) -> str:
@@ -119,7 +121,7 @@ def rates(count: int, folder: Path) -> str:
     photo = folder / "photo.jpg"
     smooth = cv2.GaussianBlur(np.random.default_rng(0).random((480, 640, 3)), (0, 0), 9)
     write_image(photo, cv2.normalize(smooth, None, 0, 255, cv2.NORM_MINMAX).astype(np.uint8))
-    with exchange("coco").writer(folder / "coco") as writer:
+    with format_named("coco").writer(folder / "coco") as writer:
         for sheet in synthetic(count, photo):
             writer.add(sheet)
     rows = []
@@ -134,7 +136,7 @@ def converted(source: Path, name: str, output: Path) -> tuple[float, str]:
     """Images per processor second, and objects kept exactly of all."""
     started = time.process_time()
     done = convert_data(ConvertDataConfig(source=source, to=name, output=output))
-    return done["images"] / (time.process_time() - started), f"{done['exact']} of {done['objects']}"
+    return done.images / (time.process_time() - started), f"{done.exact} of {done.objects}"
 
 
 def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

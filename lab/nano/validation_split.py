@@ -11,14 +11,13 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator, Sequence
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from segue.core.types import Image, Mask
 from segue.data.formats.folder import Folder
-from segue.data.sample import Instance, Sample, Target
+from segue.data.record import Annotation, Sample
 from segue.training.config import TrainConfig
 from segue.training.view_sampler import VOID, build_pack
 
@@ -45,15 +44,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("-o", "--output", type=Path, required=True)
     options = parser.parse_args(arguments)
     samples = [
-        Sample(
-            name,
-            partial(np.asarray, image),
-            partial(Target.of, [Instance(f"{name}#{k}", m) for k, m in enumerate(masks)], ignore_mask),
-        )
-        for name, image, masks, ignore_mask in photos(TrainConfig.read(options.config))
+        Sample.from_arrays(name, image, [Annotation.from_mask(m, id=f"{name}#{k}") for k, m in enumerate(masks)], void)
+        for name, image, masks, void in photos(TrainConfig.read(options.config))
     ]
     Folder().write(options.output, samples)
-    print(f"{sum(len(s.load_truth().instances) for s in samples)} objects in {len(samples)} photos")
+    print(f"{sum(len(s.load().annotations) for s in samples)} objects in {len(samples)} photos")
 
 
 if __name__ == "__main__":

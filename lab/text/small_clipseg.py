@@ -25,9 +25,9 @@ from transformers import CLIPSegForImageSegmentation
 
 from segue.adapters.base import attach
 from segue.adapters.baselines import Full, bake
-from segue.data.formats.medical import with_texts
 from segue.data.formats.registry import open_data
-from segue.data.sample import Instance, Sample, Target
+from segue.data.medical import with_texts
+from segue.data.record import AnnotatedImage, Annotation, Sample
 from segue.data.text_prompts import texts_for
 from segue.models.clipseg.model import CLIPSeg
 from segue.models.clipseg.tokens import byte_tokenizer
@@ -84,16 +84,17 @@ def learn_words(texts: list[str], folder: Path) -> int:
 def named_classes(sample: Sample) -> Sample:
     """Every class of a photo as one object, named, where it covers at least 1 % of it."""
 
-    def load() -> Target:
-        target = sample.load_truth()
+    def load() -> AnnotatedImage:
+        image = sample.load()
         merged = {
-            n: np.logical_or.reduce([i.mask for i in target.instances if i.name == n])
-            for n in sorted({i.name for i in target.instances} - {""})
+            n: np.logical_or.reduce([a.mask for a in image.annotations if a.name == n])
+            for n in sorted({a.name for a in image.annotations} - {""})
         }
         kept = {n.lower(): m for n, m in merged.items() if m.mean() > 0.01}
-        return Target(tuple(Instance(f"{sample.id}/{n}", m, n, (n,)) for n, m in kept.items()))
+        objects = tuple(Annotation.from_mask(m, n, f"{sample.id}/{n}", (n,)) for n, m in kept.items())
+        return replace(image, annotations=objects)
 
-    return replace(sample, load_truth=load)
+    return replace(sample, load=load)
 
 
 class Varied(TextTrainer):

@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 
 from segue.core.errors import DataError, SegueError, UnknownName
-from segue.data.exchange.rows import EXCHANGE
-from segue.data.formats.registry import FORMATS, detect, open_data
-from segue.data.sample import Instance, Sample, Target
+from segue.data.formats.registry import FORMATS, format_named, open_data, recognise
+from segue.data.record import Annotation, Sample
 
 HEIGHT, WIDTH = 40, 56
 HERE = Path(__file__).parents[1]
@@ -29,8 +28,8 @@ def blob(top, left, height=9, width=11):
 
 
 def sample(name, masks, ignore_mask=None):
-    instances = tuple(Instance(f"{name}#{k}", mask) for k, mask in enumerate(masks))
-    return Sample(name, lambda: smooth_grey(len(name)), lambda: Target(instances, ignore_mask))
+    objects = [Annotation.from_mask(mask, id=f"{name}#{k}") for k, mask in enumerate(masks)]
+    return Sample.from_arrays(name, smooth_grey(len(name)), objects, ignore_mask)
 
 
 def band():
@@ -50,14 +49,14 @@ def contents(samples):
     rows = []
     for one in samples:
         image, target = one.read()
-        masks = sorted(i.mask.tobytes() for i in target.instances)
+        masks = sorted(i.mask.tobytes() for i in target.annotations)
         ignore_mask = target.ignore_mask if target.ignore_mask is not None else np.zeros(image.shape[:2], bool)
         rows.append((one.id.rpartition("/")[2].partition(".")[0], image, masks, ignore_mask))
     return sorted(rows, key=lambda row: row[0])
 
 
 def round_trip(name, folder, samples):
-    FORMATS.load(name).write(folder, samples)
+    format_named(name).write(folder, samples)
     again = open_data(folder, name).samples
     for (a_id, a_image, a_masks, a_void), (b_id, b_image, b_masks, b_void) in zip(
         contents(samples), contents(again), strict=True
@@ -83,28 +82,28 @@ def test_what_a_format_can_hold_survives_and_the_rest_is_refused(name, ability, 
         round_trip(name, tmp_path, samples)
     else:
         with pytest.raises(DataError):
-            FORMATS.load(name).write(tmp_path, samples)
+            format_named(name).write(tmp_path, samples)
 
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_auto_recognises_what_the_format_wrote(name, tmp_path):
-    FORMATS.load(name).write(tmp_path, MANY if name == "berkeley" else ONE)
-    assert detect(tmp_path) == name
+    format_named(name).write(tmp_path, MANY if name == "berkeley" else ONE)
+    assert recognise(tmp_path) == name
     assert open_data(tmp_path).format == name
 
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_ids_are_unique_and_the_order_is_stable(name, tmp_path):
-    FORMATS.load(name).write(tmp_path, MANY if FORMATS[name].many else ONE)
+    format_named(name).write(tmp_path, MANY if FORMATS[name].many else ONE)
     first, second = open_data(tmp_path, name).samples, open_data(tmp_path, name).samples
-    ids = [i.id for one in first for i in one.read()[1].instances]
+    ids = [i.id for one in first for i in one.read()[1].annotations]
     assert len(ids) == len(set(ids))
     assert [s.id for s in first] == [s.id for s in second]
 
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_an_image_that_is_damaged_is_named(name, tmp_path):
-    FORMATS.load(name).write(tmp_path, ONE)
+    format_named(name).write(tmp_path, ONE)
     for path in tmp_path.rglob("*"):
         if path.suffix in (".png", ".jpg", ".tif", ".gz", ".mat"):
             path.write_bytes(path.read_bytes()[:60])
@@ -120,7 +119,7 @@ def test_another_layout_is_refused_with_the_layout_expected(name, tmp_path):
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_each_format_has_a_test_of_its_own(name):
-    assert (HERE / "data" / "formats" / f"test_{name}.py").exists() or name in EXCHANGE
+    assert (HERE / "data" / "formats" / f"test_{name}.py").exists() or FORMATS[name].exchange
 
 
 def test_unknown_formats_and_layouts_are_explained(tmp_path):

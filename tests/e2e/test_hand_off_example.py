@@ -39,11 +39,11 @@ def test_supervision_takes_the_masks(example):
 
 def test_fiftyone_takes_the_coco_folder(example, tmp_path):
     pytest.importorskip("fiftyone", reason="needs fiftyone")
-    from segue.data.exchange.rows import exchange
-    from segue.data.sample import Instance, Sample, Target
+    from segue.data.formats.registry import format_named
+    from segue.data.record import Annotation, Sample
 
-    target = Target(tuple(Instance(f"a#{k}", mask, "cat") for k, mask in enumerate(masks())))
-    exchange("coco").write(tmp_path, [Sample("a.png", lambda: np.zeros((12, 16, 3), np.uint8), lambda: target)])
+    objects = [Annotation.from_mask(mask, "cat", f"a#{k}") for k, mask in enumerate(masks())]
+    format_named("coco").write(tmp_path, [Sample.from_arrays("a.png", np.zeros((12, 16, 3), np.uint8), objects)])
     try:
         data = example.to_fiftyone(tmp_path)
     except Exception as error:

@@ -16,8 +16,8 @@ import uvicorn
 from fastapi.testclient import TestClient
 
 from segue.core.errors import DownloadError, ImageError, MissingFile
-from segue.data.exchange.brush import decode_brush
-from segue.data.exchange.rows import exchange, recognise
+from segue.data.formats.brush import decode_brush
+from segue.data.formats.registry import format_named, recognise
 from segue.data.io.image import write_image
 from segue.integrations.label_studio import Backend, create_app
 from segue.integrations.label_studio_files import ImageSource
@@ -188,9 +188,9 @@ def test_webhooks_collect_a_data_set(client, root):
     event = {"action": "ANNOTATION_CREATED", "task": request()["tasks"][0], "annotation": annotation}
     assert client.post("/webhook", json=event).status_code == 201
     assert recognise(root / "kept") == "label-studio"
-    (sheet,) = exchange("label-studio").read(root / "kept")
+    (sheet,) = format_named("label-studio").read(root / "kept")
     assert sheet.image().shape == (40, 60, 3)
-    assert sheet.entries[0].name == "dog"
+    assert sheet.annotations[0].name == "dog"
     assert client.post("/webhook", json=event | {"action": "ANNOTATION_DELETED"}).status_code == 201
     assert not list((root / "kept").glob("*.json"))
     training = client.post("/webhook", json={"action": "START_TRAINING", "project": {"id": 1}})

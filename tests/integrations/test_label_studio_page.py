@@ -15,9 +15,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from segue.data.exchange.brush import decode_brush
-from segue.data.exchange.labelstudio import interface
-from segue.data.exchange.rows import exchange
+from segue.data.formats.brush import decode_brush
+from segue.data.formats.label_studio import interface
+from segue.data.formats.registry import format_named
 
 PHOTO = Path(__file__).resolve().parents[2] / "src" / "segue" / "samples" / "cat.jpg"
 PATIENCE = 120  # seconds
@@ -143,9 +143,9 @@ def test_a_click_in_the_page_becomes_a_mask_that_is_exported_exactly(studio, tmp
         while not list((tmp_path / "kept").glob("*.json")) and time.monotonic() < until:
             time.sleep(0.5)
     (tmp_path / "export.json").write_bytes(tasks.content)
-    (sheet,) = exchange("label-studio").read(tmp_path)
-    (entry,) = sheet.entries
+    (sheet,) = format_named("label-studio").read(tmp_path)
+    (entry,) = sheet.annotations
     said = decode_brush(second["value"]["rle"], sheet.size)
     assert (entry.rle.mask() == said).all()
     assert (decode_brush(first["value"]["rle"], sheet.size) != said).any()
-    assert len(list(exchange("label-studio").read(tmp_path / "kept"))) == 1
+    assert len(list(format_named("label-studio").read(tmp_path / "kept"))) == 1

@@ -24,12 +24,12 @@ def folder(tmp_path):
 
 
 def test_a_chain_through_every_format_ends_where_it_began(folder):
-    source, names = folder / "in", ["coco", "yolo", "labelme", "cvat", "label-studio", "numpy", "voc", "png"]
+    source, names = folder / "in", ["coco", "yolo", "labelme", "cvat", "label-studio", "numpy", "voc", "folder"]
     for name in names:
         done = convert_data(ConvertDataConfig(source=source, to=name, output=folder / name))
-        assert (done["images"], done["objects"], done["exact"]) == (2, 4, 4)
+        assert (done.images, done.objects, done.exact) == (2, 4, 4)
         source = folder / name
-    before, after = folder / "in" / "masks", folder / "png" / "masks"
+    before, after = folder / "in" / "masks", folder / "folder" / "masks"
     stems = sorted(p.name for p in before.iterdir())
     from segue.data.io.image import read_labels
 
@@ -43,26 +43,26 @@ def test_a_dry_run_reports_the_same_and_writes_nothing(folder):
     dry = convert_data(ConvertDataConfig(**config, dry_run=True))
     assert not (folder / "out").exists()
     real = convert_data(ConvertDataConfig(**config))
-    assert dry["losses"] == real["losses"]
-    assert real["losses"]["holes joined by slits"]["count"] == 2
-    assert real["losses"]["parts joined by bridges"]["count"] == 2
+    assert dry.losses == real.losses
+    assert real.losses["holes joined by slits"].count == 2
+    assert real.losses["parts joined by bridges"].count == 2
 
 
 def test_data_sets_of_evaluation_convert_too(folder):
-    from segue.data.formats.registry import FORMATS, open_data
+    from segue.data.formats.registry import format_named, open_data
 
-    FORMATS.load("berkeley").write(folder / "berkeley", open_data(folder / "in", "folder").samples)
+    format_named("berkeley").write(folder / "berkeley", open_data(folder / "in", "folder").samples)
     done = convert_data(
         ConvertDataConfig(source=folder / "berkeley", to="coco", output=folder / "out", format="berkeley")
     )
-    assert (done["from"], done["objects"], done["exact"]) == ("berkeley", 4, 4)
+    assert (done.from_, done.objects, done.exact) == ("berkeley", 4, 4)
 
 
 def test_missing_images_are_counted_and_links_are_links(folder):
     convert_data(ConvertDataConfig(source=folder / "in", to="coco", output=folder / "coco", images="none"))
     done = convert_data(ConvertDataConfig(source=folder / "coco", to="cvat", output=folder / "cvat"))
-    assert done["losses"]["image file not found: annotations only"]["count"] == 2
-    assert done["exact"] == 4
+    assert done.losses["image file not found: annotations only"].count == 2
+    assert done.exact == 4
     convert_data(ConvertDataConfig(source=folder / "in", to="coco", output=folder / "linked", images="link"))
     assert (folder / "linked/images/one.png").samefile(folder / "in/images/one.png")
 
@@ -107,5 +107,5 @@ def test_memory_grows_by_a_few_hundred_bytes_an_image(tmp_path, to):
         done = convert_data(ConvertDataConfig(source=source, to=to, output=tmp_path / f"{count}-out", images="none"))
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
-        assert done["exact"] == count
+        assert done.exact == count
     assert (peaks[2] - peaks[1]) / 1200 < 1000

@@ -1,4 +1,4 @@
-"""Masks in and out of a project, in the formats of ``segue.data.exchange``."""
+"""Masks in and out of a project, in the formats of ``segue.data.formats``."""
 
 from __future__ import annotations
 
@@ -32,17 +32,18 @@ from segue.annotator.store import (
 from segue.annotator.tables import ImageRow, Label
 from segue.core.errors import DataError, MissingFile, SegueError, StorageError
 from segue.core.files import write_bytes
-from segue.data.exchange.base import Choices, Entry, Sheet
-from segue.data.exchange.coco import Coco
-from segue.data.exchange.rings import rles_of_labels
-from segue.data.exchange.rows import EXCHANGE, exchange
+from segue.data.formats.base import WriteOptions
+from segue.data.formats.coco import Coco
+from segue.data.formats.registry import FORMATS, format_named, known_name
 from segue.data.io.image import read_labels
+from segue.data.rasterize import rles_of_labels
+from segue.data.record import AnnotatedImage, Annotation, Options
 from segue.data.rle import Rle
 from segue.session.config import JobConfig
 
 ABOUT = {
     "coco": ("COCO", "One JSON file, every pixel kept"),
-    "png": ("PNG label maps", "A picture for each image, every pixel kept"),
+    "folder": ("PNG label maps", "A picture for each image, every pixel kept"),
     "yolo": ("YOLO", "A text file of polygons for each image"),
     "voc": ("Pascal VOC", "Palette pictures of classes and objects"),
     "labelme": ("Labelme", "A JSON file for each image"),
@@ -54,7 +55,7 @@ ABOUT = {
 
 def formats() -> list[FormatOut]:
     """What a project can be exported to."""
-    rows = dict(EXCHANGE.items())
+    rows = {name: row for name, row in FORMATS.items() if row.exchange}
     order = [*(name for name in ABOUT if name in rows), *(name for name in rows if name not in ABOUT)]
     described = ((name, *ABOUT.get(name, (rows[name].summary, rows[name].layout))) for name in order)
     return [FormatOut(name=name, title=title, about=about) for name, title, about in described]
@@ -70,9 +71,9 @@ def export(project: Project, name: str, folder: Path, *, accepted: bool = True, 
     with project.store.read() as db:
         names = [label.name for label in live_labels(db)]
     count = 0
-    with exchange(name).writer(folder, Choices(images="copy" if images else "none"), names) as writer:
-        for count, sheet in enumerate(sheets(project, accepted), start=1):  # noqa: B007
-            writer.add(sheet)
+    with format_named(name).writer(folder, WriteOptions(images="copy" if images else "none"), names) as writer:
+        for count, image in enumerate(annotated_images(project, accepted), start=1):  # noqa: B007
+            writer.add(image)
     return count
 
 
@@ -97,7 +98,7 @@ def packed_export(project: Project, name: str, *, accepted: bool) -> tuple[Path,
         raise
 
 
-def sheets(project: Project, accepted: bool) -> Iterator[Sheet]:
+def annotated_images(project: Project, accepted: bool) -> Iterator[AnnotatedImage]:
     """Every image (or only accepted ones) with its objects as the overlap policy leaves them."""
     with project.store.read() as db:
         query = select(ImageRow).where(col(ImageRow.present)).order_by(col(ImageRow.id))
@@ -114,12 +115,12 @@ def sheets(project: Project, accepted: bool) -> Iterator[Sheet]:
         if not objects:
             height, width = project.library.size(row.path)
         drawn = [unpack(masks[one.mask_id or 0], (height, width)) for one in objects]
-        entries = [
-            Entry(names.get(one.label_id, ""), Rle.from_mask(mask), one.id)
+        annotations = [
+            Annotation(names.get(one.label_id, ""), Rle.from_mask(mask), one.id)
             for one, mask in zip(objects, resolved(drawn, policy), strict=True)
         ]
         file = project.library.folder / row.path
-        yield Sheet(row.path, (height, width), tuple(entries), file if file.exists() else None)
+        yield AnnotatedImage(row.path, (height, width), tuple(annotations), file if file.exists() else None)
 
 
 def resolved(masks: Sequence[Any], policy: str) -> list[Any]:
@@ -147,7 +148,7 @@ class Incoming:
 
     name: str
     size: tuple[int, int]
-    entries: Sequence[Entry]
+    annotations: Sequence[Annotation]
 
 
 def import_files(project: Project, files: Sequence[tuple[str, bytes]], who: str) -> Imported:
@@ -179,8 +180,8 @@ def _incoming(home: Path, files: Iterable[tuple[str, bytes]], max_pixels: int) -
             folder = home / str(number)
             write_bytes(folder / "annotations" / "instances.json", content)
             try:
-                for sheet in Coco().read(folder):
-                    yield Incoming(sheet.file_name, sheet.size, sheet.entries)
+                for image in Coco().read(folder, Options()):
+                    yield Incoming(image.file_name, image.size, image.annotations)
             except DataError as error:
                 raise DataError(f"{plain}, which does not read ({error.arrived})", "COCO instances") from error
         elif suffix == ".png":
@@ -188,8 +189,8 @@ def _incoming(home: Path, files: Iterable[tuple[str, bytes]], max_pixels: int) -
             write_bytes(path, content)
             labels = read_labels(path, max_pixels)
             ignore_mask = (255,) if len(np.unique(labels)) > 2 else ()
-            entries = [Entry("", rle) for _, rle in rles_of_labels(labels, ignore_mask)]
-            yield Incoming(plain, (labels.shape[0], labels.shape[1]), entries)
+            annotations = [Annotation("", rle) for _, rle in rles_of_labels(labels, ignore_mask)]
+            yield Incoming(plain, (labels.shape[0], labels.shape[1]), annotations)
         else:
             raise DataError(f"the file {plain}", "COCO (.json) or label maps (.png)", "convert it first")
 
@@ -206,12 +207,12 @@ def _add(project: Project, incoming: Incoming, who: str) -> int:
             check_holder(row, who)
             changes = ChangeSet(db, row)
             count = 0
-            for entry in incoming.entries:
-                mask = entry.rle.mask()
+            for annotation in incoming.annotations:
+                mask = annotation.mask
                 if not mask.any():
                     continue
                 mask_id = put_mask(db, pack(mask))
-                label = _label(changes, entry.name)
+                label = _label(changes, annotation.name)
                 changes.create_object(uuid.uuid4().hex[:24], label, mask_id=mask_id, base_id=mask_id, origin="import")
                 count += 1
             if count:
@@ -271,7 +272,7 @@ class ExchangeConfig(JobConfig):
 def run(config: ExchangeConfig) -> dict[str, Any]:
     """Do it; the figures for the table. The page may be open meanwhile."""
     if config.export is not None:
-        EXCHANGE[config.export]  # a wrong name is an error before anything is imported
+        known_name(config.export)  # a wrong name is an error before anything is imported
     project = Project(config.project)
     try:
         done: dict[str, Any] = {"folder": str(config.project.images)}

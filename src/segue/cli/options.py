@@ -77,6 +77,8 @@ class JobCommand:
             write_json(result.to_json() if isinstance(result, JobResult) else result, json_to)
         if str(json_to) != "-":
             self.show(result)
+        if getattr(result, "failed", None):
+            raise typer.Exit(1)
 
 
 def _was_given(context: typer.Context, name: str) -> bool:

@@ -14,7 +14,7 @@ from segue.core.errors import DataError
 from segue.core.segmenter import Segmenter, weights_digest
 from segue.core.types import Click, Features, Image, digest
 from segue.data.io.resume_log import ResumeLog, job_digest
-from segue.data.sample import Sample, Target
+from segue.data.record import AnnotatedImage, Sample
 from segue.evaluation.robot import ClickTrace, simulate_clicks
 from segue.metrics.boundary import boundary_iou
 from segue.metrics.interaction import clicks_needed
@@ -49,7 +49,7 @@ def annotate(
     for sample in samples:
         image, target = sample.read()
         shared, key = _Shared(), _key(image, target)
-        for number, instance in enumerate(target.instances):
+        for number, instance in enumerate(target.annotations):
             seen = instance.mask if target.ignore_mask is None else instance.mask & ~target.ignore_mask
             if not seen.any():
                 continue
@@ -93,10 +93,10 @@ class _Shared:
         self.features = features
 
 
-def _key(image: Image, target: Target) -> str:
+def _key(image: Image, target: AnnotatedImage) -> str:
     """A digest of an image and its masks."""
     ignore_mask = np.zeros(0, bool) if target.ignore_mask is None else target.ignore_mask
-    return digest(image, ignore_mask, *(i.mask for i in target.instances))[:32]
+    return digest(image, ignore_mask, *(i.mask for i in target.annotations))[:32]
 
 
 def _row(course: ClickTrace) -> dict[str, Any]:
@@ -159,11 +159,11 @@ def random_clicks_quality(
 
 
 def _random_clicks(
-    model: Segmenter, image: Image, target: Target, counts: Sequence[int], rng: np.random.Generator
+    model: Segmenter, image: Image, target: AnnotatedImage, counts: Sequence[int], rng: np.random.Generator
 ) -> Iterator[list[float]]:
     """For each object, its boundary IoU at each of ``counts``; the next count's clicks include those of the last."""
     shared = _Shared()
-    for instance in target.instances:
+    for instance in target.annotations:
         clicks: list[Click] = []
         outside = ~instance.mask if target.ignore_mask is None else ~instance.mask & ~target.ignore_mask
         if not instance.mask.any() or not outside.any():

@@ -16,10 +16,9 @@ from segue.adapters.base import disabled
 from segue.core.files import write_bytes
 from segue.core.segmenter import Segmenter
 from segue.core.types import Image, Mask, Text
-from segue.data.formats.pairs import file_stem
 from segue.data.io.drawing import YELLOW, draw_outlines, overlay
 from segue.data.io.image import write_image
-from segue.data.sample import Sample
+from segue.data.record import Sample
 from segue.evaluation.adapt_measure import Played
 from segue.metrics.interaction import clicks_needed
 from segue.session.session import Session
@@ -47,12 +46,13 @@ def write_click_report(
     chosen = pairs if len(pairs) <= SHOWN else [*pairs[: SHOWN // 2], *pairs[-SHOWN // 2 :]]
     for i, (old, new) in enumerate(chosen):
         image, target = old.sample.read()
-        mask = next(t.mask for t in target.instances if t.id == old.id)
+        mask = next(t.mask for t in target.annotations if t.id == old.id)
         with disabled(model):
             first = Session(model, image).add(old.course.clicks[0])
         second = Session(model, image).add(new.course.clicks[0])
         write_image(
-            folder / "overlays" / f"{i:02d}_{file_stem(old.sample)}.jpg", side_by_side(image, (first, second), mask)
+            folder / "overlays" / f"{i:02d}_{old.sample.id.replace('/', '__')}.jpg",
+            side_by_side(image, (first, second), mask),
         )
 
 
@@ -111,7 +111,10 @@ def write_text_report(folder: Path, result: Mapping[str, Any], model: Segmenter,
     with disabled(model):
         plain = [mask for _, _, mask, _ in _examples(model, test[:SHOWN])]
     for i, (old, (image, target, said, _)) in enumerate(zip(plain, _examples(model, test[:SHOWN]), strict=True)):
-        write_image(folder / "overlays" / f"{i:02d}_{file_stem(test[i])}.jpg", side_by_side(image, (old, said), target))
+        write_image(
+            folder / "overlays" / f"{i:02d}_{test[i].id.replace('/', '__')}.jpg",
+            side_by_side(image, (old, said), target),
+        )
 
 
 def text_page(result: Mapping[str, Any]) -> str:
@@ -208,8 +211,8 @@ def _examples(model: Segmenter, samples: Sequence[Sample]) -> Iterator[tuple[Ima
     """(image, truth, mask said, text) of the first object of each sample, for pictures."""
     for sample in samples:
         image, target = sample.read()
-        if target.instances:
-            first = target.instances[0]
+        if target.annotations:
+            first = target.annotations[0]
             with torch.no_grad():
                 said = model.decode(model.encode([image]), [Text(first.texts[0])]).mask().cpu().numpy()
             yield image, first.mask, said, first.texts[0]

@@ -15,9 +15,9 @@ from matplotlib.ticker import MaxNLocator, MultipleLocator
 
 from segue.core.files import write_bytes
 from segue.core.types import Click, Image, Mask
-from segue.data.formats.registry import DataSet
 from segue.data.io.drawing import YELLOW, contact_sheet, draw_outlines, overlay
 from segue.data.io.image import write_image
+from segue.data.record import DataSet
 from segue.data.rle import Rle
 from segue.metrics.interaction import clicks_needed
 
@@ -226,7 +226,7 @@ def _tiles(worst: Sequence[Mapping[str, Any]], data: DataSet, result: Mapping[st
     highest, tiles = list(result["noc"])[-1], []
     for row in worst:
         image, target = samples[row["image"]].read()
-        outline = next(i.mask for i in target.instances if i.id == row["id"])
+        outline = next(i.mask for i in target.annotations if i.id == row["id"])
         clicks = [Click(x, y, positive) for x, y, positive in row["clicks"]]
         used = min(clicks_needed(row["ious"], float(highest), result["max_clicks"]), len(clicks))
         pair = []

@@ -24,8 +24,10 @@ from segue.core.errors import ConfigError, DataError, SegueError
 from segue.core.files import write_bytes
 from segue.core.segmenter import Segmenter
 from segue.core.types import digest
-from segue.data.exchange.base import outline, safe_name
-from segue.data.exchange.labelstudio import LOCAL, brush_result, image_name, polygon_result
+from segue.data.formats.base import outline
+from segue.data.formats.label_studio import brush_result, polygon_result
+from segue.data.formats.label_studio_address import LOCAL, image_name
+from segue.data.formats.locate import safe_name
 from segue.data.rle import Rle
 from segue.integrations.label_studio_config import Interface, prompts_of
 from segue.integrations.label_studio_files import ImageSource

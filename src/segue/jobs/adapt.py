@@ -20,10 +20,10 @@ from segue.core.errors import ConfigError, DataError, MissingFile
 from segue.core.files import write_bytes
 from segue.core.segmenter import Segmenter
 from segue.core.types import Click, Text
-from segue.data.formats.medical import MEDICAL, read_medical, with_texts
 from segue.data.formats.registry import open_data
 from segue.data.io.resume_log import ResumeLog
-from segue.data.sample import Options, Sample
+from segue.data.medical import MEDICAL, read_medical, with_texts
+from segue.data.record import Options, Sample
 from segue.evaluation.adapt_measure import (
     Played,
     annotate,
@@ -118,8 +118,7 @@ def read_samples(config: AdaptConfig) -> list[Sample]:
     if config.format in MEDICAL:
         samples = list(read_medical(config.format, config.data))
     elif config.data.suffix == ".json" and config.data.is_file():
-        folder = config.data.parent.parent if config.data.parent.name == "annotations" else config.data.parent
-        samples = list(open_data(folder, "coco", Options(split=config.data.stem)).samples)
+        samples = list(open_data(config.data, "coco").samples)
     else:
         samples = list(open_data(config.data, config.format, Options()).samples)
     return [with_texts(s, config.name) for s in samples] if config.name else samples

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import BaseModel, Field, field_validator, model_validator
 
-from segue.core.errors import DataError, MissingFile
-from segue.data.exchange.base import Choices, Loss, Sheet
-from segue.data.exchange.rows import EXCHANGE, exchange, recognise
-from segue.data.formats.registry import FORMATS, open_data
+from segue.core.errors import DataError, SegueError, StorageError
+from segue.data.formats.base import WriteOptions
+from segue.data.formats.registry import FORMATS, format_named, known_name, open_data
+from segue.data.record import AnnotatedImage, DataSet, Loss, Options
 from segue.jobs.job import job
-from segue.session.config import CommandLine, JobConfig
+from segue.session.config import CommandLine, JobConfig, JobResult
 
 EXAMPLES = 20
 
@@ -22,26 +24,36 @@ EXAMPLES = 20
 class ConvertDataConfig(JobConfig):
     """What ``segue convert-data`` takes: a folder of annotations, the format to write and where.
 
-    ``polygons`` and ``tolerance`` (pixels) replace exact masks; ``images`` says what happens to the photos;
-    ``dry_run`` writes nothing and reports the same.
+    >>> ConvertDataConfig(source="in", to="png", output="out").to
+    'folder'
     """
 
     source: Annotated[
-        Path, Field(description="Folder of annotations; its format is recognised."), CommandLine(positional=True)
+        Path,
+        Field(description="Folder of annotations, or an annotation file; its format is recognised."),
+        CommandLine(positional=True),
     ]
-    to: str
-    output: Path | None = None
-    format: str = "auto"
-    polygons: bool = False
-    tolerance: float = Field(0.0, ge=0)
-    images: Literal["copy", "link", "none"] = "copy"
-    dry_run: bool = False
+    to: Annotated[str, Field(description=f"The format to write: {', '.join(FORMATS)}.")]
+    output: Annotated[Path | None, Field(description="A new folder to write.")] = None
+    format: Annotated[
+        str,
+        Field(description="Format of the source, where it is not recognised."),
+        CommandLine(names=("--from", "--format")),
+    ] = "auto"
+    split: Annotated[str | None, Field(description="Only this split; without it all of them.")] = None
+    results: Annotated[
+        Literal["annotations", "predictions", "drafts"], Field(description="Which results of Label Studio are read.")
+    ] = "annotations"
+    polygons: Annotated[bool, Field(description="Polygons instead of exact masks.")] = False
+    tolerance: Annotated[float, Field(description="Pixels that polygons may stray; fewer points.", ge=0)] = 0.0
+    images: Annotated[Literal["copy", "link", "none"], Field(description="What happens to the photos.")] = "copy"
+    dry_run: Annotated[bool, Field(description="Write nothing; report what would be lost.")] = False
+    strict: Annotated[bool, Field(description="Stop at the first image that does not read.")] = False
 
     @field_validator("to")
     @classmethod
     def _known(cls, name: str) -> str:
-        EXCHANGE[name]  # raises, naming the nearest
-        return name
+        return known_name(name)  # raises, naming the nearest
 
     @model_validator(mode="after")
     def _somewhere(self) -> ConvertDataConfig:
@@ -52,44 +64,92 @@ class ConvertDataConfig(JobConfig):
         return self
 
 
-class _Tally:
+class LossKind(BaseModel):
+    """How often something was lost, and the ``worst_iou`` and ``mean_iou`` of what is left."""
+
+    count: int = 0
+    worst_iou: float | None = None
+    mean_iou: float | None = None
+
+
+class LossExample(BaseModel):
+    """One loss: see ``segue.data.record.Loss``."""
+
+    image: str
+    what: str
+    object: str
+    iou: float | None
+    file: str
+
+
+class Failure(BaseModel):
+    """An image that did not read, and why."""
+
+    image: str
+    reason: str
+
+
+class ConvertDataResult(JobResult):
+    """What was converted: counts of ``images`` and ``objects``, how many objects are ``exact``, ``losses`` by kind,
+    their first ``examples``, and the images that ``failed``."""
+
+    source: str
+    from_: Annotated[str, Field(alias="from")]
+    to: str
+    output: str | None
+    images: int
+    objects: int
+    exact: int
+    losses: dict[str, LossKind]
+    examples: list[LossExample]
+    failed: list[Failure]
+    seconds: float
+    images_per_second: float
+
+
+class LossTally:
     """How many objects were lost to what, and the first examples; of bounded size."""
 
     def __init__(self) -> None:
         self.images = self.objects = self.exact = 0
-        self.kinds: dict[str, list[float]] = {}
-        self.examples: list[dict[str, Any]] = []
+        self.examples: list[LossExample] = []
+        self._kinds: dict[str, list[float]] = {}
 
-    def count(self, sheet: Sheet, losses: Sequence[Loss]) -> None:
+    def count(self, image: AnnotatedImage, losses: Sequence[Loss]) -> None:
+        """Add an image and what it lost."""
         self.images += 1
-        self.objects += len(sheet.entries)
-        self.exact += len(sheet.entries) - len({loss.object for loss in losses if loss.object and loss.iou != 1})
+        self.objects += len(image.annotations)
+        lost = {loss.object for loss in losses if loss.object and loss.iou != 1}
+        self.exact += sum(annotation.label not in lost for annotation in image.annotations)
+        self.add(losses)
+
+    def add(self, losses: Sequence[Loss]) -> None:
+        """Add losses."""
         for loss in losses:
-            row = self.kinds.setdefault(loss.what, [0, 1.0, 0.0, 0])
+            row = self._kinds.setdefault(loss.what, [0, 1.0, 0.0, 0])
             row[0] += 1
             if loss.iou is not None:
                 row[1], row[2], row[3] = min(row[1], loss.iou), row[2] + loss.iou, row[3] + 1
             if len(self.examples) < EXAMPLES:
-                self.examples.append({"image": loss.image, "what": loss.what, "object": loss.object, "iou": loss.iou})
+                fields = {k: getattr(loss, k) for k in LossExample.model_fields}
+                self.examples.append(LossExample(**fields))
 
-    def losses(self) -> dict[str, dict[str, float | None]]:
+    def kinds(self) -> dict[str, LossKind]:
+        """The losses by what happened."""
         return {
-            what: {
-                "count": int(n),
-                "worst_iou": round(low, 6) if k else None,
-                "mean_iou": round(s / k, 6) if k else None,
-            }
-            for what, (n, low, s, k) in self.kinds.items()
+            what: LossKind(
+                count=int(n), worst_iou=round(low, 6) if k else None, mean_iou=round(s / k, 6) if k else None
+            )
+            for what, (n, low, s, k) in self._kinds.items()
         }
 
 
 @job(ConvertDataConfig)
-def convert_data(config: ConvertDataConfig) -> dict[str, Any]:
+def convert_data(config: ConvertDataConfig) -> ConvertDataResult:
     """Convert a folder of annotations, one image in memory at a time.
 
-    Returns the counts of images and objects, how many objects are exact, what was lost (by kind: count, worst
-    and mean IoU), the first examples and the rate. Raises ``DataError`` for a folder of no known format, a damaged
-    file, or an output folder that is not empty.
+    An image that does not read is left out and named, unless ``strict``. Raises ``DataError`` for a folder of no known
+    format, for one without any object, for a damaged file that holds everything, or an output folder that is not empty.
 
     >>> import tempfile, numpy as np
     >>> from segue.data.io.image import write_image, write_labels
@@ -97,56 +157,72 @@ def convert_data(config: ConvertDataConfig) -> dict[str, Any]:
     ...     write_image(f"{folder}/in/images/a.png", np.zeros((4, 4, 3), np.uint8))
     ...     write_labels(f"{folder}/in/masks/a.png", np.eye(4, dtype=bool))
     ...     done = convert_data(ConvertDataConfig(source=f"{folder}/in", to="coco", output=f"{folder}/out"))
-    >>> done["from"], done["images"], done["objects"], done["exact"], done["losses"]
-    ('png', 1, 1, 1, {})
+    >>> done.from_, done.images, done.objects, done.exact, done.losses
+    ('folder', 1, 1, 1, {})
     """
     started = time.perf_counter()
-    if not config.source.is_dir():
-        raise MissingFile(f"{config.source}", "a folder of annotations", "check the spelling")
-    name, sheets, names = _source(config)
+    options = Options(split=config.split, all_splits=config.split is None, results=config.results)
+    data = open_data(config.source, config.format, options)
     target = None if config.dry_run else config.output
+    tally, failed = LossTally(), []
+    tally.add(data.losses)
+    write = WriteOptions(config.polygons, config.tolerance, config.images)
+    with _new_folder(target), format_named(config.to).writer(target, write, data.classes) as writer:
+        for sample in data.samples:
+            try:
+                image = sample.load()
+                losses = [*image.losses, *_without_photo(image), *writer.add(image)]
+            except (StorageError, MemoryError):
+                raise
+            except SegueError as error:
+                if config.strict:
+                    raise
+                failed.append(Failure(image=sample.id, reason=str(error)))
+                continue
+            tally.count(image, losses)
+        if not tally.objects:
+            raise _nothing(data, tally, failed)
+    seconds = time.perf_counter() - started
+    return ConvertDataResult(
+        source=str(config.source),
+        from_=data.format,
+        to=config.to,
+        output=str(target) if target else None,
+        images=tally.images,
+        objects=tally.objects,
+        exact=tally.exact,
+        losses=tally.kinds(),
+        examples=tally.examples,
+        failed=failed,
+        seconds=round(seconds, 3),
+        images_per_second=round(tally.images / max(seconds, 1e-9), 1),
+    )
+
+
+@contextmanager
+def _new_folder(target: Path | None) -> Iterator[None]:
+    """A folder to fill: nothing of it stays after an error. Raises ``DataError`` where it holds something already."""
     if target is not None and target.exists() and any(target.iterdir()):
         raise DataError(f"{target}, which is not empty", "a new folder", "choose another or empty it")
-    tally = _Tally()
-    choices = Choices(config.polygons, config.tolerance, config.images)
-    with exchange(config.to).writer(target, choices, names) as writer:
-        for sheet in sheets:
-            losses = [*sheet.losses, *_without_image(sheet), *writer.add(sheet)]
-            tally.count(sheet, losses)
-    seconds = time.perf_counter() - started
-    return {
-        "source": str(config.source),
-        "from": name,
-        "to": config.to,
-        "output": str(target) if target else None,
-        "images": tally.images,
-        "objects": tally.objects,
-        "exact": tally.exact,
-        "losses": tally.losses(),
-        "examples": tally.examples,
-        "seconds": round(seconds, 3),
-        "images_per_second": round(tally.images / max(seconds, 1e-9), 1),
-    }
+    try:
+        yield
+    except BaseException:
+        if target is not None:
+            shutil.rmtree(target, ignore_errors=True)
+        raise
 
 
-def _source(config: ConvertDataConfig) -> tuple[str, Iterator[Sheet], Sequence[str]]:
-    """The format's name, its sheets, and its class names in the order of their numbers."""
-    if config.format in EXCHANGE or (config.format == "auto" and _is_exchange(config.source)):
-        name = recognise(config.source) if config.format == "auto" else config.format
-        form = exchange(name)
-        if not form.detect(config.source):
-            raise DataError(f"{config.source}", f"the layout of '{name}': {EXCHANGE[name].layout}")
-        return name, form.read(config.source), form.classes(config.source)
-    if config.format != "auto":
-        FORMATS[config.format]  # raises, naming the nearest
-    opened = open_data(config.source, config.format)
-    return opened.format, (Sheet.from_sample(sample) for sample in opened.samples), ()
+def _nothing(data: DataSet, tally: LossTally, failed: Sequence[Failure]) -> DataError:
+    """What was there, where there is no object at all."""
+    reasons = [f"{what} ({kind.count})" for what, kind in tally.kinds().items()]
+    reasons += [failure.reason for failure in failed[:3]]
+    why = f": {'; '.join(reasons[:8])}" if reasons else ""
+    return DataError(
+        f"{data.folder} without any object in {len(data.samples)} images of the format '{data.format}'{why}",
+        "at least one object with a mask",
+    )
 
 
-def _is_exchange(folder: Path) -> bool:
-    return any(exchange(name).detect(folder) for name in EXCHANGE)
-
-
-def _without_image(sheet: Sheet) -> list[Loss]:
-    missing = sheet.file is None and sheet.pixels is None
-    return [Loss(sheet.file_name, "image file not found: annotations only")] if missing else []
+def _without_photo(image: AnnotatedImage) -> list[Loss]:
+    missing = image.file is None and image.pixels is None
+    return [Loss(image.file_name, "image file not found: annotations only")] if missing else []

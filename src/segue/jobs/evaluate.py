@@ -18,10 +18,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from segue.core.errors import DataError
 from segue.core.segmenter import Segmenter, weights_digest
 from segue.core.types import Features, Image, Mask
-from segue.data.formats.registry import DataSet, open_data
+from segue.data.formats.registry import open_data
 from segue.data.io.resume_log import ResumeLog, job_digest
+from segue.data.record import AnnotatedImage, Annotation, DataSet, Options, Sample
 from segue.data.rle import Rle
-from segue.data.sample import Instance, Options, Sample, Target
 from segue.evaluation.robot import ClickTrace, simulate_clicks
 from segue.jobs.job import job
 from segue.metrics.interaction import clicks_needed, noc, nof, pie, quality_at, rof, spc, unreached
@@ -246,7 +246,7 @@ def _one_image(
     image, target = sample.read()
     read = time.perf_counter() - start
     visible = [
-        i for i in target.instances if (i.mask if target.ignore_mask is None else i.mask & ~target.ignore_mask).any()
+        i for i in target.annotations if (i.mask if target.ignore_mask is None else i.mask & ~target.ignore_mask).any()
     ]
     journal.add(listed, {"objects": [i.id for i in visible]})
     shared = _OneImage()
@@ -261,7 +261,9 @@ def _one_image(
         yield rows
 
 
-def _one_object(session: Session, instance: Instance, target: Target, config: EvaluateConfig, seed: int | None) -> Row:
+def _one_object(
+    session: Session, instance: Annotation, target: AnnotatedImage, config: EvaluateConfig, seed: int | None
+) -> Row:
     rng = None if seed is None else np.random.default_rng([seed, zlib.crc32(instance.id.encode())])
     highest = max(config.target)
     stop_at = highest if config.stop_at_target else None

@@ -16,7 +16,7 @@ from segue.core.errors import DataError
 from segue.core.files import write_text
 from segue.core.geometry import deepest_point, mask_box
 from segue.core.types import Box, Click, Image, Mask, Prompt, Reference
-from segue.data.formats.episodes import (
+from segue.data.episodes import (
     Episode,
     OneShotData,
     make_episodes,

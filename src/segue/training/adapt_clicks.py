@@ -18,7 +18,7 @@ from torch import Tensor
 from segue.adapters.base import Adapter, training
 from segue.core.errors import CheckpointError, DataError, MissingFile
 from segue.core.segmenter import Segmenter
-from segue.data.sample import Sample, Target
+from segue.data.record import AnnotatedImage, Sample
 from segue.evaluation.adapt_measure import annotate
 from segue.metrics.interaction import clicks_needed
 from segue.models.nano.network import PADDING
@@ -99,10 +99,10 @@ def pack_samples(samples: Sequence[Sample], canvas: int = 448) -> Pack:
     return Pack(scenes, images, labels)
 
 
-def label_map(target: Target, size: Sequence[int]) -> Any:
+def label_map(target: AnnotatedImage, size: Sequence[int]) -> Any:
     """(H, W) uint8 of at most 199 objects, void 255."""
     labels = np.zeros(tuple(size[:2]), np.uint8)
-    largest = sorted(target.instances, key=lambda i: -i.area)
+    largest = sorted(target.annotations, key=lambda i: -i.area)
     for value, instance in enumerate(largest[:199], start=1):
         labels[instance.mask] = value
     if target.ignore_mask is not None:

@@ -18,7 +18,7 @@ from segue.adapters.base import Adapter, disabled, training
 from segue.core.errors import CheckpointError, DataError
 from segue.core.segmenter import Segmenter
 from segue.core.types import Mask, Text
-from segue.data.sample import Sample
+from segue.data.record import Sample
 from segue.metrics.distance import hd95
 from segue.metrics.overlap import dice, iou
 from segue.nn.losses import TEXT_LOSSES, TextLoss
@@ -76,7 +76,7 @@ def prepare(model: Segmenter, samples: Sequence[Sample]) -> list[Said]:
         image, target = sample.read()
         frame = model.frame((image.shape[0], image.shape[1]))
         view = frame.view(torch.from_numpy(image).permute(2, 0, 1)[None].float())[0].round().to(torch.uint8)
-        for instance in target.instances:
+        for instance in target.annotations:
             if not instance.texts:
                 raise DataError(
                     f"'{instance.id}' without any text",
@@ -256,7 +256,7 @@ def score(model: Segmenter, samples: Sequence[Sample], seed: int = 0) -> list[Sc
     for sample in samples:
         image, target = sample.read()
         features = model.encode([image])
-        for instance in target.instances:
+        for instance in target.annotations:
             text = instance.texts[int(rng.integers(len(instance.texts)))]
             said = model.decode(features, [Text(text)]).mask().cpu().numpy()
             found.append(Score(instance.id, text, **{k: f(said, instance.mask) for k, f in MEASURES.items()}))

@@ -20,7 +20,7 @@ def berkeley(tmp_path):
 def test_a_second_mask_is_a_second_object_even_where_they_overlap(berkeley):
     data = open_data(berkeley)
     assert data.format == "berkeley"
-    found = {i.id: i.area for s in data.samples for i in s.read()[1].instances}
+    found = {i.id: i.area for s in data.samples for i in s.read()[1].annotations}
     assert found == {"2092_1": 2, "2092_2": 3, "3096": 1}
 
 

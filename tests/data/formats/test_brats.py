@@ -23,7 +23,7 @@ def test_the_slice_with_the_largest_whole_tumour_is_taken(tmp_path):
     (sample,) = open_data(tmp_path).samples
     image, target = sample.read()
     assert image.shape == (5, 6, 3)
-    assert (target.instances[0].mask == (seg[..., 2] > 0).T).all()
+    assert (target.annotations[0].mask == (seg[..., 2] > 0).T).all()
     grey = image[..., 0].astype(int)
     assert (grey.T.ravel()[1:] >= grey.T.ravel()[:-1]).all()
     assert (grey.min(), grey.max()) == (0, 255)

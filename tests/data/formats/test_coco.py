@@ -1,83 +1,154 @@
 import json
 
 import numpy as np
-import PIL.Image
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 
 from segue.core.errors import DataError
-from segue.data.formats.registry import open_data
-from segue.data.sample import Options
+from segue.data.formats.json_stream import elements
+from segue.data.formats.registry import format_named
+from segue.data.rasterize import rle_of_coco_polygons
+from segue.data.record import Options
 
-coco = pytest.importorskip("pycocotools.coco")
-
-SQUARE = [1, 1, 4, 1, 4, 4, 1, 4]
-COLUMN_RUNS = {"size": [5, 6], "counts": [5, 5, 20]}  # the second column
+from .conftest import sheet_of, written
 
 
-@pytest.fixture
-def folder(tmp_path):
-    for name in ("images", "annotations"):
-        (tmp_path / name).mkdir()
-    PIL.Image.new("RGB", (6, 5)).save(tmp_path / "images" / "one.jpg")
-    rows = [([SQUARE], 0), (COLUMN_RUNS, 0), ({"size": [5, 6], "counts": [0, 30]}, 1)]
+@settings(max_examples=120, deadline=None)
+@given(
+    st.integers(1, 40),
+    st.integers(1, 40),
+    arrays(
+        np.float64,
+        st.tuples(st.integers(3, 10), st.just(2)),
+        elements=st.one_of(st.integers(-3, 44).map(float), st.floats(-5, 45, allow_nan=False)),
+    ),
+)
+def test_polygons_are_painted_as_pycocotools_paints_them(height, width, ring):
+    coco = pytest.importorskip("pycocotools.mask", reason="needs the extra 'coco'")
+    flat = ring.reshape(-1).tolist()
+    theirs = coco.decode(coco.frPyObjects([flat], height, width))[..., 0].astype(bool)
+    assert (rle_of_coco_polygons([flat], (height, width)).mask() == theirs).all()
+
+
+def coco_file(folder, **changes):
     content = {
-        "images": [{"id": 7, "file_name": "one.jpg", "width": 6, "height": 5}],
-        "categories": [{"id": 3, "name": "cup"}],
+        "info": {"year": 2026},
+        "licenses": [{"id": 1, "name": "none"}],
         "annotations": [
-            {"id": k, "image_id": 7, "category_id": 3, "iscrowd": crowd, "segmentation": seg, "bbox": [], "area": 1}
-            for k, (seg, crowd) in enumerate(rows, start=1)
+            {
+                "id": 9,
+                "image_id": "b",
+                "category_id": 7,
+                "iscrowd": 0,
+                "segmentation": [[0, 0, 4, 0, 4, 4, 0, 4]],
+                "area": 16,
+                "bbox": [0, 0, 4, 4],
+                "score": 0.5,
+                "attributes": {"occluded": True},
+            },
+            {
+                "id": 4,
+                "image_id": "a",
+                "category_id": 3,
+                "iscrowd": 1,
+                "area": 5,
+                "bbox": [5, 0, 1, 5],
+                "segmentation": {"size": [5, 6], "counts": [25, 5]},
+            },
+            {"id": 5, "image_id": "a", "category_id": 3, "iscrowd": 0, "segmentation": [], "area": 0, "bbox": []},
         ],
-    }
-    (tmp_path / "annotations" / "instances_val.json").write_text(json.dumps(content))
-    return tmp_path
+        "images": [
+            {"id": "a", "file_name": "a.jpg", "width": 6, "height": 5, "coco_url": "http://x/ä"},
+            {"id": "b", "file_name": "b.jpg", "width": 6, "height": 5},
+        ],
+        "categories": [{"id": 3, "name": "Kätzchen"}, {"id": 7, "name": "dog"}],
+    } | changes
+    (folder / "annotations").mkdir()
+    (folder / "annotations" / "instances_val.json").write_text(
+        json.dumps(content, ensure_ascii=False), encoding="utf-8"
+    )
 
 
-def test_polygons_and_run_lengths_equal_the_owners_reading(folder):
-    _, target = open_data(folder).samples[0].read()
-    owner = coco.COCO(folder / "annotations" / "instances_val.json")
-    for instance, annotation in zip(target.instances, owner.loadAnns([1, 2]), strict=True):
-        np.testing.assert_array_equal(instance.mask, owner.annToMask(annotation).astype(bool))
-    assert target.instances[0].name == "cup"
-    assert target.instances[1].mask[:, 1].all()
+def test_any_order_of_keys_and_any_ids_are_read(tmp_path):
+    coco_file(tmp_path)
+    a, b = format_named("coco").read(tmp_path)
+    assert (a.file_name, a.annotations, a.ignore_rle.area) == ("a.jpg", (), 5)
+    assert [loss.what for loss in a.losses] == ["annotation without a mask"]
+    assert [(e.name, e.rle.area) for e in b.annotations] == [("dog", 16)]
 
 
-def test_crowds_are_void_where_no_object_is(folder):
-    _, target = open_data(folder).samples[0].read()
-    objects = target.instances[0].mask | target.instances[1].mask
-    assert (target.ignore_mask == ~objects).all()
+def test_unknown_keys_survive_the_way_through(tmp_path):
+    coco_file(tmp_path)
+    with format_named("coco").writer(
+        tmp_path / "out", names=format_named("coco").open(tmp_path, Options()).classes
+    ) as writer:
+        for sheet in format_named("coco").read(tmp_path):
+            writer.add(sheet)
+    content = json.loads((tmp_path / "out" / "annotations" / "instances.json").read_text())
+    assert content["images"][0]["coco_url"] == "http://x/ä"
+    (crowd, dog) = content["annotations"]
+    assert crowd["iscrowd"] == 1
+    assert (dog["score"], dog["attributes"]) == (0.5, {"occluded": True})
+    assert [c["name"] for c in content["categories"]][:2] == ["Kätzchen", "dog"]
 
 
-def test_what_is_written_is_read_by_the_owner(folder, tmp_path_factory):
-    out = tmp_path_factory.mktemp("out")
-    from segue.data.formats.coco import FORMAT
-
-    samples = open_data(folder).samples
-    FORMAT.write(out, samples)
-    owner = coco.COCO(out / "annotations" / "instances.json")
-    masks = [owner.annToMask(a).astype(bool) for a in owner.dataset["annotations"] if not a["iscrowd"]]
-    for mask, instance in zip(masks, samples[0].read()[1].instances, strict=True):
-        np.testing.assert_array_equal(mask, instance.mask)
-
-
-def test_several_files_need_a_choice(folder):
-    source = folder / "annotations" / "instances_val.json"
-    (folder / "annotations" / "instances_train.json").write_text(source.read_text())
-    with pytest.raises(DataError, match="Choose one with the split"):
-        open_data(folder)
-    assert len(open_data(folder, options=Options(split="val")).samples) == 1
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"images": [{"file_name": "a.jpg"}]},
+        {"annotations": [{"id": 1}]},
+        {"images": [{"id": "b", "file_name": "b.jpg"}]},
+        {"annotations": [{"id": 1, "image_id": "b", "category_id": 7, "segmentation": {"size": [1], "counts": [1]}}]},
+    ],
+)
+def test_what_does_not_fit_is_named(tmp_path, changes):
+    coco_file(tmp_path, **changes)
+    with pytest.raises(DataError) as caught:
+        list(format_named("coco").read(tmp_path))
+    assert "instances_val.json" in str(caught.value) or "width and height" in str(caught.value)
 
 
-@pytest.mark.parametrize("content", ["no json", "{}", "[]"])
-def test_json_of_something_else_is_refused(folder, content):
-    (folder / "annotations" / "instances_val.json").write_text(content)
-    with pytest.raises(DataError, match="COCO instances"):
-        open_data(folder)
+def test_json_is_read_element_by_element_whatever_the_chunks(tmp_path, monkeypatch):
+    from segue.data.formats import json_stream
+
+    coco_file(tmp_path)
+    file = tmp_path / "annotations" / "instances_val.json"
+    whole = list(elements(file))
+    for chunk in (1, 2, 3, 7):
+        monkeypatch.setattr(json_stream, "_CHUNK", chunk)
+        assert list(elements(file)) == whole
+    raw = file.read_bytes()
+    for element in whole:
+        assert json.loads(raw[element.start : element.start + element.length]) == element.value
 
 
-def test_run_lengths_of_another_size_are_refused(folder):
-    file = folder / "annotations" / "instances_val.json"
-    content = json.loads(file.read_text())
-    content["annotations"][0]["segmentation"] = {"size": [2, 2], "counts": [0, 4]}
-    file.write_text(json.dumps(content))
-    with pytest.raises(DataError, match="size"):
-        open_data(folder).samples[0].read()
+def test_memory_does_not_grow_with_the_file(tmp_path):
+    """A file of 60 MB is read with a small part of that in memory."""
+    import tracemalloc
+
+    row = json.dumps({"id": 1, "image_id": 1, "category_id": 1, "segmentation": [[0.5] * 600], "iscrowd": 0})
+    file = tmp_path / "big.json"
+    with file.open("w") as stream:
+        stream.write('{"images": [], "annotations": [')
+        stream.write(",".join([row] * 20_000))
+        stream.write('], "categories": []}')
+    assert file.stat().st_size > 50e6
+    tracemalloc.start()
+    assert sum(1 for _ in elements(file)) == 20_000
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 5e6
+
+
+def test_a_crash_leaves_no_half_file(tmp_path, photo):
+    def torn():
+        yield sheet_of([np.eye(4, dtype=bool)], photo(4, 4))
+        raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        written("coco", tmp_path, torn())
+    assert not list((tmp_path / "annotations").iterdir())
+    written("coco", tmp_path / "again", [sheet_of([np.eye(4, dtype=bool)], photo(4, 4))])
+    assert [p.name for p in (tmp_path / "again" / "annotations").iterdir()] == ["instances.json"]

@@ -4,7 +4,7 @@ import pytest
 
 from segue.core.errors import DataError
 from segue.data.formats.registry import open_data
-from segue.data.sample import Options
+from segue.data.record import Options
 
 
 @pytest.fixture
@@ -20,8 +20,8 @@ def davis(tmp_path):
 def test_everything_but_black_is_one_object(davis):
     (sample,) = open_data(davis).samples
     _, target = sample.read()
-    assert [i.mask.tolist() for i in target.instances] == [[[False, True, True]]]
-    assert target.instances[0].id == "dog_00001"
+    assert [i.mask.tolist() for i in target.annotations] == [[[False, True, True]]]
+    assert target.annotations[0].id == "dog_00001"
 
 
 def test_an_image_without_mask_is_named(davis):

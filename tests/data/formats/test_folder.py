@@ -7,7 +7,7 @@ import pytest
 from segue.core.errors import DataError
 from segue.data.formats.folder import void_in_readme
 from segue.data.formats.registry import open_data
-from segue.data.sample import Options
+from segue.data.record import Options
 
 
 @pytest.fixture
@@ -21,7 +21,7 @@ def folder(tmp_path):
 
 def objects(folder, options=None):
     _, target = open_data(folder, options=options).samples[0].read()
-    return {i.id: i.area for i in target.instances}, None if target.ignore_mask is None else int(
+    return {i.id: i.area for i in target.annotations}, None if target.ignore_mask is None else int(
         target.ignore_mask.sum()
     )
 
@@ -54,10 +54,10 @@ def test_only_a_plain_statement_in_the_readme_makes_void(tmp_path, text, values)
 def test_class_names_come_along(folder):
     (folder / "classes.json").write_text(json.dumps({"scene": {"2": "cup"}}))
     _, target = open_data(folder).samples[0].read()
-    assert [i.name for i in target.instances] == ["", "cup", ""]
+    assert [i.name for i in target.annotations] == ["", "cup", ""]
     (folder / "classes.json").write_text(json.dumps({"scene": ["hand", "cup"]}))
     _, target = open_data(folder).samples[0].read()
-    assert [i.name for i in target.instances] == ["hand", "cup", ""]
+    assert [i.name for i in target.annotations] == ["hand", "cup", ""]
     (folder / "classes.json").write_text("[1]")
     with pytest.raises(DataError, match=r"classes\.json"):
         open_data(folder)
@@ -70,4 +70,4 @@ def test_the_training_folders_read_as_their_readmes_say(shared):
     for name in ("coco_person", "wild_animals"):
         assert void_in_readme(shared / "data" / "train" / name) == ()
     polyps = open_data(shared / "data" / "medical" / "kvasir_seg").samples
-    assert len(polyps[0].read()[1].instances) == 1
+    assert len(polyps[0].read()[1].annotations) == 1

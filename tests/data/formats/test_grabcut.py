@@ -11,7 +11,7 @@ def test_128_is_void_and_only_brighter_is_object(tmp_path):
     PIL.Image.fromarray(np.array([[0, 64, 128, 255]], np.uint8)).save(tmp_path / "boundary_GT" / "a.png")
     (sample,) = open_data(tmp_path).samples
     _, target = sample.read()
-    assert target.instances[0].mask.tolist() == [[False, False, False, True]]
+    assert target.annotations[0].mask.tolist() == [[False, False, False, True]]
     assert target.ignore_mask.tolist() == [[False, False, True, False]]
 
 
@@ -19,5 +19,5 @@ def test_the_benchmark_has_fifty_objects(shared):
     data = open_data(shared / "data" / "evaluate" / "GrabCut")
     assert (data.format, len(data.samples)) == ("grabcut", 50)
     image, target = data.samples[0].read()
-    assert len(target.instances) == 1
-    assert target.instances[0].mask.shape == image.shape[:2]
+    assert len(target.annotations) == 1
+    assert target.annotations[0].mask.shape == image.shape[:2]

@@ -11,7 +11,7 @@ import pytest
 from segue.core.errors import DataError
 from segue.data.formats.registry import open_data
 from segue.data.io.image import write_image, write_labels
-from segue.data.sample import Options
+from segue.data.record import Options
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ def folder(tmp_path: Path) -> Path:
 
 def test_texts_of_every_level_are_read_and_empty_ones_left_out(folder: Path) -> None:
     heart, lung = open_data(folder).samples
-    assert [i.texts for i in heart.read()[1].instances] == [
+    assert [i.texts for i in heart.read()[1].annotations] == [
         ("the ventricle", "the left ventricle", "one ventricle"),
         ("the atrium",),
     ]

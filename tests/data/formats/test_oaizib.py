@@ -2,7 +2,7 @@ import numpy as np
 import PIL.Image
 
 from segue.data.formats.registry import open_data
-from segue.data.sample import Options
+from segue.data.record import Options
 
 
 def test_each_label_value_is_one_object_in_the_split_asked_for(tmp_path):
@@ -14,6 +14,6 @@ def test_each_label_value_is_one_object_in_the_split_asked_for(tmp_path):
             tmp_path / split / "annotations" / "knee.png"
         )
     _, target = open_data(tmp_path).samples[0].read()
-    assert [(i.id, i.area) for i in target.instances] == [("knee#2", 1), ("knee#4", 2)]
+    assert [(i.id, i.area) for i in target.annotations] == [("knee#2", 1), ("knee#4", 2)]
     _, target = open_data(tmp_path, options=Options(split="train")).samples[0].read()
-    assert target.instances[1].id == "knee#9"
+    assert target.annotations[1].id == "knee#9"

@@ -1,7 +1,7 @@
 import pytest
 
 from segue.core.errors import DataError, MissingFile
-from segue.data.formats.pairs import paired
+from segue.data.formats.paired import paired
 
 
 def files(folder, *names):

@@ -5,7 +5,7 @@ from scipy.io import savemat
 
 from segue.core.errors import DataError
 from segue.data.formats.registry import open_data
-from segue.data.sample import Options
+from segue.data.record import Options
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def sbd(tmp_path):
 def test_instances_have_ids_masks_and_classes(sbd):
     (sample,) = open_data(sbd).samples
     _, target = sample.read()
-    assert [(i.id, i.name, i.area) for i in target.instances] == [
+    assert [(i.id, i.name, i.area) for i in target.annotations] == [
         ("2008_000002#1", "person", 1),
         ("2008_000002#2", "car", 2),
     ]

@@ -14,4 +14,4 @@ def test_components_are_objects_and_diagonal_neighbours_are_apart(tmp_path):
     data = open_data(tmp_path)
     assert [(s.id, s.group) for s in data.samples] == [("stack1/00", "stack1"), ("stack2/00", "stack2")]
     _, target = data.samples[0].read()
-    assert [i.area for i in target.instances] == [2, 1]
+    assert [i.area for i in target.annotations] == [2, 1]

@@ -6,7 +6,7 @@ import pytest
 
 from segue.data.formats.registry import open_data
 from segue.data.formats.voc import palette_png
-from segue.data.sample import Options
+from segue.data.record import Options
 
 
 @pytest.fixture
@@ -23,20 +23,20 @@ def voc(tmp_path):
 
 def test_objects_are_named_by_the_class_map_and_255_is_void(voc):
     _, target = open_data(voc).samples[0].read()
-    assert [(i.name, i.area) for i in target.instances] == [("cat", 2), ("dog", 1)]
+    assert [(i.name, i.area) for i in target.annotations] == [("cat", 2), ("dog", 1)]
     assert target.ignore_mask.tolist() == [[False] * 4 + [True]]
 
 
 def test_void_can_be_overridden(voc):
     _, target = open_data(voc, options=Options(ignore_values=())).samples[0].read()
-    assert [i.area for i in target.instances] == [2, 1, 1]
+    assert [i.area for i in target.annotations] == [2, 1, 1]
 
 
 def test_class_maps_alone_give_one_object_a_class(voc):
     (voc / "SegmentationObject" / "2007_000033.png").unlink()
     (voc / "SegmentationObject").rmdir()
     _, target = open_data(voc).samples[0].read()
-    assert [i.name for i in target.instances] == ["cat", "dog"]
+    assert [i.name for i in target.annotations] == ["cat", "dog"]
 
 
 def test_the_palette_is_the_published_one():

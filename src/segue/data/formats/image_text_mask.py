@@ -7,24 +7,22 @@ Source: the layout that VLSM-Adapter and its predecessors publish (entries with 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from segue.core.errors import DataError
-from segue.core.files import write_bytes
+from segue.core.files import read_json
 from segue.core.types import Mask
-from segue.data.formats.pairs import file_stem
-from segue.data.io.image import Labels, read_image, read_labels, write_image, write_labels
-from segue.data.sample import Format, Instance, Options, Sample, Target, no_void
+from segue.data.formats.base import SPLITS, Format, WriteOptions, Writer, void_loss
+from segue.data.formats.locate import safe_name
+from segue.data.formats.output import OutputFolder
+from segue.data.io.image import Labels, read_labels, write_labels
+from segue.data.photo_size import photo_size
+from segue.data.record import AnnotatedImage, Annotation, DataSet, Loss, Options, Samples
 
-SPLITS = ("train", "val", "test")
 
-
-@dataclass(frozen=True)
-class Entry:
+class MaskWithTexts(NamedTuple):
     """One mask of one image and what may be said to mean it."""
 
     image: str
@@ -32,55 +30,67 @@ class Entry:
     texts: tuple[str, ...]
 
 
+class ImageTextMaskWriter(Writer):
+    """``images/``, ``masks/`` with a file an object, and ``anns/<split>.json``; images that
+    belong to a split stay in it."""
+
+    def __init__(self, output: OutputFolder, options: WriteOptions, names: Sequence[str] = ()) -> None:
+        super().__init__(output, options, names)
+        self._rows: dict[str, list[dict[str, Any]]] = {}
+
+    def add(self, image: AnnotatedImage) -> list[Loss]:
+        split, name = self.split_of(image)
+        stem = self.output.free("_".join(name.with_suffix("").parts))
+        placed = self.place(f"images/{stem}{name.suffix}", image).removeprefix("images/")
+        for k, annotation in enumerate(image.annotations):
+            mask = f"{stem}.png" if len(image.annotations) == 1 else f"{stem}_{k}.png"
+            if self.output.folder is not None:
+                write_labels(self.output.folder / "masks" / mask, annotation.mask)
+            texts = annotation.texts or ((annotation.name,) if annotation.name else ())
+            row = {"img_name": placed, "mask_name": mask, "prompts": {"p0": "", "p1": list(texts)}}
+            self._rows.setdefault(split, []).append(row)
+        return void_loss(image)
+
+    def finish(self) -> None:
+        for split, rows in self._rows.items():
+            self.output.put(f"anns/{split}.json", json.dumps(rows, indent=1).encode())
+
+
 class ImageTextMask(Format):
-    """One sample an image; every entry of an image is an object. ``Options.split`` None reads all splits, and a
-    sample's ``group`` is its split.
+    """One sample an image; every row of an image is an object. ``Options.split`` None reads all splits, and a
+    sample's ``group`` is its split."""
 
-    >>> import tempfile
-    >>> import numpy as np
-    >>> one = Instance("a", np.eye(2, dtype=bool), texts=("a polyp",))
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     sample = Sample("a", lambda: np.zeros((2, 2, 3), np.uint8), lambda: Target((one,)), "val")
-    ...     ImageTextMask().write(Path(folder), [sample])
-    ...     again = ImageTextMask().samples(Path(folder), Options(split="val"))
-    ...     again[0].read()[1].instances[0].texts
-    ('a polyp',)
-    """
+    name = "image-text-mask"
+    writer_type = ImageTextMaskWriter
 
-    def detect(self, folder: Path) -> bool:
-        return all((folder / name).is_dir() for name in ("images", "masks", "anns"))
-
-    def samples(self, folder: Path, options: Options) -> Sequence[Sample]:
-        found: list[Sample] = []
+    def open(self, folder: Path, options: Options) -> DataSet:
+        images: list[tuple[str, str, list[MaskWithTexts]]] = []
         for file in _annotations(folder, options.split):
-            by_image: dict[str, list[Entry]] = {}
-            for entry in read_entries(file):
-                by_image.setdefault(entry.image, []).append(entry)
-            found += [_sample(folder, image, entries, file.stem) for image, entries in by_image.items()]
-        return found
+            by_image: dict[str, list[MaskWithTexts]] = {}
+            for row in read_rows(file):
+                by_image.setdefault(row.image, []).append(row)
+            images += [(file.stem, image, rows) for image, rows in by_image.items()]
+        ids = [Path(image).stem for _, image, _ in images]
 
-    def write(self, folder: Path, samples: Iterable[Sample]) -> None:
-        entries: dict[str, list[dict[str, Any]]] = {}
-        for sample in samples:
-            image, target = sample.read()
-            no_void(target, sample.id, "image-text-mask")
-            stem = file_stem(sample)
-            write_image(folder / "images" / f"{stem}.png", image)
-            for k, instance in enumerate(target.instances):
-                mask = f"{stem}.png" if len(target.instances) == 1 else f"{stem}_{k}.png"
-                write_labels(folder / "masks" / mask, instance.mask)
-                texts = instance.texts or ((instance.name,) if instance.name else ())
-                entry = {"img_name": f"{stem}.png", "mask_name": mask, "prompts": {"p0": "", "p1": list(texts)}}
-                entries.setdefault(sample.group or SPLITS[0], []).append(entry)
-        for split, rows in entries.items():
-            write_bytes(folder / "anns" / f"{split}.json", json.dumps(rows, indent=1).encode())
+        def load(index: int) -> AnnotatedImage:
+            split, image, rows = images[index]
+            path = folder / "images" / safe_name(image)
+            names = [ids[index]] if len(rows) == 1 else [f"{ids[index]}#{k}" for k in range(len(rows))]
+            objects = tuple(
+                Annotation.from_mask(binary(read_labels(folder / "masks" / row.mask)), "", name, row.texts)
+                for name, row in zip(names, rows, strict=True)
+            )
+            size = objects[0].rle.size if objects else photo_size(path)
+            return AnnotatedImage(image, size, objects, path, group=split)
+
+        return DataSet(self.name, folder, Samples(ids, load, [split for split, _, _ in images]))
 
 
-def read_entries(file: Path) -> list[Entry]:
-    """The entries of one split. Raises ``DataError`` that names the file for anything else."""
+def read_rows(file: Path) -> list[MaskWithTexts]:
+    """The rows of one split. Raises ``DataError`` that names the file for anything else."""
     try:
-        rows = json.loads(file.read_text())
-        return [Entry(str(r["img_name"]), str(r["mask_name"]), flatten(r["prompts"])) for r in rows]
+        rows = read_json(file)
+        return [MaskWithTexts(str(r["img_name"]), str(r["mask_name"]), flatten(r["prompts"])) for r in rows]
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise DataError(
             f"{file}, which does not fit ({type(error).__name__}: {error})",
@@ -119,21 +129,3 @@ def _annotations(folder: Path, split: str | None) -> list[Path]:
             f"one of: {', '.join(f.stem for f in files) or 'train.json, val.json, test.json'}",
         )
     return chosen
-
-
-def _sample(folder: Path, image: str, entries: Sequence[Entry], split: str) -> Sample:
-    stem = Path(image).stem
-    return Sample(stem, partial(read_image, folder / "images" / image), partial(_truth, folder, stem, entries), split)
-
-
-def _truth(folder: Path, stem: str, entries: Sequence[Entry]) -> Target:
-    names = [stem] if len(entries) == 1 else [f"{stem}#{k}" for k in range(len(entries))]
-    return Target(
-        tuple(
-            Instance(name, binary(read_labels(folder / "masks" / entry.mask)), texts=entry.texts)
-            for name, entry in zip(names, entries, strict=True)
-        )
-    )
-
-
-FORMAT = ImageTextMask()

@@ -2,196 +2,225 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from segue.core.errors import DataError, MissingExtra, MissingFile
+from segue.core.errors import DataError
 from segue.core.registry import Registry, RegistryEntry
-from segue.data.sample import Format, Options, Sample
+from segue.data.formats import signs
+from segue.data.formats.base import Format
+from segue.data.formats.signs import Listing
+from segue.data.record import DataSet, Options
 
 
 @dataclass(frozen=True)
 class FormatEntry(RegistryEntry):
-    """One format: its ``layout`` in a few words, and what it can hold: ``many`` objects an image, ``ignore_mask``
-    pixels, ``overlap``; ``lossy`` if images come back only nearly equal.
+    """One format: its ``layout`` in a few words, the ``signs`` by which it is recognised, and what it can hold:
+    ``many`` objects an image, ``ignore_mask`` pixels, ``overlap``, ``polygons`` as a choice, ``names`` of classes;
+    ``exchange`` if other tools read and write it; ``lossy`` if images come back only nearly equal.
 
     >>> FORMATS["davis"].layout
     'img/ gt/'
     """
 
     layout: str = ""
-    many: bool = False
+    signs: Callable[[Listing], bool] = lambda listing: False
+    many: bool = True
     ignore_mask: bool = False
     overlap: bool = False
+    polygons: bool = False
+    names: bool = False
+    exchange: bool = False
     lossy: bool = False
+
+
+def _row(module: str, summary: str, layout: str, signs: Callable[[Listing], bool], **can: bool | str) -> FormatEntry:
+    target = module if ":" in module else f"{module}:FORMAT"
+    return FormatEntry(f"segue.data.formats.{target}", summary, layout=layout, signs=signs, **can)  # type: ignore[arg-type]
+
+
+def _exchange(module: str, summary: str, layout: str, signs: Callable[[Listing], bool], **can: bool) -> FormatEntry:
+    return _row(module, summary, layout, signs, **{"names": True, "exchange": True, "overlap": True, **can})
 
 
 FORMATS: Registry[FormatEntry] = Registry(
     "format",
     {
-        "image-text-mask": FormatEntry(
-            "segue.data.formats.image_text_mask:FORMAT",
-            "masks with texts, in splits",
-            layout="images/ masks/ anns/*.json",
-            many=True,
-            overlap=True,
-        ),
-        "grabcut": FormatEntry(
-            "segue.data.formats.grabcut:FORMAT",
-            "GrabCut: 0, 128 void, 255",
-            layout="data_GT/ boundary_GT/",
+        "coco": _exchange(
+            "coco:Coco",
+            "COCO instances and LVIS, crowds void",
+            "images/ annotations/*.json",
+            signs.coco,
             ignore_mask=True,
+            polygons=True,
         ),
-        "davis": FormatEntry("segue.data.formats.davis:FORMAT", "DAVIS click benchmark: one object", layout="img/ gt/"),
-        "sbd": FormatEntry(
-            "segue.data.formats.sbd:FORMAT",
-            "Semantic Boundaries (.mat)",
-            layout="img/ inst/*.mat val.txt",
-            many=True,
-            lossy=True,
+        "yolo": _exchange(
+            "yolo:Yolo", "YOLO segmentation", "images/ labels/*.txt data.yaml", signs.yolo, polygons=True
         ),
-        "voc": FormatEntry(
-            "segue.data.formats.voc:FORMAT",
-            "Pascal VOC palette PNG, 255 void",
-            layout="JPEGImages/ SegmentationObject/",
-            many=True,
+        "labelme": _exchange("labelme:Labelme", "Labelme", "*.json beside the images", signs.labelme, polygons=True),
+        "voc": _exchange(
+            "voc:Voc",
+            "Pascal VOC palette PNG, 255 void; CVAT's segmentation masks",
+            "JPEGImages/ SegmentationObject/ SegmentationClass/",
+            signs.voc,
             ignore_mask=True,
-            lossy=True,
+            overlap=False,
         ),
-        "perseg": FormatEntry(
-            "segue.data.formats.perseg:FORMAT", "PerSeg, one-shot", layout="Images/*/ Annotations/*/"
+        "cvat": _exchange(
+            "cvat:Cvat", "CVAT 1.1 for images and for video", "annotations.xml images/", signs.cvat, polygons=True
         ),
-        "sstem": FormatEntry(
-            "segue.data.formats.sstem:FORMAT",
-            "ssTEM: components of a mask",
-            layout="raw/*.tif mitochondria/*.png",
-            many=True,
-        ),
-        "oaizib": FormatEntry(
-            "segue.data.formats.oaizib:FORMAT", "OAI-ZIB slices", layout="test/image/ test/annotations/", many=True
-        ),
-        "brats": FormatEntry(
-            "segue.data.formats.brats:FORMAT",
-            "BraTS: largest tumour slice of a NIfTI volume",
-            "medical",
-            layout="*/*_flair.nii.gz */*_seg.nii.gz",
-            lossy=True,
-        ),
-        "yolo": FormatEntry(
-            "segue.data.exchange.yolo:FORMAT",
-            "YOLO segmentation",
-            layout="images/ labels/ data.yaml",
-            many=True,
-            overlap=True,
-        ),
-        "labelme": FormatEntry(
-            "segue.data.exchange.labelme:FORMAT",
-            "Labelme",
-            layout="*.json beside the images",
-            many=True,
-            overlap=True,
-        ),
-        "cvat": FormatEntry(
-            "segue.data.exchange.cvat:FORMAT",
-            "CVAT for images 1.1",
-            layout="annotations.xml images/",
-            many=True,
-            overlap=True,
-        ),
-        "label-studio": FormatEntry(
-            "segue.data.exchange.labelstudio:FORMAT",
+        "label-studio": _exchange(
+            "label_studio:LabelStudio",
             "Label Studio JSON, brush or polygon",
-            layout="*.json images/",
-            many=True,
-            overlap=True,
+            "*.json images/",
+            signs.label_studio,
+            polygons=True,
         ),
-        "numpy": FormatEntry(
-            "segue.data.exchange.arrays:FORMAT",
+        "folder": _exchange(
+            "folder:Folder",
+            "binary masks or label maps, 8 or 16 bit",
+            "images/ masks/",
+            signs.folder,
+            ignore_mask=True,
+            overlap=False,
+        ),
+        "numpy": _exchange(
+            "numpy_masks:NumpyMasks",
             "NumPy masks, .npz or .npy",
-            layout="images/ masks/*.npz",
-            many=True,
+            "images/ masks/*.npz",
+            signs.numpy_masks,
             ignore_mask=True,
+        ),
+        "image-text-mask": _row(
+            "image_text_mask:ImageTextMask",
+            "masks with texts, in splits",
+            "images/ masks/ anns/*.json",
+            signs.image_text_mask,
             overlap=True,
         ),
-        "coco": FormatEntry(
-            "segue.data.formats.coco:FORMAT",
-            "COCO instances, crowds void",
-            layout="images/ annotations/*.json",
-            many=True,
-            ignore_mask=True,
-            overlap=True,
-        ),
-        "berkeley": FormatEntry(
-            "segue.data.formats.berkeley:FORMAT",
+        "berkeley": _row(
+            "paired:BERKELEY",
             "Berkeley: a mask file for each object",
-            layout="images/ masks/ (several masks an image)",
-            many=True,
+            "images/ masks/ (several masks an image)",
+            signs.berkeley,
             overlap=True,
         ),
-        "folder": FormatEntry(
-            "segue.data.formats.folder:FORMAT",
-            "binary masks or label maps",
-            layout="images/ masks/",
-            many=True,
+        "grabcut": _row(
+            "paired:GRABCUT",
+            "GrabCut: 0, 128 void, 255",
+            "data_GT/ boundary_GT/",
+            signs.grabcut,
+            many=False,
             ignore_mask=True,
+        ),
+        "davis": _row("paired:DAVIS", "DAVIS click benchmark: one object", "img/ gt/", signs.davis, many=False),
+        "perseg": _row("paired:PERSEG", "PerSeg, one-shot", "Images/*/ Annotations/*/", signs.perseg, many=False),
+        "sstem": _row("paired:SSTEM", "ssTEM: components of a mask", "raw/*.tif mitochondria/*.png", signs.sstem),
+        "oaizib": _row("paired:OAIZIB", "OAI-ZIB slices", "test/image/ test/annotations/", signs.oaizib),
+        "sbd": _row("sbd:Sbd", "Semantic Boundaries (.mat)", "img/ inst/*.mat val.txt", signs.sbd),
+        "brats": _row(
+            "brats:Brats",
+            "BraTS: largest tumour slice of a NIfTI volume",
+            "*/*_flair.nii.gz */*_seg.nii.gz",
+            signs.brats,
+            many=False,
+            lossy=True,
+            extra="medical",
         ),
     },
 )
+OTHER_NAMES = {"png": "folder"}  # what a format is called too
 
 
-@dataclass(frozen=True)
-class DataSet:
-    """An opened data set: its ``format``, ``folder`` and ``samples`` in a stable order.
+def known_name(name: str) -> str:
+    """The name of the format that is called ``name``. Raises ``UnknownName``.
 
-    >>> DataSet("davis", Path("DAVIS"), ()).format
-    'davis'
+    >>> known_name("png")
+    'folder'
     """
+    plain = OTHER_NAMES.get(name, name)
+    FORMATS[plain]
+    return plain
 
-    format: str
-    folder: Path
-    samples: Sequence[Sample]
+
+def format_named(name: str) -> Format:
+    """The format ``name``. Raises ``UnknownName``, and ``MissingExtra`` where its library is not installed.
+
+    >>> format_named("labelme").name
+    'labelme'
+    """
+    form: Format = FORMATS.load(known_name(name))
+    return form() if isinstance(form, type) else form
 
 
-def open_data(folder: str | Path, format: str = "auto", options: Options | None = None) -> DataSet:
-    """Open the data set in ``folder``; "auto" recognises the format by its file names.
+def open_data(source: str | Path, format: str = "auto", options: Options | None = None) -> DataSet:
+    """Open the data set in a folder, or of one annotation file; "auto" recognises the format by its content.
 
-    Raises ``MissingFile`` for no folder, ``DataError`` for a layout that is of no format, or not of the one
+    Raises ``MissingFile`` for no folder, ``DataError`` for content that is of no format, of several, or not of the one
     named, ``UnknownName`` for an unknown format, ``MissingExtra`` where its library is not installed.
-    Source: the command contract (``--format``).
 
     >>> open_data("/no/such/folder")
     Traceback (most recent call last):
-    segue.core.errors.MissingFile: got /no/such/folder; expected a folder with a data set. Check the spelling.
-    """
-    path = Path(folder)
-    if not path.is_dir():
-        raise MissingFile(f"{path}", "a folder with a data set", "check the spelling")
-    name = detect(path) if format == "auto" else format
-    form: Format = FORMATS.load(name)
-    if not form.fits(path):
-        raise DataError(f"{path}", f"the layout of '{name}': {FORMATS[name].layout}", "leave the format at 'auto'")
-    return DataSet(name, path, form.samples(path, options or Options()))
+    segue.core.errors.MissingFile: got /no/such/folder; expected a folder with a data set, or an annotation file. Check the spelling.
+    """  # noqa: E501
+    listing = Listing(Path(source))
+    name = known_name(format) if format != "auto" else ""
+    if not name:
+        name, listing = _recognised(listing)
+    elif not FORMATS[name].signs(listing) and not _may_be(name, listing):
+        raise DataError(
+            f"{source}, which holds {listing.describe()}",
+            f"the layout of '{name}': {FORMATS[name].layout}",
+            "leave the format at 'auto'",
+        )
+    opened = format_named(name).open(listing.only or listing.folder, options or Options())
+    if not opened.samples:
+        raise DataError(
+            f"{source} without an image, as '{name}' reads it; it holds {listing.describe()}", "one or more"
+        )
+    return opened
 
 
-def detect(folder: Path) -> str:
-    """The name of the first format whose layout ``folder`` has. Raises ``DataError`` where none has.
+def recognise(source: Path) -> str:
+    """The name of the format that ``source`` is in. Raises ``DataError`` where it is of none, or of several.
 
-    >>> import tempfile
+    >>> import tempfile, numpy as np
+    >>> from segue.data.io.image import write_labels
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     for name in ("img", "gt"):
-    ...         Path(folder, name).mkdir()
-    ...     detect(Path(folder))
+    ...         write_labels(Path(folder, name, "a.png"), np.eye(2, dtype=bool))
+    ...     recognise(Path(folder))
     'davis'
     """
-    absent: MissingExtra | None = None
-    for name in FORMATS:
+    return _recognised(Listing(source))[0]
+
+
+def _recognised(listing: Listing) -> tuple[str, Listing]:
+    """The format, and where it is: in the folder itself or, where that holds nothing else, in the one in it."""
+    names = [name for name, row in FORMATS.items() if row.signs(listing)]
+    if len(names) > 1:
+        raise DataError(
+            f"{listing.folder}, which may be {' or '.join(names)}: it holds {listing.describe()}",
+            "one format, as two may say different things",
+            f"name it: --from {names[0]} (or --format {names[0]})",
+        )
+    if names:
+        return names[0], listing
+    inside = [p for p in listing.folder.iterdir() if p.is_dir() and not p.name.startswith(".")]
+    if listing.only is None and len(inside) == 1:
         try:
-            if FORMATS.load(name).detect(folder):
-                return name
-        except MissingExtra as error:
-            absent = error
-    if absent is not None:
-        raise absent
-    layouts = "; ".join(f"{name}: {row.layout}" for name, row in FORMATS.items())
-    raise DataError(f"{folder}, whose layout is of no known format", layouts, "arrange images/ and masks/ in it")
+            return _recognised(Listing(inside[0]))
+        except DataError:
+            pass
+    layouts = "; ".join(f"{name} ({row.summary}): {row.layout}" for name, row in FORMATS.items())
+    raise DataError(
+        f"{listing.only or listing.folder}, which is of no known format: it holds {listing.describe()}",
+        layouts,
+        "arrange images/ and masks/ in it",
+    )
+
+
+def _may_be(name: str, listing: Listing) -> bool:
+    """Whether a format that the user names may be read where its signs do not tell: the plain folders."""
+    return name in ("berkeley", "folder") and listing.has("images", "masks")

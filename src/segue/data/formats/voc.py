@@ -1,9 +1,8 @@
-"""Pascal VOC segmentation: ``JPEGImages/``, ``SegmentationObject/`` (or ``SegmentationClass/``), 255 void."""
+"""Pascal VOC: palette PNGs of objects and classes, 255 void; CVAT's segmentation masks, with their own colours."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from functools import partial
+from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
 
@@ -11,12 +10,18 @@ import numpy as np
 import PIL.Image
 
 from segue.core.errors import DataError
-from segue.core.files import write_bytes
-from segue.data.formats.pairs import file_stem
-from segue.data.io.image import Labels, read_image, read_labels, write_image
-from segue.data.sample import Format, Options, Sample, Target, labels_of_truth, truth_of_labels
+from segue.core.files import natural_sort_key, read_text
+from segue.data.formats.base import Format, WriteOptions, Writer, label_map
+from segue.data.formats.locate import ImageLocator
+from segue.data.formats.output import OutputFolder
+from segue.data.formats.voc_colors import ClassColors, color, read_codes
+from segue.data.io.image import Labels
+from segue.data.rasterize import rles_of_labels
+from segue.data.record import AnnotatedImage, Annotation, DataSet, Loss, Options, Samples
+from segue.data.rle import Rle
 
 VOID = 255
+VOID_COLOR = color(VOID)
 CLASSES = (
     "background",
     "aeroplane",
@@ -40,51 +45,115 @@ CLASSES = (
     "train",
     "tvmonitor",
 )
+_LIST = "ImageSets/Segmentation/train.txt"
+
+
+class VocWriter(Writer):
+    """``JPEGImages/``, ``SegmentationObject/``, ``SegmentationClass/``, a list, and ``labelmap.txt`` with the
+    class names (that of CVAT), because VOC's own twenty are seldom the ones at hand."""
+
+    def __init__(self, output: OutputFolder, options: WriteOptions, names: Sequence[str] = ()) -> None:
+        super().__init__(output, options, [n for n in names if n != "background"])
+        self._list = output.stream(_LIST)
+
+    def add(self, image: AnnotatedImage) -> list[Loss]:
+        kinds = [self.number(annotation.name) + 1 for annotation in image.annotations[: VOID - 1]]
+        if max(kinds, default=0) >= VOID:
+            raise DataError(f"more than {VOID - 1} classes", "as many as a palette holds", "write the format 'coco'")
+        objects, losses = label_map(image, range(1, VOID))
+        classes = np.array([0, *kinds], np.int32)[objects]
+        if (ignore_mask := image.ignore_mask) is not None:
+            objects[ignore_mask] = classes[ignore_mask] = VOID
+        stem = self.place_flat("JPEGImages", image)
+        self.output.put(f"SegmentationObject/{stem}.png", palette_png(objects))
+        self.output.put(f"SegmentationClass/{stem}.png", palette_png(classes))
+        self._list.write(f"{stem}\n".encode())
+        return losses + self._renamed(image)
+
+    def finish(self) -> None:
+        self.output.keep(self._list)
+        lines = ["# label:color_rgb:parts:actions", "background:0,0,0::"]
+        lines += [f"{_plain(name)}:{','.join(map(str, color(k + 1)))}::" for name, k in self.classes.items()]
+        self.output.put("labelmap.txt", ("\n".join(lines) + "\n").encode())
+
+    def _renamed(self, image: AnnotatedImage) -> list[Loss]:
+        changed = {a.name: _plain(a.name) for a in image.annotations if a.name and _plain(a.name) != a.name}
+        what = "class written as {!r}, as labelmap.txt ends names at a colon"
+        return [Loss(image.file_name, what.format(plain), name, 1.0) for name, plain in changed.items()]
+
+
+def _plain(name: str) -> str:
+    """A class name as labelmap.txt can hold it."""
+    return " ".join(name.replace(":", " ").replace("#", " ").splitlines()) if set(name) & set(":#\n\r") else name
 
 
 class Voc(Format):
-    """Everingham et al., IJCV 2010. One object per colour of ``SegmentationObject``, named by the class map
-    where there is one; without it one object per class. The split is "val" where it is listed.
+    """Everingham et al., IJCV 2010. One object per colour of ``SegmentationObject``, named by the class map where
+    there is one; without it one object per class. Classes are the colours that ``labelmap.txt`` names, else those of
+    VOC's palette; 255 is void in both maps. The split is "val" where it is listed."""
 
-    >>> Voc().detect(Path("/no/such/folder"))
-    False
-    """
+    name = "voc"
+    writer_type = VocWriter
 
-    def detect(self, folder: Path) -> bool:
-        return (folder / "JPEGImages").is_dir() and _masks(folder) is not None
-
-    def samples(self, folder: Path, options: Options) -> Sequence[Sample]:
-        masks = _masks(folder)
-        if masks is None:
-            raise DataError(f"no masks in {folder}", "the folder SegmentationObject or SegmentationClass")
-        ignore_mask = (VOID,) if options.ignore_values is None else options.ignore_values
-        names = listed(folder / "ImageSets" / "Segmentation", options.split)
-        names = names or sorted(p.stem for p in masks.glob("*.png"))
+    def open(self, folder: Path, options: Options) -> DataSet:
+        places = [folder / kind for kind in ("SegmentationObject", "SegmentationClass") if (folder / kind).is_dir()]
+        names = [] if options.all_splits else listed(folder / "ImageSets" / "Segmentation", options.split)
+        every = {path.stem for place in places for path in place.glob("*.png")}
+        names = names or sorted(every, key=natural_sort_key)
         if not names:
-            raise DataError(f"no mask in {masks}", "palette PNG files")
-        images = folder / "JPEGImages"
-        return [
-            Sample(name, partial(read_image, images / f"{name}.jpg"), partial(_truth, masks, name, ignore_mask))
-            for name in names
-        ]
+            raise DataError(f"no mask in {folder}", "palette PNG files in SegmentationObject or SegmentationClass")
+        colors, locator = ClassColors(folder / "labelmap.txt", CLASSES), ImageLocator(folder / "JPEGImages")
+        ignored = (VOID,) if options.ignore_values is None else options.ignore_values
 
-    def write(self, folder: Path, samples: Iterable[Sample]) -> None:
-        names = []
-        for sample in samples:
-            image, target = sample.read()
-            name = file_stem(sample)
-            labels = labels_of_truth(target, image.shape[:2], sample.id, ignore_mask=VOID)
-            if len(target.instances) >= VOID:
-                raise DataError(f"{len(target.instances)} objects in '{sample.id}'", f"at most {VOID - 1}")
-            kinds = labels.copy()
-            for k, instance in enumerate(target.instances, start=1):
-                kinds[labels == k] = CLASSES.index(instance.name) if instance.name in CLASSES else 0
-            write_image(folder / "JPEGImages" / f"{name}.jpg", image)
-            write_bytes(folder / "SegmentationObject" / f"{name}.png", palette_png(labels))
-            if all(i.name in CLASSES for i in target.instances):
-                write_bytes(folder / "SegmentationClass" / f"{name}.png", palette_png(kinds))
-            names.append(name)
-        write_bytes(folder / "ImageSets/Segmentation/val.txt", "".join(f"{n}\n" for n in names).encode())
+        def load(index: int) -> AnnotatedImage:
+            name = names[index]
+            files = [place / f"{name}.png" for place in places]
+            masks = [file for file in files if file.exists()] or files[:1]
+            kinds = next((file for file in masks if file.parent.name == "SegmentationClass"), None)
+            return _annotated(masks[0], kinds, colors, locator, ignored)
+
+        classes = [name for name in colors.names if name != "background"] if colors.own else ()
+        return DataSet(self.name, folder, Samples(names, load), classes)
+
+
+def _annotated(
+    mask: Path, kinds: Path | None, colors: ClassColors, locator: ImageLocator, ignored: Sequence[int]
+) -> AnnotatedImage:
+    objects, palette = read_codes(mask)
+    if palette is not None and VOID_COLOR in palette.values():
+        objects[np.isin(objects, [code for code, one in palette.items() if one == VOID_COLOR])] = VOID
+    classes = None if kinds is None else colors.classes(kinds)
+    if classes is not None and classes.shape != objects.shape:
+        raise DataError(f"{kinds} of another size than {mask}", "one size")
+    if kinds == mask and classes is not None:
+        objects = np.where(objects == VOID, VOID, classes)
+    image = locator.any_suffix(mask.stem)
+    name = image.name if image is not None else f"{mask.stem}.jpg"
+    every = [(k, rle) for k, rle in rles_of_labels(objects) if k not in ignored]
+    annotations, losses = [], []
+    for number, (k, rle) in enumerate(every, start=1):
+        id = mask.stem if len(every) == 1 else f"{mask.stem}#{k if k <= VOID else number}"
+        kind, doubt = _class_of(rle, classes, colors.names)
+        annotations.append(Annotation(kind, rle, id))
+        if doubt:
+            losses.append(Loss(name, doubt, id, 1.0, mask.name))
+    void = np.isin(objects, ignored)
+    ignore_rle = Rle.from_mask(void) if void.any() else None
+    size = objects.shape[0], objects.shape[1]
+    return AnnotatedImage(name, size, tuple(annotations), image, ignore_rle, tuple(losses))
+
+
+def _class_of(rle: Rle, classes: Labels | None, names: Sequence[str]) -> tuple[str, str]:
+    """The class that most of an object's pixels have, and what to say where that is none, or not of all."""
+    if classes is None:
+        return "", ""
+    crop, x, y = rle.crop()
+    counts = np.bincount(classes[y : y + crop.shape[0], x : x + crop.shape[1]][crop])
+    most = int(counts.argmax())
+    if not 0 < most < len(names) or names[most] == "background":
+        return "", "no class in the class map"
+    others = [names[k] for k in np.flatnonzero(counts).tolist() if k not in (0, most) and k < len(names)]
+    return names[most], f"partly of class {', '.join(others)} in the class map" if others else ""
 
 
 def listed(folder: Path, split: str | None) -> list[str]:
@@ -101,22 +170,10 @@ def listed(folder: Path, split: str | None) -> list[str]:
             return []
         known = ", ".join(sorted(p.stem for p in folder.glob("*.txt"))) or "none"
         raise DataError(f"the split '{split}'", f"a list {file}", f"splits that are there: {known}")
-    names = [line.split()[0] for line in file.read_text().splitlines() if line.strip()]
+    names = [line.split()[0] for line in read_text(file).splitlines() if line.strip()]
     if not names:
         raise DataError(f"the empty list {file}", "one file name a line")
     return names
-
-
-def color(label: int) -> tuple[int, int, int]:
-    """VOC's colour of a label: its bits, three by three, become the high bits of red, green and blue.
-
-    >>> color(1), color(255)
-    ((128, 0, 0), (224, 224, 192))
-    """
-    parts = [0, 0, 0]
-    for bit in range(8):
-        parts[bit % 3] |= ((label >> bit) & 1) << (7 - bit // 3)
-    return parts[0], parts[1], parts[2]
 
 
 def palette_png(labels: Labels) -> bytes:
@@ -131,24 +188,3 @@ def palette_png(labels: Labels) -> bytes:
     buffer = BytesIO()
     indexed.save(buffer, "PNG")
     return buffer.getvalue()
-
-
-def _masks(folder: Path) -> Path | None:
-    named = (folder / name for name in ("SegmentationObject", "SegmentationClass"))
-    return next((path for path in named if path.is_dir()), None)
-
-
-def _truth(masks: Path, name: str, ignore_mask: tuple[int, ...]) -> Target:
-    labels, kinds = read_labels(masks / f"{name}.png"), masks.with_name("SegmentationClass") / f"{name}.png"
-    names = {}
-    if kinds.exists():
-        classes = read_labels(kinds)
-        if classes.shape != labels.shape:
-            raise DataError(f"{kinds} of another size than {masks / name}.png", "one size")
-        for label in set(np.unique(labels).tolist()) - {0, *ignore_mask}:
-            kind = int(np.bincount(classes[labels == label]).argmax())
-            names[str(label)] = CLASSES[kind] if 0 < kind < len(CLASSES) else ""
-    return truth_of_labels(labels, name, ignore_mask, names)
-
-
-FORMAT = Voc()
