@@ -19,8 +19,8 @@ import tifffile
 import segue
 from segue.core.types import Image
 from segue.data.io.drawing import overlay
-from segue.data.io.image import read_image, write_image
-from segue.data.io.tiff import Tiff, write_mask_tiff
+from segue.data.io.image import open_image, read_image, write_image
+from segue.data.io.tiff import write_mask_tiff
 from segue.session.windowed import WindowedSession
 
 SAMPLES = Path(segue.__file__).parent / "samples"
@@ -63,7 +63,7 @@ def make(path: Path, side: int = SIDE) -> None:
 def click(path: Path, output: Path) -> float:
     """Segment every photo on the canvas; the peak of resident memory in GiB."""
     model = segue.load("nano")
-    with Tiff(path) as source:
+    with open_image(path) as source:
         for name, clicks in CLICKS.items():
             session, started = WindowedSession(model, source), time.process_time()
             for one in clicks:

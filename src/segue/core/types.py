@@ -200,7 +200,7 @@ def check_image(image: Image) -> None:
         raise ImageError(
             describe(image),
             "an RGB array (H, W, 3) of uint8",
-            "read files with segue.data.io.image.read_image, or convert arrays with as_image",
+            "read files with segue.read_image",
         )
     if image.size == 0:
         raise ImageError(describe(image), "at least one pixel")

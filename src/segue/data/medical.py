@@ -19,7 +19,8 @@ from segue.core.errors import DataError, MissingExtra
 from segue.core.registry import Registry, RegistryEntry
 from segue.core.types import Image, Mask
 from segue.data.formats.image_text_mask import binary
-from segue.data.io.image import SUFFIXES, as_image, read_image, read_labels
+from segue.data.io.image import SUFFIXES, read_image, read_labels
+from segue.data.io.pixels import as_image
 from segue.data.photo_size import photo_size
 from segue.data.record import AnnotatedImage, Annotation, Sample
 from segue.data.rle import Rle

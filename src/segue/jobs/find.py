@@ -13,7 +13,7 @@ from pydantic import Field, field_validator
 from segue.core.files import write_text
 from segue.core.types import Image
 from segue.data.io.drawing import TINTS, contact_sheet, overlay
-from segue.data.io.image import SUFFIXES, find_images, write_image, write_labels
+from segue.data.io.image import WRITABLE, find_images, write_image, write_labels
 from segue.jobs.images import UnreadableImage, read_images
 from segue.jobs.job import job
 from segue.jobs.output import Force, claim_output
@@ -49,7 +49,7 @@ class FindConfig(ReferenceChoice):
     @field_validator("contact_sheet")
     @classmethod
     def _picture(cls, path: Path | None) -> Path | None:
-        if path is not None and path.suffix.lower() not in SUFFIXES:
+        if path is not None and path.suffix.lower() not in WRITABLE:
             raise ValueError("not a picture format; name it .jpg or .png")
         return path
 

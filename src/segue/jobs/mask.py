@@ -10,10 +10,11 @@ import numpy as np
 from pydantic import Field, field_validator
 
 from segue.core.errors import ConfigError
-from segue.core.types import Box, Click, Prompt, Text
+from segue.core.types import Box, Click, Image, Prompt, Text
 from segue.data.io.drawing import overlay
-from segue.data.io.image import MAX_PIXELS, SUFFIXES, read_image, write_image, write_labels
-from segue.data.io.tiff import Tiff, is_large_tiff, write_mask_tiff
+from segue.data.io.image import MAX_PIXELS, WRITABLE, open_image, write_image, write_labels
+from segue.data.io.image_file import ImageFile
+from segue.data.io.tiff import write_mask_tiff
 from segue.jobs.job import job
 from segue.session.cache import FeatureCache
 from segue.session.config import CommandLine, Corners, JobResult, ModelChoice, Points
@@ -45,7 +46,7 @@ class MaskConfig(ModelChoice):
     @field_validator("overlay")
     @classmethod
     def _picture(cls, path: Path | None) -> Path | None:
-        if path is not None and path.suffix.lower() not in SUFFIXES:
+        if path is not None and path.suffix.lower() not in WRITABLE:
             raise ValueError("not a picture format; name it .jpg or .png")
         return path
 
@@ -101,11 +102,13 @@ def mask(config: MaskConfig) -> MaskResult:
     (32, 48)
     """
     prompts = config.prompts()
-    return _windowed(config, prompts) if is_large_tiff(config.image, MAX_PIXELS) else _whole(config, prompts)
+    with open_image(config.image) as file:
+        height, width = file.size()
+        large = file.kind == "TIFF" and height * width > MAX_PIXELS
+        return _windowed(config, file, prompts) if large else _whole(config, file.window(), prompts)
 
 
-def _whole(config: MaskConfig, prompts: list[Prompt]) -> MaskResult:
-    image = read_image(config.image)
+def _whole(config: MaskConfig, image: Image, prompts: list[Prompt]) -> MaskResult:
     session = Session(config.load(), image, FeatureCache(config.cache) if config.cache else None)
     started = time.perf_counter()
     _ = session.features
@@ -127,26 +130,25 @@ def _whole(config: MaskConfig, prompts: list[Prompt]) -> MaskResult:
     )
 
 
-def _windowed(config: MaskConfig, prompts: list[Prompt]) -> MaskResult:
+def _windowed(config: MaskConfig, source: ImageFile, prompts: list[Prompt]) -> MaskResult:
     """The same for an image too large to hold; the overlay shows the window."""
     if config.output.suffix.lower() not in (".tif", ".tiff"):
         raise ConfigError(
             f"the mask file {config.output} for {config.image}", "a tiled TIFF, as the image is one", "name it .tif"
         )
     model = config.load()
-    with Tiff(config.image) as source:
-        session = WindowedSession(model, source)
-        started = time.perf_counter()
-        rle = session.add(*prompts)
-        seconds = MaskSeconds(encode=0.0, decode=round(time.perf_counter() - started, 4))
-        write_mask_tiff(config.output, rle)
-        assert session.area is not None
-        x0, y0, x1, y1 = session.area
-        if config.overlay is not None:
-            seen = np.zeros((y1 - y0, x1 - x0), bool)
-            crop, x, y = rle.crop()
-            seen[y - y0 : y - y0 + crop.shape[0], x - x0 : x - x0 + crop.shape[1]] = crop
-            write_image(config.overlay, overlay(source.window(session.area), seen))
+    session = WindowedSession(model, source)
+    started = time.perf_counter()
+    rle = session.add(*prompts)
+    seconds = MaskSeconds(encode=0.0, decode=round(time.perf_counter() - started, 4))
+    write_mask_tiff(config.output, rle)
+    assert session.area is not None
+    x0, y0, x1, y1 = session.area
+    if config.overlay is not None:
+        seen = np.zeros((y1 - y0, x1 - x0), bool)
+        crop, x, y = rle.crop()
+        seen[y - y0 : y - y0 + crop.shape[0], x - x0 : x - x0 + crop.shape[1]] = crop
+        write_image(config.overlay, overlay(source.window(session.area), seen))
     return MaskResult(
         image=config.image,
         mask=config.output,

@@ -21,7 +21,7 @@ LARGEST = 4096
 
 
 class Windows(Protocol):
-    """An image that is read in parts, for instance ``segue.data.io.tiff.Tiff``."""
+    """An image that is read in parts, for instance ``segue.data.io.image.open_image``."""
 
     def size(self, page: int = 0) -> tuple[int, int]: ...
 

@@ -9,8 +9,7 @@ import pytest
 from PIL import ImageCms
 
 from segue.data.io import color_profile as icc
-from segue.data.io.image import read_image
-from segue.data.io.tiff import Tiff
+from segue.data.io.image import open_image, read_image
 
 # Columns of red, green and blue in XYZ under D50, as the profiles of ICC version 2 give them.
 SRGB = np.array([[0.43607, 0.38515, 0.14307], [0.22249, 0.71687, 0.06061], [0.01392, 0.09708, 0.71410]])
@@ -181,7 +180,7 @@ def test_cmyk_is_what_its_profile_says(tmp_path, name):
 
 def test_windows_of_a_tiff_have_the_colours_of_the_whole(tmp_path):
     path = saved(tmp_path, LATTICE, "a.tif", icc_profile=P3)
-    with Tiff(path) as tiff:
+    with open_image(path) as tiff:
         np.testing.assert_array_equal(tiff.window((3, 1, 20, 4)), read_image(path)[1:4, 3:20])
 
 

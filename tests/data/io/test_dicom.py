@@ -7,8 +7,9 @@ from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, SecondaryCaptureImageStorage, generate_uid
 
 from segue.core.errors import ImageError, InputError, MissingFile
-from segue.data.io.dicom import frames, read_dicom
-from segue.data.io.image import as_image
+from segue.data.io.dicom import read_dicom
+from segue.data.io.image import open_image
+from segue.data.io.pixels import as_image
 
 
 def saved(path, pixels, **tags):
@@ -66,7 +67,7 @@ def test_monochrome1_is_inverted(tmp_path):
 def test_frames_and_colour(tmp_path):
     stack = np.stack([CT, CT[::-1]]).astype(np.uint16)
     path = saved(tmp_path / "frames.dcm", stack, WindowCenter=900, WindowWidth=2000)
-    assert frames(path) == 2
+    assert open_image(path).pages == 2
     np.testing.assert_array_equal(read_dicom(path, 1), read_dicom(path, 0)[::-1])
     with pytest.raises(InputError, match="0 to 1"):
         read_dicom(path, 2)

@@ -12,7 +12,6 @@ from hypothesis.extra.numpy import arrays
 
 from segue.core.errors import ImageError, MissingFile, StorageError
 from segue.data.io.image import (
-    as_image,
     find_images,
     read_image,
     read_labels,
@@ -20,6 +19,7 @@ from segue.data.io.image import (
     write_image,
     write_labels,
 )
+from segue.data.io.pixels import as_image
 
 RGB = np.random.default_rng(0).integers(0, 256, (6, 9, 3), dtype=np.uint8)
 

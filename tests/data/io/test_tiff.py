@@ -4,7 +4,8 @@ import pytest
 import tifffile
 
 from segue.core.errors import ImageError, InputError, MissingFile
-from segue.data.io.tiff import Tiff, is_large_tiff, write_mask_tiff
+from segue.data.io.image import open_image
+from segue.data.io.tiff import write_mask_tiff
 from segue.data.rle import Rle
 
 RNG = np.random.default_rng(0)
@@ -12,7 +13,7 @@ RGB = RNG.integers(0, 256, (150, 210, 3), np.uint8)
 
 
 def whole_and_parts(path, expected, page=0):
-    with Tiff(path) as tiff:
+    with open_image(path) as tiff:
         assert tiff.size(page) == expected.shape[:2]
         np.testing.assert_array_equal(tiff.window(page=page), expected)
         for window in ((0, 0, 1, 1), (37, 11, 180, 149), (209, 149, 210, 150), (64, 64, 128, 128)):
@@ -43,7 +44,7 @@ def test_windows_are_parts_of_the_whole_in_every_layout(tmp_path, options):
 def test_pages_are_apart(tmp_path):
     pages = np.stack([RGB, 255 - RGB])
     tifffile.imwrite(tmp_path / "a.tif", pages, photometric="rgb", tile=(64, 64))
-    with Tiff(tmp_path / "a.tif") as tiff:
+    with open_image(tmp_path / "a.tif") as tiff:
         assert tiff.pages == 2
         with pytest.raises(InputError, match="0 to 1"):
             tiff.window(page=2)
@@ -55,7 +56,7 @@ def test_deep_windows_share_one_stretch(tmp_path):
     y, x = np.mgrid[:600, :700]
     deep = (1000 + 3 * x + 2 * y).astype(np.uint16)
     tifffile.imwrite(tmp_path / "a.tif", deep, tile=(128, 128))
-    with Tiff(tmp_path / "a.tif") as tiff:
+    with open_image(tmp_path / "a.tif") as tiff:
         whole, part = tiff.window(), tiff.window((100, 200, 300, 400))
         np.testing.assert_array_equal(part, whole[200:400, 100:300])
         np.testing.assert_array_equal(tiff.values((5, 6, 9, 8)), deep[6:8, 5:9])
@@ -81,12 +82,12 @@ def test_the_overview_uses_a_pyramid_where_there_is_one(tmp_path):
     with tifffile.TiffWriter(tmp_path / "a.tif") as writer:
         writer.write(big, tile=(64, 64), subifds=0)
         writer.write(np.full((160, 240), 77, np.uint8), tile=(64, 64), subfiletype=1)
-    with Tiff(tmp_path / "a.tif") as tiff:
+    with open_image(tmp_path / "a.tif") as tiff:
         small, factor = tiff.overview(120)
         assert (small.shape, factor) == ((80, 120, 3), 4.0)
         assert (small == 77).all()
     tifffile.imwrite(tmp_path / "b.tif", big, tile=(64, 64))
-    with Tiff(tmp_path / "b.tif") as tiff:
+    with open_image(tmp_path / "b.tif") as tiff:
         small, factor = tiff.overview(60)
         assert (small.shape, factor) == ((40, 60, 3), 8.0)
         np.testing.assert_array_equal(small[..., 0], big[::8, ::8])
@@ -94,24 +95,21 @@ def test_the_overview_uses_a_pyramid_where_there_is_one(tmp_path):
 
 def test_files_that_cannot_be_read_say_why(tmp_path):
     with pytest.raises(MissingFile):
-        Tiff(tmp_path / "none.tif")
+        open_image(tmp_path / "none.tif")
     (tmp_path / "text.tif").write_text("no picture")
-    with pytest.raises(ImageError, match="no TIFF"):
-        Tiff(tmp_path / "text.tif")
-    tifffile.imwrite(tmp_path / "turned.tif", RGB, photometric="rgb", extratags=[(274, 3, 1, 6, True)])
-    with pytest.raises(ImageError, match="orientation"):
-        Tiff(tmp_path / "turned.tif")
+    with pytest.raises(ImageError, match=r"text\.tif.* no image"):
+        open_image(tmp_path / "text.tif")
     tifffile.imwrite(tmp_path / "torn.tif", RGB, photometric="rgb", tile=(64, 64), compression="zlib")
     content = bytearray((tmp_path / "torn.tif").read_bytes())
     content[len(content) // 2 :] = bytes(len(content) - len(content) // 2)
     (tmp_path / "torn.tif").write_bytes(content)
-    with Tiff(tmp_path / "torn.tif") as tiff, pytest.raises(ImageError, match=r"torn\.tif"):
+    with open_image(tmp_path / "torn.tif") as tiff, pytest.raises(ImageError, match=r"torn\.tif"):
         tiff.window()
 
 
 def test_windows_outside_the_page_are_refused(tmp_path):
     tifffile.imwrite(tmp_path / "a.tif", RGB, photometric="rgb")
-    with Tiff(tmp_path / "a.tif") as tiff, pytest.raises(InputError, match="window"):
+    with open_image(tmp_path / "a.tif") as tiff, pytest.raises(InputError, match="window"):
         tiff.window((0, 0, 211, 10))
 
 
@@ -120,5 +118,3 @@ def test_a_mask_of_any_size_is_written_tile_by_tile(tmp_path):
     mask[500:1299, 100:600] = RNG.random((799, 500)) > 0.5
     write_mask_tiff(tmp_path / "m.tif", Rle.from_mask(mask))
     np.testing.assert_array_equal(tifffile.imread(tmp_path / "m.tif"), mask * 255)
-    assert is_large_tiff(tmp_path / "m.tif", 900_000)
-    assert not is_large_tiff(tmp_path / "m.tif", 920_000)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from segue.core.errors import DataError
 from segue.core.types import Image
 from segue.data.formats.base import Format, Writer, no_split, void_loss
-from segue.data.io.image import STRETCH
+from segue.data.io.pixels import STRETCH
 from segue.data.record import AnnotatedImage, Annotation, DataSet, Loss, Options, Samples
 
 _IMAGES = ("*_flair.nii.gz", "*_flair.nii", "*-t2f.nii.gz", "*-t2f.nii")

@@ -11,13 +11,10 @@ from io import BytesIO
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
-import PIL.Image
-
+from segue.core.errors import SegueError
 from segue.core.files import replacing, write_bytes, writing
 from segue.core.types import Image
-from segue.data.io.image import SUFFIXES, read_image, write_image
-
-_ORIENTATION = 0x0112
+from segue.data.io.image import SUFFIXES, open_image, read_image, write_image
 
 
 class OutputFolder:
@@ -114,9 +111,9 @@ class _Nothing(BytesIO):
 
 def _turned(file: Path) -> bool:
     try:
-        with PIL.Image.open(file) as image:
-            return image.getexif().get(_ORIENTATION, 1) not in (0, 1)
-    except (OSError, SyntaxError, ValueError):
+        with open_image(file) as image:
+            return image.orientation != 1
+    except SegueError:
         return False  # a damaged file is carried over as it is; its reader will name it
 
 

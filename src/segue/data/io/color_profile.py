@@ -5,9 +5,11 @@ from __future__ import annotations
 import io
 import warnings
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import PIL.Image
+from numpy.typing import NDArray
 from PIL import ImageCms
 
 _ALIKE = 2  # levels of 255: a profile that moves no colour further is sRGB by another name
@@ -15,7 +17,7 @@ _SPACES = {"RGB": "RGB", "CMYK": "CMYK", "GRAY": "L"}  # colour space of a profi
 
 
 def to_srgb(image: PIL.Image.Image, profile: bytes | None) -> PIL.Image.Image:
-    """``image`` of 8 bits -> mode RGB, in the sRGB of every screen and model; alpha is left out.
+    """``image`` of 8 bits -> mode RGB, in the sRGB of every screen and model; transparency is laid over white.
 
     Colours keep their appearance relative to white, black to black. Without a profile, or with one that is sRGB
     by whatever name, the pixels stay as they are. A profile that is damaged, or that describes another kind of
@@ -26,6 +28,9 @@ def to_srgb(image: PIL.Image.Image, profile: bytes | None) -> PIL.Image.Image:
     >>> to_srgb(grey, None).getpixel((0, 0))
     (7, 7, 7)
     """
+    if image.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in image.info:
+        layer = image.convert("RGBA")
+        image = PIL.Image.alpha_composite(PIL.Image.new("RGBA", layer.size, "white"), layer)
     if not profile:
         return image.convert("RGB")
     try:
@@ -40,6 +45,24 @@ def to_srgb(image: PIL.Image.Image, profile: bytes | None) -> PIL.Image.Image:
     converted = ImageCms.applyTransform(image.convert(mode), transform)
     assert converted is not None
     return converted
+
+
+def lab_to_srgb(lab: NDArray[Any], signed: bool = True) -> NDArray[np.uint8]:
+    """(H, W, 3) uint8 CIE L*a*b* as TIFF stores it, a and b ``signed`` (CIELAB) or from 128 up (ICCLAB) -> sRGB.
+
+    >>> lab_to_srgb(np.array([[[255, 0, 0]]], np.uint8)).tolist()
+    [[[254, 255, 254]]]
+    """
+    stored = np.ascontiguousarray(lab if signed else lab ^ np.array([0, 128, 128], np.uint8))
+    image = PIL.Image.frombytes("LAB", (lab.shape[1], lab.shape[0]), stored.tobytes())
+    converted = ImageCms.applyTransform(image, _lab_transform())
+    assert converted is not None
+    return np.array(converted)
+
+
+@lru_cache(maxsize=1)
+def _lab_transform() -> ImageCms.ImageCmsTransform:
+    return ImageCms.buildTransform(ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB"), "LAB", "RGB")
 
 
 @lru_cache(maxsize=32)

@@ -11,33 +11,81 @@ from numpy.typing import NDArray
 
 from segue.core.errors import ImageError, InputError, MissingExtra, MissingFile
 from segue.core.types import Image
-from segue.data.io.image import MAX_PIXELS, as_image
+from segue.data.io.image_file import ImageFile, decoding
+from segue.data.io.pixels import MAX_PIXELS, Window, as_image
 
 Level = tuple[float, float]  # centre and width
 
 
-def read_dicom(path: str | os.PathLike[str], frame: int = 0, window: Level | None = None) -> Image:
-    """One frame of a DICOM file as (H, W, 3) uint8.
+class DicomImage(ImageFile):
+    """A DICOM file: grey values become modality units (Hounsfield in CT) and are cut by ``level`` (centre, width):
+    the one given, else the file's first, else the percentile stretch of deep images. MONOCHROME1 is inverted, palettes
+    are looked up, other colours made RGB.
 
-    Grey values become modality units (Hounsfield in CT) and are cut by ``window`` (centre, width): the one given,
-    else the file's first, else the percentile stretch of deep images. MONOCHROME1 is inverted, colour made RGB.
-
-    Raises ``MissingFile``, ``ImageError`` for what is no image, ``InputError`` for a frame that is not there or a
-    window without width, ``MissingExtra`` without pydicom or the decoder of its compression.
+    Raises ``ImageError`` for what is no image, ``InputError`` for a level without width, ``MissingExtra`` without
+    pydicom or the decoder of its compression.
     Source: DICOM PS3.3 C.11.2.1.2 (window centre and width).
+    """
+
+    kind = "DICOM"
+
+    def __init__(
+        self, path: Path, max_pixels: int = MAX_PIXELS, head: bytes = b"", *, level: Level | None = None
+    ) -> None:
+        super().__init__(path, max_pixels)
+        self._data, self._level = _opened(path), level
+        with decoding(path, "a DICOM image"):
+            self._pages = int(self._data.get("NumberOfFrames", 1) or 1)
+            self._size = int(self._data.Rows), int(self._data.Columns)
+
+    def size(self, page: int = 0) -> tuple[int, int]:
+        return self._size
+
+    def deep(self, page: int = 0) -> bool:
+        return int(self._data.get("BitsStored", 16) or 16) > 8
+
+    def window(self, window: Window | None = None, page: int = 0) -> Image:
+        x0, y0, x1, y1 = self.check_window(window, page)
+        self.check_size()
+        with decoding(self.path, "a DICOM image"):
+            return np.ascontiguousarray(self._shown(self._values(page))[y0:y1, x0:x1])
+
+    def _values(self, page: int) -> NDArray[Any]:
+        from pydicom.pixels import pixel_array
+
+        try:
+            return np.asarray(pixel_array(self._data, index=page))
+        except (RuntimeError, ImportError, NotImplementedError) as error:
+            raise MissingExtra(
+                f"no decoder for {self.path} ({str(error).splitlines()[0]})",
+                "one that pydicom can use",
+                "run: pip install pylibjpeg pylibjpeg-openjpeg pylibjpeg-libjpeg",
+            ) from error
+
+    def _shown(self, values: NDArray[Any]) -> Image:
+        kind = str(self._data.get("PhotometricInterpretation", "MONOCHROME2"))
+        if kind == "PALETTE COLOR":
+            from pydicom.pixels import apply_color_lut
+
+            values = apply_color_lut(values, self._data)
+            values = values if values.dtype == np.uint8 else (values >> 8).astype(np.uint8)
+        if values.ndim == 3:
+            return as_image(values)
+        units = modality_values(values, self._data)
+        level = self._level or _stored(self._data)
+        grey = as_image(units)[..., 0] if level is None else cut(units, level)
+        return as_image(255 - grey if kind == "MONOCHROME1" else grey)
+
+
+def read_dicom(path: str | os.PathLike[str], frame: int = 0, window: Level | None = None) -> Image:
+    """One frame of a DICOM file as (H, W, 3) uint8, cut by ``window`` (centre, width). Raises as ``DicomImage``.
 
     >>> read_dicom("there-is-no-such.dcm")
     Traceback (most recent call last):
     segue.core.errors.MissingFile: got there-is-no-such.dcm; expected a DICOM file. Check the spelling.
     """
-    values, data = _frame(path, frame)
-    kind = str(data.get("PhotometricInterpretation", "MONOCHROME2"))
-    if values.ndim == 3:
-        return as_image(values.astype(np.uint8) if values.dtype != np.uint8 else values)
-    units = modality_values(values, data)
-    level = window or _stored(data)
-    grey = as_image(units)[..., 0] if level is None else cut(units, level)
-    return as_image(255 - grey if kind == "MONOCHROME1" else grey)
+    with DicomImage(Path(path), level=window) as file:
+        return file.window(page=frame)
 
 
 def cut(units: NDArray[np.float64], window: Level) -> NDArray[np.uint8]:
@@ -65,44 +113,16 @@ def modality_values(values: NDArray[Any], data: Any) -> NDArray[np.float64]:
     return units
 
 
-def frames(path: str | os.PathLike[str]) -> int:
-    """How many frames a file holds. Raises as ``read_dicom``."""
-    return int(_opened(path).get("NumberOfFrames", 1) or 1)
-
-
-def _frame(path: str | os.PathLike[str], frame: int) -> tuple[NDArray[Any], Any]:
-    data = _opened(path)
-    count = int(data.get("NumberOfFrames", 1) or 1)
-    if not 0 <= frame < count:
-        raise InputError(f"frame {frame} of {path}", f"0 to {count - 1}")
-    pixels = int(data.get("Rows", 0) or 0) * int(data.get("Columns", 0) or 0)
-    if pixels > MAX_PIXELS:
-        raise ImageError(f"{path} of {pixels:,} pixels a frame", f"at most {MAX_PIXELS:,} pixels")
-    from pydicom.pixels import pixel_array
-
-    try:
-        values = pixel_array(data, index=frame)
-    except (RuntimeError, ImportError, NotImplementedError) as error:
-        raise MissingExtra(
-            f"no decoder for {path} ({str(error).splitlines()[0]})",
-            "one that pydicom can use",
-            "run: pip install pylibjpeg pylibjpeg-openjpeg pylibjpeg-libjpeg",
-        ) from error
-    except (AttributeError, ValueError, KeyError, TypeError) as error:
-        raise ImageError(f"{path}, which holds no image that can be read ({error})", "a DICOM image") from error
-    return values, data
-
-
-def _opened(path: str | os.PathLike[str]) -> Any:
+def _opened(path: Path) -> Any:
     try:
         import pydicom
     except ModuleNotFoundError as error:
         raise MissingExtra.for_library("pydicom", "medical") from error
-    if not Path(path).is_file():
+    if not path.is_file():
         raise MissingFile(f"{path}", "a DICOM file", "check the spelling")
     try:
         return pydicom.dcmread(path)
-    except (pydicom.errors.InvalidDicomError, OSError, EOFError, ValueError) as error:
+    except Exception as error:  # pydicom raises what its parsers meet
         raise ImageError(f"{path}, which is no DICOM file ({error})", "a DICOM image") from error
 
 

@@ -1,64 +1,99 @@
-"""Images and masks in and out of files: whatever arrives becomes (H, W, 3) uint8 RGB or an (H, W) label map."""
+"""Images and masks in and out of files: one door for every format; (H, W, 3) uint8 RGB or an (H, W) label map."""
 
 from __future__ import annotations
 
-import contextlib
 import glob
 import os
-import struct
 import warnings
-import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable
 from io import BytesIO
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import PIL.Image
-import tifffile
 from numpy.typing import NDArray
-from PIL import ImageOps
 
 from segue.core.errors import ImageError, MissingFile
 from segue.core.files import natural_sorted, write_bytes
 from segue.core.types import Image, Mask, check_image, describe
-from segue.data.io.color_profile import to_srgb
+from segue.data.io.dicom import DicomImage
+from segue.data.io.image_file import ImageFile, Labels
+from segue.data.io.pillow import PillowFile, register
+from segue.data.io.pixels import MAX_PIXELS
+from segue.data.io.signature import SUFFIXES_OF, first_bytes, kind_of
+from segue.data.io.tiff import TiffImage
+from segue.data.io.video_file import VideoFile
 
-Labels: TypeAlias = NDArray[np.int32]  # (H, W), 0 is background
+SUFFIXES = frozenset(
+    suffix for kind, suffixes in SUFFIXES_OF.items() if kind not in ("DICOM", "video") for suffix in suffixes
+)
+READABLE = SUFFIXES | {".dcm"}
+WRITABLE = frozenset((".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"))
+__all__ = [
+    "MAX_PIXELS",
+    "READABLE",
+    "SUFFIXES",
+    "WRITABLE",
+    "ImageFile",
+    "Labels",
+    "find_images",
+    "open_image",
+    "read_image",
+    "read_labels",
+    "read_mask",
+    "skipped_message",
+    "sort_out",
+    "write_image",
+    "write_labels",
+]
 
-MAX_PIXELS = 150_000_000
-SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})
-STRETCH = (0.5, 99.5)  # percentiles that become black and white when an image has more than 8 bits
-
-_PERCENTILE_PIXELS = 1 << 22
-# EXIF orientation: rows and columns swapped, then upside down, then mirrored.
-_UPRIGHT = {
-    2: (False, False, True),
-    3: (False, True, True),
-    4: (False, True, False),
-    5: (True, False, False),
-    6: (True, False, True),
-    7: (True, True, True),
-    8: (True, True, False),
+_OPENERS: dict[str, Callable[[Path, int, bytes], ImageFile]] = {
+    "TIFF": TiffImage,
+    "DICOM": DicomImage,
+    "video": VideoFile,
 }
 
-_DAMAGED = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, PIL.Image.DecompressionBombError)
-READABLE = SUFFIXES | {".dcm"}
-_TIFF_MARKS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-DEEP_MODES = ("I", "F", "I;16", "I;16B", "I;16L", "I;16N")  # Pillow's modes of more than 8 bits
+
+def open_image(path: str | os.PathLike[str], max_pixels: int = MAX_PIXELS) -> ImageFile:
+    """Open a picture, a file of many or a video for its size, pages and pixels; content decides, not the suffix.
+
+    Raises ``MissingFile`` for no such file, ``ImageError`` for a file that is empty or no image, and ``MissingExtra``
+    where its format needs a library that is not installed (HEIC, DICOM, video).
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     PIL.Image.new("L", (3, 2), 7).save(f"{folder}/grey.png")
+    ...     with open_image(f"{folder}/grey.png") as file:
+    ...         file.kind, file.size(), file.pages, file.window((0, 0, 1, 1)).tolist()
+    ('PNG', (2, 3), 1, [[[7, 7, 7]]])
+    """
+    file = Path(path)
+    try:
+        there, regular = file.exists(), file.is_file()
+    except OSError as error:  # a name that no file system takes
+        raise MissingFile(f"the path {file}", f"an image file ({error.strerror})", "check the spelling") from error
+    if not there:
+        raise MissingFile(f"the path {file}", "an image file", "check the spelling")
+    if not regular:
+        raise ImageError(f"the {'folder' if file.is_dir() else 'device'} {file}", "an image file")
+    if not file.stat().st_size:
+        raise ImageError(f"the file {file}, which is empty (0 bytes)", "an image", "copy it again from its source")
+    head = first_bytes(file)
+    kind = kind_of(head) or ("video" if file.suffix.lower() in SUFFIXES_OF["video"] else "")
+    return _OPENERS.get(kind, PillowFile)(file, max_pixels, head)
 
 
 def read_image(path: str | os.PathLike[str], max_pixels: int = MAX_PIXELS) -> Image:
     """Read an image file as (H, W, 3) uint8 RGB, upright.
 
-    EXIF orientation is applied. Grey is repeated in three channels, palettes are looked up, CMYK is converted,
+    Orientation is applied. Grey is repeated in three channels, palettes are looked up, CMYK and CIELAB are converted,
     transparency is laid over white. Colours with an embedded profile become sRGB; a damaged profile is ignored
     with a warning. Images of more than 8 bits are stretched linearly from their 0.5th to their
     99.5th percentile. Of several pages or frames the first is read. DICOM is windowed as the file says (extra
-    ``medical``, see ``segue.data.io.dicom``).
+    ``medical``, see ``segue.data.io.dicom``). A JPEG whose last bytes are missing is read with a warning.
 
-    Raises ``MissingFile`` for no such file and ``ImageError`` for a file that is empty, truncated, no image,
-    or larger than ``max_pixels``. Source: EXIF 2.32, tag 0x0112 (orientation).
+    Raises as ``open_image``, and ``ImageError`` for a file that is truncated or larger than ``max_pixels``.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -66,45 +101,8 @@ def read_image(path: str | os.PathLike[str], max_pixels: int = MAX_PIXELS) -> Im
     ...     read_image(f"{folder}/grey.png")[0, 0]
     array([7, 7, 7], dtype=uint8)
     """
-    other = _beyond_pillow(Path(path), max_pixels)
-    if other is not None:
-        return other
-    with _opened(path, max_pixels) as image:
-        upright = ImageOps.exif_transpose(image)
-        if upright.mode in DEEP_MODES:
-            return as_image(np.asarray(upright))
-        if upright.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in upright.info:
-            layer = upright.convert("RGBA")
-            white = PIL.Image.new("RGBA", layer.size, "white")
-            upright = PIL.Image.alpha_composite(white, layer)
-        return np.array(to_srgb(upright, image.info.get("icc_profile")))
-
-
-def as_image(array: NDArray[Any]) -> Image:
-    """Any image-like array -> (H, W, 3) uint8 RGB.
-
-    Takes (H, W), (H, W, 1), (H, W, 3) and (H, W, 4) of uint8, bool, or any wider number type; those are stretched
-    from their 0.5th to their 99.5th percentile. Alpha is laid over white.
-    Raises ``ImageError`` for other shapes, for no pixels, and for NaN or infinite values.
-    Source: the percentile stretch usual for display of deep images.
-
-    >>> as_image(np.array([[0, 4000]], np.uint16))[..., 0]
-    array([[  0, 255]], dtype=uint8)
-    """
-    if array.ndim == 3 and array.shape[2] == 1:
-        array = array[..., 0]
-    if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (3, 4)) or not array.size:
-        raise ImageError(describe(array), "an array (H, W), (H, W, 3) or (H, W, 4) with at least one pixel")
-    if array.dtype == np.bool_:
-        array = array * np.uint8(255)
-    colours = array[..., :3] if array.ndim == 3 else array
-    shades = colours if array.dtype == np.uint8 else stretched(colours)
-    if array.ndim == 2:
-        return np.repeat(shades[..., None], 3, axis=2)
-    if array.shape[2] == 4:
-        alpha = array[..., 3:] / (np.iinfo(array.dtype).max if array.dtype.kind in "iu" else 1.0)
-        shades = np.rint(shades * alpha + 255 * (1 - alpha)).clip(0, 255).astype(np.uint8)
-    return np.ascontiguousarray(shades)
+    with open_image(path, max_pixels) as file:
+        return file.window()
 
 
 def read_labels(path: str | os.PathLike[str], max_pixels: int = MAX_PIXELS) -> Labels:
@@ -114,7 +112,7 @@ def read_labels(path: str | os.PathLike[str], max_pixels: int = MAX_PIXELS) -> L
     (r, g, b), black 0. A fully transparent pixel is background. JPEG cannot hold labels: it is read as a
     binary mask, 255 where it is brighter than 127.
 
-    Raises ``MissingFile`` and ``ImageError`` as ``read_image``. Source: Pascal VOC's palette PNG (indices).
+    Raises as ``read_image``, and ``ImageError`` for numbers that are not whole. Source: Pascal VOC's palette PNG.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -122,18 +120,9 @@ def read_labels(path: str | os.PathLike[str], max_pixels: int = MAX_PIXELS) -> L
     ...     read_labels(f"{folder}/mask.png")
     array([[  0, 300]], dtype=int32)
     """
-    with _opened(path, max_pixels) as image:
-        lossy = image.format in ("JPEG", "MPO")
-        upright = ImageOps.exif_transpose(image)
-        if lossy:
-            return np.where(np.asarray(upright.convert("L")) > 127, 255, 0).astype(np.int32)
-        if upright.mode == "1":
-            return np.asarray(upright).astype(np.int32) * 255
-        if upright.mode == "F":
-            raise ImageError(f"the mask {path} of floating-point numbers", "whole numbers", "save it as a PNG")
-        if upright.mode in ("L", "P", *DEEP_MODES):
-            return np.asarray(upright).astype(np.int32)
-        return _labels_of_colours(np.asarray(upright.convert("RGBA")))
+    with open_image(path, max_pixels) as file:
+        file.check_size()
+        return file.labels()
 
 
 def read_mask(path: str | os.PathLike[str], size: tuple[int, int] | None = None) -> Mask:
@@ -162,7 +151,6 @@ def write_image(path: str | os.PathLike[str], image: Image, quality: int = 95) -
     """Write (H, W, 3) uint8 RGB, atomically, in the format of the suffix; ``quality`` is JPEG's and WebP's.
 
     Raises ``ImageError`` for another array or suffix and ``StorageError`` if the disk refuses.
-    Source: none; whole-file replacement is POSIX ``rename``.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -200,8 +188,8 @@ def write_labels(path: str | os.PathLike[str], labels: NDArray[Any]) -> None:
 def find_images(sources: Iterable[str | os.PathLike[str]]) -> list[Path]:
     """Image files named by ``sources``: files, folders (their images in natural order, not deeper) or glob patterns.
 
-    Raises ``MissingFile`` for a source that names nothing and ``ImageError`` for a folder without images.
-    Source: the command contract ("files, folders or globs").
+    Files of a folder that look like images and cannot be taken up are named in a ``UserWarning``. Raises
+    ``MissingFile`` for a source that names nothing and ``ImageError`` for a folder without images.
 
     >>> find_images(["no-such-folder/*.jpg"])
     Traceback (most recent call last):
@@ -211,7 +199,9 @@ def find_images(sources: Iterable[str | os.PathLike[str]]) -> list[Path]:
     for source in sources:
         path = Path(source)
         if path.is_dir():
-            inside = natural_sorted(p for p in path.iterdir() if p.suffix.lower() in READABLE)
+            inside, skipped = sort_out(path.iterdir())
+            if skipped:
+                warnings.warn(skipped_message(skipped), UserWarning, stacklevel=2)
             if not inside:
                 raise ImageError(f"the folder {path}, which holds no image", f"one of {', '.join(sorted(READABLE))}")
             found += inside
@@ -225,131 +215,55 @@ def find_images(sources: Iterable[str | os.PathLike[str]]) -> list[Path]:
     return found
 
 
-def _beyond_pillow(file: Path, max_pixels: int) -> Image | None:
-    """What Pillow has no word for, DICOM and TIFF pages of several deep samples; None for everything else."""
-    if not file.is_file():
-        return None
-    with file.open("rb") as opened:
-        head = opened.read(132)
-    if head[128:] == b"DICM":
-        from segue.data.io.dicom import read_dicom
+def sort_out(files: Iterable[Path]) -> tuple[list[Path], dict[Path, str]]:
+    """The images among ``files`` in natural order, and the reasons why others that look like images are none of them.
 
-        return read_dicom(file)
-    if head[:4] not in _TIFF_MARKS:
-        return None
-    try:
-        with warnings.catch_warnings(action="ignore"), PIL.Image.open(file) as image:
-            # Pillow would keep the upper eight bits of deep colour, and darken 12-bit files by that.
-            if len(image.getbands()) < 3 or max(getattr(image, "tag_v2", {}).get(258, (8,))) <= 8:
-                return None
-    except PIL.UnidentifiedImageError:
-        pass
-    except _DAMAGED:
-        return None
-    return _deep_tiff(file, max_pixels)
-
-
-def _deep_tiff(file: Path, max_pixels: int) -> Image:
-    """The first page of a TIFF whose samples are wider than Pillow takes, upright."""
-    try:
-        with tifffile.TiffFile(file) as opened:
-            page = opened.pages.first
-            _check_size(file, page.imagewidth, page.imagelength, max_pixels)
-            samples, separate = page.asarray(), page.axes.startswith("S")
-            tag = page.tags.get("Orientation")
-    except (tifffile.TiffFileError, RuntimeError, KeyError, IndexError, ImportError, *_DAMAGED) as error:
-        if isinstance(error, ImageError):
-            raise
-        raise ImageError(
-            f"{file}, which is damaged or packed in an unknown way ({error})",
-            "a complete TIFF file",
-            "copy it again, or install imagecodecs for its compression",
-        ) from error
-    pixels = as_image(np.moveaxis(samples, 0, -1) if separate else samples)
-    turned, upside_down, mirrored = _UPRIGHT.get(int(tag.value) if tag else 1, (False, False, False))
-    pixels = pixels.transpose(1, 0, 2) if turned else pixels
-    return np.ascontiguousarray(pixels[:: -1 if upside_down else 1, :: -1 if mirrored else 1])
-
-
-def _check_size(file: Path, width: int, height: int, max_pixels: int) -> None:
-    if width * height > max_pixels:
-        raise ImageError(
-            f"{file} of {width} x {height} pixels",
-            f"at most {max_pixels:,} pixels",
-            "cut it into tiles or raise max_pixels",
-        )
-
-
-@contextlib.contextmanager
-def _opened(path: str | os.PathLike[str], max_pixels: int) -> Iterator[PIL.Image.Image]:
-    """The decoded file; every way in which it can be no image becomes one ``ImageError``."""
-    file = Path(path)
-    if not file.exists():
-        raise MissingFile(f"the path {file}", "an image file", "check the spelling")
-    if file.is_dir():
-        raise ImageError(f"the folder {file}", "an image file")
-    if not file.stat().st_size:
-        raise ImageError(f"the file {file}, which is empty (0 bytes)", "an image", "copy it again from its source")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # what Pillow warns of is an error below, or checked here
-            image = PIL.Image.open(file)
-            _check_size(file, image.width, image.height, max_pixels)
-            image.load()
-    except PIL.UnidentifiedImageError as error:
-        raise ImageError(
-            f"{file}, which is no image that can be read",
-            "JPEG, PNG, TIFF, WebP, BMP or GIF",
-            "check what the file really holds",
-        ) from error
-    except ImageError:
-        raise
-    except _DAMAGED as error:
-        raise ImageError(
-            f"{file}, which is damaged ({error})", "a complete image", "copy it again from its source"
-        ) from error
-    with image:
-        yield image
-
-
-def stretched(array: NDArray[Any], bounds: tuple[float, float] | None = None) -> NDArray[np.uint8]:
-    """Numbers of any shape -> uint8: ``bounds`` (by default the 0.5th and 99.5th percentile) become 0 and 255.
-
-    Raises ``ImageError`` for NaN or infinite values. Source: the percentile stretch usual for deep images.
-
-    >>> stretched(np.array([[100.0, 150.0, 300.0]]), bounds=(100, 200))
-    array([[  0, 128, 255]], dtype=uint8)
+    Hidden files are left out. A suffix is enough to be taken up, and so is the content of a file without one.
     """
-    values = array.astype(np.float32)
-    if not np.isfinite(values).all():
-        raise ImageError("pixels that are NaN or infinite", "finite numbers")
-    if bounds is None:
-        every = -(-values.size // _PERCENTILE_PIXELS)  # sorting all of a large photograph would cost more memory
-        bounds = tuple(np.percentile(values.reshape(-1)[::every], STRETCH).tolist())
-    low, high = bounds
-    if high <= low:
-        low, high = float(values.min()), max(float(values.max()), float(values.min()) + 1)
-    values -= low
-    values *= 255 / (high - low)
-    return np.rint(np.clip(values, 0, 255, out=values), out=values).astype(np.uint8)
+    images: list[Path] = []
+    skipped: dict[Path, str] = {}
+    for file in natural_sorted(files):
+        if file.name.startswith(".") or not file.is_file():
+            continue
+        suffix = file.suffix.lower()
+        kind = "" if suffix in READABLE - {".avif", ".heic", ".heif"} else kind_of(first_bytes(file))
+        reason = _why_not(file, kind)
+        if reason:
+            skipped[file] = reason
+        elif kind or suffix in READABLE:
+            images.append(file)
+    return images, skipped
 
 
-def _labels_of_colours(rgba: NDArray[np.uint8]) -> Labels:
-    """(H, W, 4) -> (H, W) int32: the grey value where all channels agree, else the rank of each colour."""
-    red, green, blue = (rgba[..., k].astype(np.int32) for k in range(3))
-    opaque = rgba[..., 3] > 0
-    if (red == green).all() and (red == blue).all():
-        return np.where(opaque, red, 0).astype(np.int32)
-    codes = np.where(opaque, (red << 16) | (green << 8) | blue, 0)
-    colours, ranks = np.unique(codes, return_inverse=True)
-    offset = 0 if colours[0] == 0 else 1
-    return (ranks.reshape(codes.shape) + offset).astype(np.int32)
+def skipped_message(skipped: dict[Path, str]) -> str:
+    """One line that names every skipped file.
+
+    >>> skipped_message({Path("a/d.heic"): "HEIF needs a plug-in"})
+    'skipped: d.heic (HEIF needs a plug-in)'
+    """
+    return f"skipped: {', '.join(f'{file.name} ({reason})' for file, reason in skipped.items())}"
+
+
+def _why_not(file: Path, kind: str) -> str:
+    """Why a file of ``kind`` cannot be taken up; '' where it can, or where it is no picture at all."""
+    if not kind or kind == "video":
+        return "a video: name it itself" if kind else ""
+    if kind not in SUFFIXES_OF:
+        return f"{kind} cannot be read"
+    if file.suffix and file.suffix.lower() not in READABLE and kind != "DICOM":
+        return f"{kind} by another suffix"
+    if kind in ("AVIF", "HEIF"):
+        try:
+            register(file, kind)
+        except ImportError as error:
+            return str(error)
+    return ""
 
 
 def _save(target: Path, image: PIL.Image.Image, **options: Any) -> None:
     formats = PIL.Image.registered_extensions()
-    if target.suffix.lower() not in formats:
-        raise ImageError(f"the file name {target}", f"a suffix out of {', '.join(sorted(SUFFIXES))}")
+    if target.suffix.lower() not in WRITABLE:
+        raise ImageError(f"the file name {target}", f"a suffix out of {', '.join(sorted(WRITABLE))}")
     buffer = BytesIO()
     image.save(buffer, formats[target.suffix.lower()], **options)
     write_bytes(target, buffer.getvalue())

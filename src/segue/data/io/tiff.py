@@ -2,218 +2,251 @@
 
 from __future__ import annotations
 
+import io
 import os
-import zlib
 from collections.abc import Iterator
-from functools import cached_property
 from pathlib import Path
-from types import TracebackType
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import PIL.Image
 import tifffile
 from numpy.typing import NDArray
 
-from segue.core.errors import ImageError, InputError, MissingExtra, MissingFile
+from segue.core.errors import ImageError
 from segue.core.files import writing
 from segue.core.types import Image, Mask
-from segue.data.io.color_profile import to_srgb
-from segue.data.io.image import STRETCH, as_image
+from segue.data.io.color_profile import lab_to_srgb, to_srgb
+from segue.data.io.image_file import ImageFile, Labels, decoding, labels_of
+from segue.data.io.pixels import Bounds, Window, as_image, sideways, stored_window, stretch_bounds, turned
 from segue.data.rle import Rle
 
-Window: TypeAlias = tuple[int, int, int, int]  # x0, y0, x1, y1, right and bottom exclusive
-
-_SAMPLED = 64  # tiles that tell the brightness of a deep image
+_SAMPLED = 64  # tiles that tell the brightness of a deep page too large to read
 _TILE = 512
 _ORIENTATION, _PROFILE = 274, 34675
-_MIN_IS_WHITE, _PALETTE, _SEPARATED = 0, 3, 5
+_MIN_IS_WHITE, _PALETTE, _SEPARATED, _YCBCR, _CIELAB, _ICCLAB = 0, 3, 5, 6, 8, 9
+_RAW = (32803, 34892)  # colour filter array, linear raw
+_ASSOCIATED, _UNASSOCIATED = 1, 2  # extra samples that are alpha, multiplied into the colours or not
 
 
-class Tiff:
-    """A TIFF or BigTIFF file, tiled or in strips, of one page or many; use it as a context.
+class TiffImage(ImageFile):
+    """A TIFF or BigTIFF file, tiled or in strips, of one page or many.
 
-    Deep pages (16 bit, float) are stretched from the 0.5th to the 99.5th percentile of a sample of the whole page,
-    so that all its windows share one scale. Raises ``MissingFile``, ``ImageError`` for what is no readable TIFF,
-    and ``MissingExtra`` where its compression needs imagecodecs.
+    Deep pages (more than 8 bits, float) are stretched from the 0.5th to the 99.5th percentile of the whole page (of a
+    sample where it has more than ``max_pixels``), so that all its windows share one scale. Raises ``ImageError`` for
+    what is no readable TIFF.
     Source: TIFF 6.0; window by window as segment tables allow.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     tifffile.imwrite(f"{folder}/a.tif", np.arange(64 * 64, dtype=np.uint16).reshape(64, 64), tile=(32, 32))
-    ...     with Tiff(f"{folder}/a.tif") as tiff:
+    ...     with TiffImage(Path(folder, "a.tif")) as tiff:
     ...         tiff.pages, tiff.size(), tiff.window((40, 10, 60, 20)).shape
     (1, (64, 64), (10, 20, 3))
     """
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
-        self.path = Path(path)
-        if not self.path.is_file():
-            raise MissingFile(f"{path}", "a TIFF file", "check the spelling")
-        try:
-            self._file = tifffile.TiffFile(self.path)
-            self._pages = self._file.pages
-            self._scales: dict[int, tuple[float, float]] = {}
-            self._check(self._pages.first)
-        except (tifffile.TiffFileError, ValueError, IndexError, OSError) as error:
-            if isinstance(error, ImageError):
-                raise
-            raise ImageError(f"{path}, which is no TIFF that can be read ({error})", "a TIFF file") from error
+    kind = "TIFF"
 
-    def __enter__(self) -> Tiff:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Close the file."""
-        self._file.close()
-
-    @cached_property
-    def pages(self) -> int:
-        """How many pages there are, smaller copies of a page (a pyramid's levels) included."""
-        return len(self._pages)
+    def __init__(self, path: Path, max_pixels: int = 150_000_000, head: bytes = b"") -> None:
+        super().__init__(path, max_pixels)
+        self._bounds: dict[int, Bounds] = {}
+        with decoding(path, "a TIFF file"):
+            self._file = tifffile.TiffFile(path)
+            self._directories = self._file.pages
+            self._pages = len(self._directories)  # smaller copies of a page (a pyramid's levels) included
+            raw = (int(page.photometric) in _RAW for page in (self._page(0), *(self._page(0).pages or ())))
+            if any(raw):
+                raise ImageError(f"{path}, a camera's raw file", "a developed photograph", "export it as TIFF or JPEG")
+            self.orientation = _orientation(self._page(0))
 
     def size(self, page: int = 0) -> tuple[int, int]:
-        """(H, W) of a page."""
         found = self._page(page)
-        return int(found.imagelength), int(found.imagewidth)
+        height, width = int(found.imagelength), int(found.imagewidth)
+        return (width, height) if sideways(_orientation(found)) else (height, width)
+
+    def deep(self, page: int = 0) -> bool:
+        dtype = self._page(page).dtype
+        return dtype is None or dtype not in (np.uint8, np.bool_)
 
     def window(self, window: Window | None = None, page: int = 0) -> Image:
-        """(h, w, 3) uint8 RGB of a part of a page; None is the whole page.
-
-        Raises ``InputError`` for a window that is empty or leaves the page, ``ImageError`` for damaged data.
-        """
-        return self._display(self.values(window, page), page)
+        values = self.values(window, page)
+        with decoding(self.path):
+            return self._shown(values, page)
 
     def values(self, window: Window | None = None, page: int = 0) -> NDArray[Any]:
-        """The numbers as stored: (h, w) or (h, w, samples)."""
-        height, width = self.size(page)
-        x0, y0, x1, y1 = window or (0, 0, width, height)
-        if not (0 <= x0 < x1 <= width and 0 <= y0 < y1 <= height):
-            raise InputError(f"the window {window}", f"a part of the page of {width} x {height} pixels")
+        """The numbers as stored, upright: (h, w) or (h, w, samples). Raises as ``window``."""
+        x0, y0, x1, y1 = self.check_window(window, page)
+        if (x1 - x0) * (y1 - y0) > self.max_pixels:
+            self.check_size(page)
         found = self._page(page)
-        out = np.zeros((y1 - y0, x1 - x0, int(found.samplesperpixel)), found.dtype)
-        for index, rows, columns in self._segments(found, (x0, y0, x1, y1)):
-            tile, plane = self._decoded(found, index, rows, columns)
-            top, left = max(rows.start, y0), max(columns.start, x0)
-            bottom, right = min(rows.stop, y1), min(columns.stop, x1)
-            part = tile[top - rows.start : bottom - rows.start, left - columns.start : right - columns.start]
-            out[top - y0 : bottom - y0, left - x0 : right - x0, plane : plane + part.shape[2]] = part
-        return out[..., 0] if out.shape[2] == 1 else out
+        turn = _orientation(found)
+        stored = stored_window((x0, y0, x1, y1), self.size(page), turn)
+        with decoding(self.path):
+            try:
+                values = self._stored(found, stored)
+            except Exception as error:
+                values = self._by_pillow(page, error)[stored[1] : stored[3], stored[0] : stored[2]]
+        values = values.reshape(*values.shape[:2], -1)
+        return np.array(turned(values[..., 0] if values.shape[2] == 1 else values, turn), order="C")
+
+    def labels(self, page: int = 0) -> Labels:
+        values, found = self.values(page=page), self._page(page)
+        if int(found.photometric) == _MIN_IS_WHITE and found.bitspersample in (1, 8):
+            values = ~values
+        if int(found.photometric) == _PALETTE:
+            values = values if values.ndim == 2 else values[..., 0]
+        return labels_of(values, self.path)
 
     def overview(self, longest: int, page: int = 0) -> tuple[Image, float]:
-        """The page shrunk to at most ``longest`` pixels a side, and page pixels per pixel of it; from a pyramid's
-        level where there is one, else pixel by pixel from tile after tile."""
+        """From a pyramid's level where there is one, else pixel by pixel from tile after tile."""
         levels = [p for p in range(self.pages) if self._is_copy(p, page) and max(self.size(p)) >= longest]
         level = min(levels, key=lambda p: max(self.size(p)), default=page)
         height, width = self.size(level)
         step = max(1, -(-max(height, width) // longest))
-        bands = [
-            self._display(self.values((0, y, width, min(y + step, height)), level)[:1, ::step], page)
-            for y in range(0, height, step)
-        ]
-        return np.concatenate(bands), self.size(page)[1] / width * step
+        bands = [self.values((0, y, width, min(y + step, height)), level)[:1, ::step] for y in range(0, height, step)]
+        with decoding(self.path):
+            return self._shown(np.concatenate(bands), page), self.size(page)[1] / width * step
+
+    def close(self) -> None:
+        self._file.close()
 
     def _page(self, page: int) -> Any:
-        if not 0 <= page < self.pages:
-            raise InputError(f"page {page}", f"0 to {self.pages - 1}")
-        found = self._pages[page]
-        self._check(found)
+        found = self._directories[page]
+        if found.imagedepth != 1:
+            raise ImageError(f"{self.path} of {found.imagedepth} planes a page", "one plane a page")
         return found
-
-    def _check(self, page: Any) -> None:
-        turned = page.tags.get(_ORIENTATION)
-        if turned is not None and int(turned.value) != 1:
-            raise ImageError(f"{self.path}, turned by its orientation tag", "an upright TIFF", "save it upright")
-        if page.imagedepth != 1:
-            raise ImageError(f"{self.path} of {page.imagedepth} planes a page", "one plane a page")
 
     def _is_copy(self, page: int, of: int) -> bool:
         (h, w), (height, width) = self.size(page), self.size(of)
-        reduced = bool(self._pages[page].is_reduced) or page == of
+        reduced = bool(self._directories[page].is_reduced) or page == of
         return reduced and abs(h / height - w / width) < 0.01 and h <= height
 
-    def _segments(self, page: Any, window: Window) -> Iterator[tuple[int, range, range]]:
-        """(index, rows, columns) of the tiles or strips that meet the window, for every sample plane."""
+    def _stored(self, page: Any, window: Window) -> NDArray[Any]:
+        """(h, w, samples) of a part of a page as it is stored, from the segments that meet it."""
         x0, y0, x1, y1 = window
-        tall, wide = (page.tilelength, page.tilewidth) if page.is_tiled else (page.rowsperstrip, page.imagewidth)
-        down, across = -(-page.imagelength // tall), -(-page.imagewidth // wide)
-        planes = page.samplesperpixel if page.planarconfig == 2 else 1
-        for plane in range(planes):
-            for row in range(y0 // tall, -(-y1 // tall)):
-                for column in range(x0 // wide, -(-x1 // wide)):
-                    rows = range(row * tall, min((row + 1) * tall, page.imagelength))
-                    columns = range(column * wide, min((column + 1) * wide, page.imagewidth))
-                    yield plane * down * across + row * across + column, rows, columns
+        out = np.zeros((y1 - y0, x1 - x0, int(page.samplesperpixel)), page.dtype)
+        for index, rows, columns in _segments(page, window):
+            tile, plane = self._decoded(page, index, rows, columns)
+            top, left = max(rows.start, y0), max(columns.start, x0)
+            bottom, right = min(rows.stop, y1), min(columns.stop, x1)
+            part = tile[top - rows.start : bottom - rows.start, left - columns.start : right - columns.start]
+            out[top - y0 : bottom - y0, left - x0 : right - x0, plane : plane + part.shape[2]] = part
+        return out
 
     def _decoded(self, page: Any, index: int, rows: range, columns: range) -> tuple[NDArray[Any], int]:
         """A tile's (h, w, samples) and the sample plane that it begins with."""
+        blank = np.full((len(rows), len(columns), 1), page.nodata, page.dtype)  # a sparse file leaves tiles out
         if index >= len(page.dataoffsets) or page.databytecounts[index] == 0:
-            return np.full((len(rows), len(columns), 1), page.nodata, page.dtype), 0  # a sparse file leaves tiles out
+            return blank, 0
         handle = page.parent.filehandle
         handle.seek(page.dataoffsets[index])
-        try:
-            data = handle.read(page.databytecounts[index])
-            tile, place, shape = page.decode(data, index, jpegtables=page.jpegtables)
-        except (ValueError, RuntimeError, OSError, TypeError, zlib.error) as error:
-            if "imagecodecs" in str(error):
-                raise MissingExtra.for_library("imagecodecs", "tiff") from error
-            raise ImageError(f"{self.path}: damaged data ({error})", "a complete TIFF") from error
-        if tile is None:
-            return np.full((len(rows), len(columns), 1), page.nodata, page.dtype), 0
-        return tile[0, : shape[1], : shape[2]], int(place[0])
+        data = handle.read(page.databytecounts[index])
+        if len(data) < page.databytecounts[index]:
+            raise ValueError(f"{page.databytecounts[index] - len(data)} bytes are missing")
+        tile, place, shape = page.decode(data, index, jpegtables=page.jpegtables)
+        return (blank, 0) if tile is None else (tile[0, : shape[1], : shape[2]], int(place[0]))
 
-    def _display(self, values: NDArray[Any], page: int) -> Image:
+    def _by_pillow(self, page: int, reason: Exception) -> NDArray[Any]:
+        """A whole page as it is stored, for compressions that tifffile knows only with imagecodecs."""
+        self.check_size(page)
+        content = bytearray(self.path.read_bytes())
+        for found in self._directories:
+            if (tag := found.tags.get(_ORIENTATION)) is not None:  # Pillow would turn it, deep pixels wrongly
+                content[tag.valueoffset : tag.valueoffset + 2] = (1).to_bytes(2, found.parent.byteorder_name)
+        try:
+            image = PIL.Image.open(io.BytesIO(content), formats=["TIFF"])
+            image.seek(page)
+            values = np.asarray(image.convert("RGB") if image.mode == "YCbCr" else image)
+        except Exception:
+            raise reason from None
+        inverted = int(self._page(page).photometric) == _MIN_IS_WHITE and image.mode in ("1", "L")
+        return ~values if inverted else values
+
+    def _shown(self, values: NDArray[Any], page: int) -> Image:
+        """Values as stored -> what people see, by the page's photometric interpretation."""
         found = self._page(page)
-        kind = int(found.photometric)
+        kind, samples = int(found.photometric), values.reshape(*values.shape[:2], -1)
         if kind == _PALETTE and found.colormap is not None:
-            return np.ascontiguousarray((found.colormap.T // 257).astype(np.uint8)[values])
-        if values.dtype != np.uint8 and values.dtype != np.bool_:
-            low, high = self._scale(page)
-            values = np.rint(np.clip((values.astype(np.float32) - low) / (high - low), 0, 1) * 255).astype(np.uint8)
-        elif values.dtype == np.bool_:
-            values = values.astype(np.uint8) * 255
+            return _looked_up(found.colormap, samples[..., 0])
+        count = 4 if kind == _SEPARATED and samples.shape[2] >= 4 else 3 if samples.shape[2] >= 3 else 1
+        if samples.dtype == np.bool_ or (samples.dtype == np.uint8 and found.bitspersample < 8):
+            samples = np.rint(samples * (255 / (2 ** int(found.bitspersample) - 1))).astype(np.uint8)
+        if kind in (_SEPARATED, _CIELAB, _ICCLAB) and samples.dtype.itemsize == 2:
+            samples = (samples.astype(np.int32) >> 8).astype(np.uint8)
+        colours, alpha = _straight(found, samples, count)
+        if colours.dtype != np.uint8:
+            bounds = self._scale(page, colours)
+            stack = colours if alpha is None else np.concatenate((np.repeat(colours, 3 // count, 2), alpha), 2)
+            shown = as_image(stack, bounds)
+            return 255 - shown if kind == _MIN_IS_WHITE else shown
         tag = found.tags.get(_PROFILE)
         profile = bytes(tag.value) if tag is not None and found.dtype == np.uint8 else None
-        if kind == _SEPARATED and values.ndim == 3 and values.shape[2] >= 4:
-            return np.array(to_srgb(PIL.Image.fromarray(np.ascontiguousarray(values[..., :4]), "CMYK"), profile))
-        if values.ndim == 3 and values.shape[2] not in (3, 4):
-            values = values[..., 0]  # grey with further channels, or alpha: the first is shown
-        image = as_image(255 - values if kind == _MIN_IS_WHITE else values)
-        return image if profile is None else np.array(to_srgb(PIL.Image.fromarray(image), profile))
+        if kind == _MIN_IS_WHITE:
+            colours = ~colours
+        if kind in (_CIELAB, _ICCLAB) and count == 3:
+            return lab_to_srgb(colours, signed=kind == _CIELAB)
+        mode = {1: "L", 3: "YCbCr" if kind == _YCBCR and int(found.compression) == 1 else "RGB", 4: "CMYK"}[count]
+        image = PIL.Image.fromarray(np.ascontiguousarray(colours if count > 1 else colours[..., 0]), mode)
+        if alpha is not None and count < 4:
+            image = image.convert("RGB")
+            image.putalpha(PIL.Image.fromarray(np.ascontiguousarray(alpha[..., 0])))
+        return np.array(to_srgb(image, profile))
 
-    def _scale(self, page: int) -> tuple[float, float]:
-        """The numbers that become black and white, from tiles spread over the page."""
-        if page not in self._scales:
-            height, width = self.size(page)
-            places = [
-                (x, y, min(x + _TILE, width), min(y + _TILE, height))
-                for y in range(0, height, _TILE)
-                for x in range(0, width, _TILE)
-            ]
-            some = places[:: max(1, len(places) // _SAMPLED)]
-            sample = np.concatenate([self.values(place, page)[::4, ::4].reshape(-1) for place in some])
-            if not np.isfinite(sample).all():
-                raise ImageError(f"{self.path} with pixels that are NaN or infinite", "finite numbers")
-            low, high = (float(v) for v in np.percentile(sample, STRETCH))
-            self._scales[page] = (low, high) if high > low else (float(sample.min()), float(sample.max()) + 1)
-        return self._scales[page]
+    def _scale(self, page: int, colours: NDArray[Any]) -> Bounds:
+        """The numbers that become black and white in every window of a page; ``colours`` are those of one."""
+        if page not in self._bounds:
+            (height, width), count = self.size(page), colours.shape[2]
+            windows: list[Window | None] = [None]
+            if height * width > self.max_pixels:
+                corners = [(x, y) for y in range(0, height, _TILE) for x in range(0, width, _TILE)]
+                some = corners[:: max(1, len(corners) // _SAMPLED)]
+                windows = [(x, y, min(x + _TILE, width), min(y + _TILE, height)) for x, y in some]
+            elif colours.shape[:2] == (height, width):
+                windows = []
+            read = (self.values(window, page) for window in windows)
+            sample = [values.reshape(-1, values.size // values[..., 0].size)[:, :count] for values in read] or [colours]
+            self._bounds[page] = stretch_bounds(np.concatenate([values.reshape(-1) for values in sample]))
+        return self._bounds[page]
 
 
-def is_large_tiff(path: str | os.PathLike[str], most: int) -> bool:
-    """Whether a file is a TIFF of more than ``most`` pixels; by its header alone.
+def _orientation(page: Any) -> int:
+    tag = page.tags.get(_ORIENTATION)
+    value = tag.value if tag is not None else 1
+    return int(value) if isinstance(value, int) and 1 <= value <= 8 else 1
 
-    >>> is_large_tiff("photo.jpg", 1)
-    False
-    """
-    file = Path(path)
-    if file.suffix.lower() not in (".tif", ".tiff", ".btf", ".svs") or not file.is_file():
-        return False
-    with Tiff(file) as tiff:
-        height, width = tiff.size()
-        return height * width > most
+
+def _segments(page: Any, window: Window) -> Iterator[tuple[int, range, range]]:
+    """(index, rows, columns) of the tiles or strips that meet the window, for every sample plane."""
+    x0, y0, x1, y1 = window
+    tall, wide = (page.tilelength, page.tilewidth) if page.is_tiled else (page.rowsperstrip, page.imagewidth)
+    down, across = -(-page.imagelength // tall), -(-page.imagewidth // wide)
+    planes = page.samplesperpixel if page.planarconfig == 2 else 1
+    for plane in range(planes):
+        for row in range(y0 // tall, -(-y1 // tall)):
+            for column in range(x0 // wide, -(-x1 // wide)):
+                rows = range(row * tall, min((row + 1) * tall, page.imagelength))
+                columns = range(column * wide, min((column + 1) * wide, page.imagewidth))
+                yield plane * down * across + row * across + column, rows, columns
+
+
+def _straight(page: Any, samples: NDArray[Any], count: int) -> tuple[NDArray[Any], NDArray[Any] | None]:
+    """(h, w, samples) -> the first ``count`` as colours, and (h, w, 1) opacity; None where there is none, or only
+    further channels. Colours that are stored multiplied by their opacity are divided by it."""
+    colours, rest = samples[..., :count], samples[..., count:]
+    extra = [int(e) for e in page.extrasamples] or [_UNASSOCIATED]
+    if not rest.shape[2] or extra[0] not in (_ASSOCIATED, _UNASSOCIATED):
+        return colours, None
+    alpha = rest[..., :1]
+    if extra[0] == _ASSOCIATED:
+        full = np.iinfo(alpha.dtype).max if alpha.dtype.kind in "iu" else 1.0
+        divided = colours.astype(np.float64) * full / np.maximum(alpha, 1e-9)
+        colours = np.clip(divided, 0, full).astype(colours.dtype)
+    return colours, alpha
+
+
+def _looked_up(colormap: NDArray[Any], indices: NDArray[Any]) -> Image:
+    colours = colormap.T if int(colormap.max()) < 256 else colormap.T // 257  # some write 8 bits into the 16
+    return np.ascontiguousarray(colours.astype(np.uint8)[indices])
 
 
 def write_mask_tiff(path: str | os.PathLike[str], rle: Rle) -> None:
@@ -222,7 +255,7 @@ def write_mask_tiff(path: str | os.PathLike[str], rle: Rle) -> None:
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     write_mask_tiff(f"{folder}/m.tif", Rle.from_mask(np.eye(600, dtype=bool)))
-    ...     with Tiff(f"{folder}/m.tif") as tiff:
+    ...     with TiffImage(Path(folder, "m.tif")) as tiff:
     ...         int((tiff.values() > 0).sum())
     600
     """

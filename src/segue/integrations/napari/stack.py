@@ -13,7 +13,7 @@ from segue.core.errors import ImageError, InputError
 from segue.core.geometry import deepest_point
 from segue.core.segmenter import Segmenter
 from segue.core.types import Click, Image, Mask, Prompt, Reference
-from segue.data.io.image import as_image
+from segue.data.io.pixels import as_image
 from segue.session.memory_cache import Kept, Ready
 from segue.session.session import Session
 
