@@ -126,7 +126,7 @@ def test_a_baked_copy_becomes_the_base() -> None:
     with torch.no_grad():
         for parameter in adapter.parameters():
             parameter.add_(1.0)
-    wanted = {k: v.clone() for k, v in adapter.pieces["core"].state_dict().items()}
+    wanted = {k: v.clone() for k, v in adapter.layers["core"].state_dict().items()}
     bake(model, adapter)
     assert attached(model) == ()
     assert all(torch.equal(v, wanted[k]) for k, v in model.core.state_dict().items())  # type: ignore[union-attr]
@@ -181,11 +181,11 @@ def test_a_folder_that_cannot_be_written_is_a_storage_error(tmp_path: Path) -> N
 
 
 def test_links_show_the_attributes_of_what_they_stand_for() -> None:
-    base, piece = nn.Linear(2, 3), nn.Linear(3, 5)
-    assert After(base, piece).out_features == 3
-    assert Instead(base, piece).out_features == 5
+    base, layer = nn.Linear(2, 3), nn.Linear(3, 5)
+    assert After(base, layer).out_features == 3
+    assert Instead(base, layer).out_features == 5
     with pytest.raises(AttributeError):
-        _ = After(base, piece).no_such_thing
+        _ = After(base, layer).no_such_thing
 
 
 def test_a_module_without_width_is_refused() -> None:

@@ -84,15 +84,15 @@ def test_on_a_two_stage_model_the_branch_belongs_to_encode() -> None:
     model = tiny("nano")
     adapter = attach(model, detail(model))
     ran: set[str] = set()
-    for name, piece in adapter.pieces.items():
-        piece.register_forward_hook(lambda *_, name=name: ran.add(name))
+    for name, layer in adapter.layers.items():
+        layer.register_forward_hook(lambda *_, name=name: ran.add(name))
     features = model.encode([IMAGE], [model.frame((60, 80))])
     at_encode = {"features", *(f"backbone/{n}" for n in range(3, 17))}
     assert ran == at_encode
     ran.clear()
-    said = model.decode(features, [Click(30, 20)])
-    model.decode(features, [Click(30, 20), Click(50, 40, positive=False)], said.memory)
-    assert ran == set(adapter.pieces) - at_encode
+    prediction = model.decode(features, [Click(30, 20)])
+    model.decode(features, [Click(30, 20), Click(50, 40, positive=False)], prediction.memory)
+    assert ran == set(adapter.layers) - at_encode
 
 
 def test_the_gammas_start_at_zero() -> None:
@@ -104,7 +104,7 @@ def test_the_gammas_start_at_zero() -> None:
 
 
 def test_two_passes_in_a_row_do_not_mix() -> None:
-    """The pieces hand notes to each other within a pass; the next one starts afresh."""
+    """The layers hand notes to each other within a pass; the next one starts afresh."""
     model = tiny("simpleclick-xtiny")
     adapter = attach(model, ClickAdapter(model))
     with torch.no_grad():

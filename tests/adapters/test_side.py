@@ -25,15 +25,15 @@ def tiny() -> CLIPSeg:
     return model
 
 
-def side_state(piece: Any, taps: list[Tensor], pixels: Tensor, stem: Tensor) -> Tensor:
+def side_state(layer: Any, taps: list[Tensor], pixels: Tensor, stem: Tensor) -> Tensor:
     with torch.no_grad():
-        state: Tensor = piece(taps, taps, pixels, stem)[-1]
+        state: Tensor = layer(taps, taps, pixels, stem)[-1]
     return state
 
 
 def test_the_state_depends_on_the_pixels_and_on_every_frozen_state() -> None:
     model = tiny()
-    side = SideNetwork(model, **SMALL).pieces["vision/side"].eval()
+    side = SideNetwork(model, **SMALL).layers["vision/side"].eval()
     beside = model.core.beside
     states = torch.randn(len(model.core.extract) + 1, 1, 1 + beside.cells**2, beside.width)
     pixels = torch.randn(1, 3, beside.cells * beside.patch, beside.cells * beside.patch)

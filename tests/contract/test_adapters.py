@@ -126,8 +126,8 @@ def unused_by_the_base(base: str) -> list[str]:
 
 def base_name(learned: str, sites: Mapping[str, str]) -> str:
     """The name, or its end, of the base's parameter that a learned one belongs to."""
-    piece, _, rest = learned.removeprefix("pieces.").partition(".")
-    site = piece.replace("/", ".")
+    layer, _, rest = learned.removeprefix("layers.").partition(".")
+    site = layer.replace("/", ".")
     path, lora, _ = f"{sites.get(site, site)}.{rest}".partition(".lora_")
     return f"{path}.weight" if lora else path
 

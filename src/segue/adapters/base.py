@@ -1,4 +1,4 @@
-"""Adapters: small learned pieces at named sites of a frozen model, put on, taken off, saved alone.
+"""Adapters: small learned layers at named sites of a frozen model, put on, taken off, saved alone.
 
 An adapter never imports a model: it asks ``model.sites()`` for places and puts a ``Link`` there, which holds
 the module that stood there before. Taking it off puts that very module back, so the base answers bit for bit
@@ -28,10 +28,10 @@ CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 
 
 class Adapter(nn.Module):
-    """Learned pieces for one model, by site; ``settings`` rebuild it.
+    """Learned layers for one model, by site; ``settings`` rebuild it.
 
     Subclasses take the model and their settings, and call ``place`` for each site. The adapter holds its
-    pieces only: ``state_dict`` and ``parameters`` are what is trained and saved.
+    layers only: ``state_dict`` and ``parameters`` are what is trained and saved.
     """
 
     kind: ClassVar[str] = ""
@@ -39,13 +39,13 @@ class Adapter(nn.Module):
     def __init__(self, **settings: Any) -> None:
         super().__init__()
         self.settings = settings
-        self.pieces = nn.ModuleDict()
+        self.layers = nn.ModuleDict()
         self.links: dict[str, Callable[[nn.Module], Link]] = {}  # path -> what to build over the base there
 
-    def place(self, model: Segmenter, site: str, link: type[Link], piece: nn.Module) -> None:
-        """Put ``piece`` at ``site`` by way of ``link`` once the adapter is attached."""
-        self.pieces[site.replace(".", "/")] = piece
-        self.links[site_path(model, site)] = lambda base: link(base, piece)
+    def place(self, model: Segmenter, site: str, link: type[Link], layer: nn.Module) -> None:
+        """Put ``layer`` at ``site`` by way of ``link`` once the adapter is attached."""
+        self.layers[site.replace(".", "/")] = layer
+        self.links[site_path(model, site)] = lambda base: link(base, layer)
 
     @property
     def trainable(self) -> int:
@@ -76,14 +76,14 @@ def site_path(model: Segmenter, site: str) -> str:
 
 def sites_like(model: Segmenter, *prefixes: str, needed_by: str) -> list[str]:
     """Sites that begin with one of ``prefixes``, in the model's order; ``ConfigError`` when there is none."""
-    found = [site for site in model.sites() if site.startswith(prefixes)]
-    if not found:
+    sites = [site for site in model.sites() if site.startswith(prefixes)]
+    if not sites:
         raise ConfigError(
             f"{describe_model(model)} for a {needed_by} adapter",
             f"a model with sites {', '.join(f'{p}*' for p in prefixes)}",
             "choose another adapter: segue adapt --help lists them",
         )
-    return found
+    return sites
 
 
 def describe_model(model: Segmenter) -> str:
@@ -92,26 +92,26 @@ def describe_model(model: Segmenter) -> str:
 
 
 class _Stack:
-    """The adapters on one model, lowest first, which of them are on, and what stood at their sites."""
+    """The adapters on one model, lowest first, those of them that are disabled, and what each site held before."""
 
     def __init__(self, model: Segmenter) -> None:
         self.adapters: list[Adapter] = []
-        self.silenced: set[Adapter] = set()
-        self.standing: list[tuple[str, nn.Module]] = []
+        self.inactive: set[Adapter] = set()
+        self.replaced: list[tuple[str, nn.Module]] = []
         self.trained = {p: p.requires_grad for p in model.parameters()}
 
-    def rebuild(self, model: Segmenter, silenced: set[Adapter]) -> None:
-        """Put every base back, then every adapter that is not silenced, in order."""
-        self.silenced = silenced
-        for path, base in reversed(self.standing):
+    def rebuild(self, model: Segmenter, inactive: set[Adapter]) -> None:
+        """Put every base back, then every other adapter, in order."""
+        self.inactive = inactive
+        for path, base in reversed(self.replaced):
             _put(model, path, base)
-        self.standing = []
+        self.replaced = []
         for adapter in self.adapters:
-            if adapter in silenced:
+            if adapter in inactive:
                 continue
             for path, link in adapter.links.items():
                 base = model.get_submodule(path)
-                self.standing.append((path, base))
+                self.replaced.append((path, base))
                 _put(model, path, link(base).train(base.training))
 
 
@@ -150,7 +150,7 @@ def attach(model: Segmenter, adapter: Adapter) -> Adapter:
         parameter.requires_grad_(False)
     adapter.to(model.device).requires_grad_(True)
     stack.adapters.append(adapter)
-    stack.rebuild(model, stack.silenced)
+    stack.rebuild(model, stack.inactive)
     return adapter
 
 
@@ -162,16 +162,16 @@ def detach(model: Segmenter, adapter: Adapter | None = None) -> Adapter:
     stack = _stack(model)
     if stack is None or (adapter is not None and adapter not in stack.adapters):
         raise ConfigError("an adapter that is not on this model", "one of attached(model)", "attach it first")
-    gone = adapter or stack.adapters[-1]
-    silenced = stack.silenced - {gone}
+    removed = adapter or stack.adapters[-1]
+    inactive = stack.inactive - {removed}
     stack.rebuild(model, {*stack.adapters})
-    stack.adapters.remove(gone)
-    stack.rebuild(model, silenced)
+    stack.adapters.remove(removed)
+    stack.rebuild(model, inactive)
     if not stack.adapters:
         for parameter, trained in stack.trained.items():
             parameter.requires_grad_(trained)
         del model.__dict__["_adapters"]
-    return gone
+    return removed
 
 
 @contextmanager
@@ -194,7 +194,7 @@ def disabled(model: Segmenter, *adapters: Adapter) -> Iterator[Segmenter]:
     if stack is None:
         yield model
         return
-    before = set(stack.silenced)
+    before = set(stack.inactive)
     stack.rebuild(model, before | set(adapters or stack.adapters))
     try:
         yield model
@@ -204,7 +204,7 @@ def disabled(model: Segmenter, *adapters: Adapter) -> Iterator[Segmenter]:
 
 @contextmanager
 def training(model: Segmenter, adapter: Adapter) -> Iterator[Adapter]:
-    """Training mode for the adapter's pieces alone: batch statistics and dropout of the base stay as they are."""
+    """Training mode for the adapter's layers alone: batch statistics and dropout of the base stay as they are."""
     was = model.training
     model.eval()
     adapter.train()
@@ -239,7 +239,7 @@ def save_adapter(
     }
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        state = {k.removeprefix("pieces."): v.detach().cpu().contiguous() for k, v in adapter.state_dict().items()}
+        state = {k.removeprefix("layers."): v.detach().cpu().contiguous() for k, v in adapter.state_dict().items()}
         with replacing(folder / WEIGHTS) as beside:
             save_file(state, beside, metadata={"format": "pt"})
         config["sha256"] = file_digest(folder / WEIGHTS)
@@ -313,14 +313,15 @@ def load_adapter(
         raise CheckpointError(
             f"{folder / WEIGHTS}, which is damaged ({error})", "a whole file", "copy it again"
         ) from error
-    load_strict(adapter, {f"pieces.{k}": v for k, v in state.items()})
+    load_strict(adapter, {f"layers.{k}": v for k, v in state.items()})
     return attach(model, adapter)
 
 
 def base_digest(model: Segmenter, adapter: Adapter | None = None) -> str:
     """A digest of everything beneath ``adapter`` (default: of the model with all its adapters)."""
     stack = attached(model)
-    if adapter is None or adapter not in stack:
-        return weights_digest(model, type(model).__qualname__)
-    with disabled(model, *stack[stack.index(adapter) :]):
-        return weights_digest(model, type(model).__qualname__)
+    if adapter is not None and adapter in stack:
+        with disabled(model, *stack[stack.index(adapter) :]):
+            return base_digest(model)
+    # digests were first saved when a link's learned half was called its piece
+    return weights_digest(model, type(model).__qualname__, rename=lambda name: name.replace(".adapter.", ".piece."))

@@ -15,18 +15,18 @@ from segue.core.errors import ConfigError
 from segue.core.segmenter import Segmenter
 
 
-class _Copies(Adapter):
-    """Trained copies of submodules in the place of the originals, so that off() is exact and saving is alike."""
+class _TrainedCopies(Adapter):
+    """Trained copies of submodules in the place of the originals, so that disabling is exact and saving is alike."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.copied: dict[str, str] = {}  # path -> piece
+        self.copied: dict[str, str] = {}  # path -> copy
 
-    def copy(self, model: Segmenter, name: str, path: str) -> None:
-        piece = deepcopy(model.get_submodule(path))
+    def place_copy(self, model: Segmenter, name: str, path: str) -> None:
+        copy = deepcopy(model.get_submodule(path))
         self.copied[path] = name.replace(".", "/")
-        self.pieces[self.copied[path]] = piece
-        self.links[path] = lambda base: Instead(base, piece)
+        self.layers[self.copied[path]] = copy
+        self.links[path] = lambda base: Instead(base, copy)
 
     def train(self, mode: bool = True) -> Self:
         """Training mode, but for batch norms: fine-tuning batches are too small to measure statistics anew."""
@@ -37,16 +37,16 @@ class _Copies(Adapter):
         return self
 
 
-def bake(model: Segmenter, adapter: _Copies) -> Segmenter:
+def bake(model: Segmenter, adapter: _TrainedCopies) -> Segmenter:
     """Take a trained copy off and put its weights into the base for good, so that other adapters can build on it."""
-    copies = {path: adapter.pieces[name] for path, name in adapter.copied.items()}
+    copies = {path: adapter.layers[name] for path, name in adapter.copied.items()}
     detach(model, adapter)
-    for path, piece in copies.items():
-        model.get_submodule(path).load_state_dict(piece.state_dict())
+    for path, copy in copies.items():
+        model.get_submodule(path).load_state_dict(copy.state_dict())
     return model
 
 
-class Full(_Copies):
+class Full(_TrainedCopies):
     """Every weight of the model: end-to-end fine-tuning, the upper bound of VLSM-Adapter's table 1."""
 
     kind = "full"
@@ -55,9 +55,9 @@ class Full(_Copies):
         super().__init__()
         for name, child in model.named_children():
             if any(True for _ in child.parameters()):
-                self.copy(model, name, name)
+                self.place_copy(model, name, name)
         loose = [name for name, _ in model.named_parameters(recurse=False)]
-        if loose or not self.pieces:
+        if loose or not self.layers:
             raise ConfigError(
                 f"{describe_model(model)} with parameters outside its submodules ({', '.join(loose)})",
                 "a model whose weights all live in submodules",
@@ -65,7 +65,7 @@ class Full(_Copies):
             )
 
 
-class Head(_Copies):
+class Head(_TrainedCopies):
     """The sites named ``head`` or ``head.*``: what turns features into a mask."""
 
     kind = "head"
@@ -73,7 +73,7 @@ class Head(_Copies):
     def __init__(self, model: Segmenter) -> None:
         super().__init__()
         for site in sites_like(model, "head", needed_by="head"):
-            self.copy(model, site, site_path(model, site))
+            self.place_copy(model, site, site_path(model, site))
 
 
 class PromptGrid(nn.Module):

@@ -113,9 +113,9 @@ def official_adapter(state: Mapping[str, Tensor], adapter: _TextPrompted) -> dic
     ``CheckpointError`` when one is missing.
     """
     names = {"v": "vision", "l": "text"}
-    found: dict[str, Tensor] = {}
+    tensors: dict[str, Tensor] = {}
     for key in adapter.state_dict():
-        site, layer, name = key.removeprefix("pieces.").rsplit(".", 2)
+        site, layer, name = key.removeprefix("layers.").rsplit(".", 2)
         parts = site.split("/")
         if parts == ["condition"]:
             official = "cond_adapter"
@@ -127,5 +127,5 @@ def official_adapter(state: Mapping[str, Tensor], adapter: _TextPrompted) -> dic
         full = f"{official}.{layer}.{name}"
         if full not in state:
             raise CheckpointError(f"a checkpoint without {full}", f"one of a {adapter.kind} VLSM-Adapter")
-        found[key] = state[full]
-    return found
+        tensors[key] = state[full]
+    return tensors

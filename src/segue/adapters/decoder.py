@@ -1,4 +1,4 @@
-"""Learned pieces in every block of a SAM's decoder: what PerSAM-F's two weights were compared with (Table 5)."""
+"""Learned layers in every block of a SAM's decoder: what PerSAM-F's two weights were compared with (Table 5)."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class WithTokens(Link):
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         queries, positions = kwargs["queries"], kwargs["query_point_embedding"]
-        extra = self.piece(queries)
+        extra = self.adapter(queries)
         kwargs["queries"] = torch.cat((queries, extra), 2)
         kwargs["query_point_embedding"] = torch.cat((positions, torch.zeros_like(extra)), 2)
         answered, *rest = self.base(*args, **kwargs)

@@ -28,75 +28,71 @@ Sources = Literal["both", "early", "prior"]
 NEEDED = ("patch_embed", "clicks", "neck", "head")
 
 
-class _Notes:
-    """What the pieces of one adapter tell each other within one pass; the head's piece empties it."""
+class ForwardContext:
+    """What the layers of one adapter tell each other within one pass; the head's layer empties it."""
 
     def __init__(self) -> None:
-        self.said: dict[str, Tensor] = {}
+        self.tensors: dict[str, Tensor] = {}
 
     def take(self) -> dict[str, Tensor]:
-        said, self.said = self.said, {}
-        return said
+        tensors, self.tensors = self.tensors, {}
+        return tensors
 
 
-class _Piece(nn.Module):
-    notes: _Notes
+class _SiteLayer(nn.Module):
+    context: ForwardContext
 
-    def __init__(self, notes: _Notes) -> None:
+    def __init__(self, context: ForwardContext) -> None:
         super().__init__()
-        self.__dict__["notes"] = notes  # shared by the pieces; no weights
+        self.__dict__["context"] = context  # shared by the layers; no weights
 
 
-class _Prior(_Piece):
+class _PriorSite(_SiteLayer):
     """At the patch embedding: looks at the image it was given."""
 
-    def __init__(self, notes: _Notes, dim: int) -> None:
-        super().__init__(notes)
+    def __init__(self, context: ForwardContext, dim: int) -> None:
+        super().__init__(context)
         self.prior = SpatialPrior(dim)
 
     def forward(self, tokens: Tensor, image: Tensor) -> Tensor:
-        self.notes.said["prior"] = self.prior(image)
+        self.context.tensors["prior"] = self.prior(image)
         return tokens
 
 
-class _Shape(_Piece):
-    """At the patch embedding, where no prior is wanted: only notes the grid."""
-
-    def __init__(self, notes: _Notes, stride: int) -> None:
-        super().__init__(notes)
-        self.stride = stride
+class _GridSite(_SiteLayer):
+    """At the patch embedding, where no prior is wanted: only tells the grid."""
 
     def forward(self, tokens: Tensor, image: Tensor) -> Tensor:
-        self.notes.said["prior"] = image.new_zeros(len(image), 0, image.shape[-2] // 16, image.shape[-1] // 16)
+        self.context.tensors["prior"] = image.new_zeros(len(image), 0, image.shape[-2] // 16, image.shape[-1] // 16)
         return tokens
 
 
-class _Dense(_Piece):
+class _MaskSite(_SiteLayer):
     """At the click embedding: looks at the previous mask, its first channel."""
 
-    def __init__(self, notes: _Notes, dim: int) -> None:
-        super().__init__(notes)
+    def __init__(self, context: ForwardContext, dim: int) -> None:
+        super().__init__(context)
         self.dense = DenseEmbedding(dim)
 
     def forward(self, tokens: Tensor, maps: Tensor) -> Tensor:
-        self.notes.said["dense"] = self.dense(maps[:, :1])
+        self.context.tensors["dense"] = self.dense(maps[:, :1])
         return tokens
 
 
-class _Early(_Piece):
+class _EarlySite(_SiteLayer):
     """At the last block of the first quarter: early features and prior become high-quality features."""
 
     def __init__(
-        self, notes: _Notes, dim: int, width: int, sources: Sources, mixing: Mixing, patch: Sequence[int]
+        self, context: ForwardContext, dim: int, width: int, sources: Sources, mixing: Mixing, patch: Sequence[int]
     ) -> None:
-        super().__init__(notes)
+        super().__init__(context)
         self.sources, self.patch = sources, patch
         self.shrink = None if width == dim else nn.Conv2d(width, dim, 1)
         self.injector = Injector(dim, mixing) if sources == "both" else None
         self.enlarge = enlarge(dim, dim // 8)
 
     def forward(self, out: Tensor, *_: Any) -> Tensor:
-        prior = self.notes.said["prior"]
+        prior = self.context.tensors["prior"]
         if self.sources == "prior":
             joined = prior
         else:
@@ -105,7 +101,7 @@ class _Early(_Piece):
             if self.injector is not None:
                 mixed = self.injector(early.flatten(2).transpose(1, 2), prior.flatten(2).transpose(1, 2))
                 joined = to_map(mixed, prior.shape[-2:])
-        self.notes.said["hq"] = self.enlarge(joined)
+        self.context.tensors["hq"] = self.enlarge(joined)
         return out
 
     def _as_map(self, out: Tensor, prior: Tensor) -> Tensor:
@@ -121,35 +117,35 @@ class _Early(_Piece):
         return out if self.shrink is None else self.shrink(out)
 
 
-class _Fusion(_Piece):
-    """At the neck: joins the scales, and notes the backbone's last map."""
+class _FusionSite(_SiteLayer):
+    """At the neck: joins the scales, and passes the backbone's last map on."""
 
-    def __init__(self, notes: _Notes, widths: Sequence[int], dim: int) -> None:
-        super().__init__(notes)
+    def __init__(self, context: ForwardContext, widths: Sequence[int], dim: int) -> None:
+        super().__init__(context)
         self.fusion = MultiScaleFusion(widths, dim)
 
     def forward(self, pyramid: Sequence[Tensor], maps: Sequence[Tensor]) -> Sequence[Tensor]:
-        self.notes.said["fused"] = self.fusion(pyramid)
-        self.notes.said["last"] = maps[-1]
+        self.context.tensors["fused"] = self.fusion(pyramid)
+        self.context.tensors["last"] = maps[-1]
         return pyramid
 
 
-class _Decoder(_Piece):
+class _DecoderSite(_SiteLayer):
     """At the head: adds the adapter's logits to the head's, their "logarithmic sum"."""
 
-    def __init__(self, notes: _Notes, dim: int) -> None:
-        super().__init__(notes)
+    def __init__(self, context: ForwardContext, dim: int) -> None:
+        super().__init__(context)
         self.decoder = TokenDecoder(dim)
 
     def forward(self, logits: Tensor, *_: Any) -> Tensor:
-        said = self.notes.take()
-        hq = said["hq"]
-        if hq.shape[-2:] != said["fused"].shape[-2:]:
-            hq = F.interpolate(hq, said["fused"].shape[-2:], mode="bilinear")
-        found: Tensor = self.decoder(said["last"], said["dense"], said["fused"] + hq)
-        if found.shape[-2:] != logits.shape[-2:]:
-            found = F.interpolate(found, logits.shape[-2:], mode="bilinear")
-        return logits + found
+        tensors = self.context.take()
+        hq = tensors["hq"]
+        if hq.shape[-2:] != tensors["fused"].shape[-2:]:
+            hq = F.interpolate(hq, tensors["fused"].shape[-2:], mode="bilinear")
+        correction: Tensor = self.decoder(tensors["last"], tensors["dense"], tensors["fused"] + hq)
+        if correction.shape[-2:] != logits.shape[-2:]:
+            correction = F.interpolate(correction, logits.shape[-2:], mode="bilinear")
+        return logits + correction
 
 
 class ClickAdapter(Adapter):
@@ -187,13 +183,13 @@ class ClickAdapter(Adapter):
         neck, block = (model.get_submodule(site_path(model, s)) for s in ("neck", site))
         widths, embed = pyramid_widths(neck), model.get_submodule(site_path(model, "patch_embed"))
         dim, patch = int(getattr(neck, "last_width", width_of(embed))), tuple(_patch(embed))
-        notes = _Notes()
-        self.place(model, "clicks", Around, _Dense(notes, dim))
-        seen = _Shape(notes, 16) if sources == "early" else _Prior(notes, dim)
-        self.place(model, "patch_embed", Around, seen)
-        self.place(model, site, Around, _Early(notes, dim, width_of(block), sources, mixing, patch))
-        self.place(model, "neck", Around, _Fusion(notes, widths, dim))
-        self.place(model, "head", Around, _Decoder(notes, dim))
+        context = ForwardContext()
+        self.place(model, "clicks", Around, _MaskSite(context, dim))
+        entry = _GridSite(context) if sources == "early" else _PriorSite(context, dim)
+        self.place(model, "patch_embed", Around, entry)
+        self.place(model, site, Around, _EarlySite(context, dim, width_of(block), sources, mixing, patch))
+        self.place(model, "neck", Around, _FusionSite(context, widths, dim))
+        self.place(model, "head", Around, _DecoderSite(context, dim))
 
 
 def pyramid_widths(neck: nn.Module) -> list[int]:

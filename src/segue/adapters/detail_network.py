@@ -117,8 +117,8 @@ class Injector(nn.Module):
             joined: Tensor = self.join(torch.cat((early, prior), -1))
             return joined
         if self.mixing == "two-way":
-            seen = self.norms[4](prior)
-            early = early + self.gamma * self.inject(self.norms[3](early), seen, seen)
+            normed = self.norms[4](prior)
+            early = early + self.gamma * self.inject(self.norms[3](early), normed, normed)
         prior = prior + self.feed(self.norms[0](prior))
         keys = self.norms[2](early)
         out: Tensor = prior + self.back(self.norms[1](prior), keys, keys)

@@ -11,17 +11,17 @@ from segue.core.errors import InputError
 
 
 class Link(nn.Module, ABC):
-    """What stands at a site while an adapter is on: the ``base`` module of before, and the learned ``piece``.
+    """What stands at a site while an adapter is on: the ``base`` module of before, and the learned ``adapter``.
 
     Attributes that the link lacks are the base's, so that models may keep reading theirs.
     """
 
     base: nn.Module
-    piece: nn.Module
+    adapter: nn.Module
 
-    def __init__(self, base: nn.Module, piece: nn.Module) -> None:
+    def __init__(self, base: nn.Module, adapter: nn.Module) -> None:
         super().__init__()
-        self.base, self.piece = base, piece
+        self.base, self.adapter = base, adapter
 
     @abstractmethod
     def forward(self, *args: Any, **kwargs: Any) -> Any:
@@ -36,13 +36,13 @@ class Link(nn.Module, ABC):
         try:
             return super().__getattr__(name)
         except AttributeError:
-            if not self.__dict__.get("_modules") or name in ("base", "piece"):
+            if not self.__dict__.get("_modules") or name in ("base", "adapter"):
                 raise
             return getattr(self.stand_in(), name)
 
 
 class After(Link):
-    """``piece(base(x))``.
+    """``adapter(base(x))``.
 
     >>> import torch
     >>> After(nn.Identity(), nn.Flatten())(torch.zeros(1, 2, 3)).shape
@@ -50,11 +50,11 @@ class After(Link):
     """
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
-        return self.piece(self.base(*args, **kwargs))
+        return self.adapter(self.base(*args, **kwargs))
 
 
 class Beside(Link):
-    """``base(x) + piece(x)``.
+    """``base(x) + adapter(x)``.
 
     >>> import torch
     >>> Beside(nn.Identity(), nn.Identity())(torch.ones(2))
@@ -62,24 +62,24 @@ class Beside(Link):
     """
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
-        return self.base(*args, **kwargs) + self.piece(*args, **kwargs)
+        return self.base(*args, **kwargs) + self.adapter(*args, **kwargs)
 
 
 class Around(Link):
-    """``piece(base(x), x)``: the piece sees what went in and what came out."""
+    """``adapter(base(x), x)``: the adapter sees what went in and what came out."""
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
-        return self.piece(self.base(*args, **kwargs), *args, **kwargs)
+        return self.adapter(self.base(*args, **kwargs), *args, **kwargs)
 
 
 class Instead(Link):
-    """``piece(x)``; the base waits beside it."""
+    """``adapter(x)``; the base waits beside it."""
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
-        return self.piece(*args, **kwargs)
+        return self.adapter(*args, **kwargs)
 
     def stand_in(self) -> nn.Module:
-        module: nn.Module = self._modules["piece"]  # type: ignore[assignment]
+        module: nn.Module = self._modules["adapter"]  # type: ignore[assignment]
         return module
 
 

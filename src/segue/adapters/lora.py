@@ -16,12 +16,12 @@ NAME = "segue"
 
 
 class LoraLink(Link):
-    """peft's layer around the base; its low-rank matrices are the piece."""
+    """peft's layer around the base; its low-rank matrices are the adapter."""
 
-    def __init__(self, base: nn.Module, piece: nn.Module, layer: nn.Module) -> None:
-        super().__init__(base, piece)
+    def __init__(self, base: nn.Module, adapter: nn.Module, layer: nn.Module) -> None:
+        super().__init__(base, adapter)
         layer.base_layer = base
-        self.__dict__["layer"] = layer  # unregistered: its parts are registered as base and piece
+        self.__dict__["layer"] = layer  # unregistered: its parts are registered as base and adapter
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         return self.__dict__["layer"](*args, **kwargs)
@@ -42,24 +42,25 @@ class LoRA(Adapter):
         for path in paths:
             layer = _peft_layer(model.get_submodule(path), rank, alpha)
             parts = {n: getattr(layer, n) for n in ("lora_A", "lora_B")}
-            piece = nn.ModuleDict(parts)
-            self.pieces[path.replace(".", "/")] = piece
-            self.links[path] = lambda base, piece=piece, layer=layer: LoraLink(base, piece, layer)  # type: ignore[misc]
+            matrices = nn.ModuleDict(parts)
+            self.layers[path.replace(".", "/")] = matrices
+            self.links[path] = lambda base, matrices=matrices, layer=layer: LoraLink(base, matrices, layer)  # type: ignore[misc]
 
 
 def _targets(model: Segmenter, targets: list[str] | None) -> list[str]:
     linear = {p: m for p, m in model.named_modules() if isinstance(m, (nn.Linear, nn.Conv2d))}
     names = tuple(targets or ATTENTION)
-    found = [p for p in linear if p.rpartition(".")[2] in names]
-    if targets is None and len(found) < 2:
-        found = [p for p, m in linear.items() if isinstance(m, nn.Conv2d) and m.kernel_size == (1, 1) and m.groups == 1]
-    if not found:
+    layers = [p for p in linear if p.rpartition(".")[2] in names]
+    if targets is None and len(layers) < 2:
+        pointwise = {p: m for p, m in linear.items() if isinstance(m, nn.Conv2d) and m.kernel_size == (1, 1)}
+        layers = [p for p, m in pointwise.items() if m.groups == 1]
+    if not layers:
         raise ConfigError(
             f"{describe_model(model)} without layers named {', '.join(names)}",
             "at least one linear layer or convolution of those names",
             f"targets may name: {', '.join(sorted({p.rpartition('.')[2] for p in linear})[:12])}",
         )
-    return found
+    return layers
 
 
 def _peft_layer(base: nn.Module, rank: int, alpha: float) -> nn.Module:

@@ -95,10 +95,10 @@ class DetailBranch(nn.Module):
     def _corrected(self, maps: Mapping[str, Tensor], prior: Mapping[int, Tensor]) -> dict[str, Tensor]:
         out = dict(maps)
         for name, stride in self.strides.items():
-            seen = prior[stride]
-            if seen.shape[-2:] != maps[name].shape[-2:]:
-                seen = F.interpolate(seen, maps[name].shape[-2:], mode="bilinear")
-            out[name] = maps[name] + self.residuals[name](maps[name], seen)
+            local = prior[stride]
+            if local.shape[-2:] != maps[name].shape[-2:]:
+                local = F.interpolate(local, maps[name].shape[-2:], mode="bilinear")
+            out[name] = maps[name] + self.residuals[name](maps[name], local)
             if name in self.unit:
                 out[name] = F.normalize(out[name].float(), dim=1)
         return out
@@ -126,26 +126,27 @@ class MapBottleneck(nn.Module):
         return out
 
 
-class _Pixels(nn.Module):
+class _PixelSite(nn.Module):
     """At a patch embedding: keeps the image for the branch at the pyramid."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.__dict__["seen"] = []
+        self.images: list[Tensor] = []
 
     def forward(self, tokens: Tensor, image: Tensor, *_: Any) -> Tensor:
-        self.__dict__["seen"][:] = [image]
+        self.images[:] = [image]
         return tokens
 
 
-class _Pyramid(nn.Module):
-    def __init__(self, branch: DetailBranch, pixels: _Pixels) -> None:
+class _PyramidSite(nn.Module):
+    def __init__(self, branch: DetailBranch, pixels: _PixelSite) -> None:
         super().__init__()
         self.branch = branch
-        self.__dict__["pixels"] = pixels
+        self.images = pixels.images
 
     def forward(self, maps: Maps, *_: Any) -> Maps:
-        return self.branch(maps, self.__dict__["pixels"].__dict__["seen"].pop())  # type: ignore[no-any-return]
+        corrected: Maps = self.branch(maps, self.images.pop())
+        return corrected
 
 
 class MapDetail(Adapter):
@@ -165,9 +166,9 @@ class MapDetail(Adapter):
             self.place(model, "features", Around, DetailBranch(shapes, width, unit))
         elif "pyramid" in sites and "patch_embed" in sites:
             shapes, unit = map_shapes(model, "pyramid")
-            pixels = _Pixels()
+            pixels = _PixelSite()
             self.place(model, "patch_embed", Around, pixels)
-            self.place(model, "pyramid", Around, _Pyramid(DetailBranch(shapes, width, unit), pixels))
+            self.place(model, "pyramid", Around, _PyramidSite(DetailBranch(shapes, width, unit), pixels))
         else:
             raise ConfigError(
                 f"{describe_model(model)} without sites features, or pyramid and patch_embed",
@@ -184,14 +185,14 @@ def map_shapes(model: Segmenter, site: str, side: int = 128) -> tuple[dict[str, 
     """({map: (channels, stride)}, maps of unit length) that the module at ``site`` gives out, by looking at a grey
     image once."""
     module = model.get_submodule(site_path(model, site))
-    found: dict[str, Tensor] = {}
-    pixels: list[tuple[int, int]] = []
+    maps: dict[str, Tensor] = {}
+    sizes: list[tuple[int, int]] = []
 
     def look(_: nn.Module, __: Any, out: Maps) -> None:
-        found.update(out if isinstance(out, Mapping) else {str(i): m for i, m in enumerate(out)})
+        maps.update(out if isinstance(out, Mapping) else {str(i): m for i, m in enumerate(out)})
 
     def sized(_: nn.Module, entered: Any, __: Any) -> None:
-        pixels.append(tuple(entered[0].shape[-2:]))
+        sizes.append(tuple(entered[0].shape[-2:]))
 
     entry = model.get_submodule(site_path(model, "patch_embed")) if site != "features" else module
     hooks = [module.register_forward_hook(look), entry.register_forward_hook(sized)]
@@ -201,7 +202,7 @@ def map_shapes(model: Segmenter, site: str, side: int = 128) -> tuple[dict[str, 
     finally:
         for hook in hooks:
             hook.remove()
-    height = pixels[0][0]
-    shapes = {k: (m.shape[1], round(height / m.shape[-2])) for k, m in found.items() if m.ndim == 4}
-    ones = [k for k in shapes if torch.allclose(found[k].float().norm(dim=1), torch.ones(()), atol=1e-3)]
+    height = sizes[0][0]
+    shapes = {k: (m.shape[1], round(height / m.shape[-2])) for k, m in maps.items() if m.ndim == 4}
+    ones = [k for k in shapes if torch.allclose(maps[k].float().norm(dim=1), torch.ones(()), atol=1e-3)]
     return shapes, ones

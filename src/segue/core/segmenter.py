@@ -6,7 +6,7 @@ import hashlib
 import inspect
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -170,8 +170,9 @@ class Segmenter(nn.Module, ABC):
         return weights_digest(self, type(self).__qualname__, json.dumps(settings, sort_keys=True, default=str))
 
 
-def weights_digest(module: nn.Module, *causes: str) -> str:
-    """SHA-256 over ``causes`` and every named parameter and buffer of ``module``, bit for bit.
+def weights_digest(module: nn.Module, *causes: str, rename: Callable[[str], str] = str) -> str:
+    """SHA-256 over ``causes`` and every parameter and buffer of ``module``, bit for bit, by its name or what
+    ``rename`` calls it.
 
     >>> a, b = nn.Linear(2, 2), nn.Linear(2, 2)
     >>> weights_digest(a) == weights_digest(b), weights_digest(a) == weights_digest(a)
@@ -179,7 +180,7 @@ def weights_digest(module: nn.Module, *causes: str) -> str:
     """
     sha = hashlib.sha256("\0".join(causes).encode())
     for name, tensor in module.state_dict().items():
-        sha.update(f"\0{name}{tensor.dtype}{tuple(tensor.shape)}".encode())
+        sha.update(f"\0{rename(name)}{tensor.dtype}{tuple(tensor.shape)}".encode())
         sha.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
     return sha.hexdigest()
 

@@ -72,7 +72,7 @@ def save_pretrained(
     Raises ``ConfigError`` while an adapter is on the model (it is saved alone), and ``StorageError`` when the disk
     is full; a folder already there keeps its old files until the new ones are whole.
     """
-    if getattr(model.__dict__.get("_adapters"), "standing", None):
+    if getattr(model.__dict__.get("_adapters"), "replaced", None):
         raise ConfigError(
             "a model with an adapter on it",
             "the bare model",

@@ -36,10 +36,10 @@ class PatchEmbed(nn.Module):
         return tokens.flatten(2).transpose(1, 2)
 
 
-class Mlp(nn.Module):
+class ViTMlp(nn.Module):
     """Two linear layers with the exact GELU between them, on (..., dim).
 
-    >>> Mlp(8, 32)(torch.zeros(2, 5, 8)).shape
+    >>> ViTMlp(8, 32)(torch.zeros(2, 5, 8)).shape
     torch.Size([2, 5, 8])
     """
 
@@ -53,12 +53,12 @@ class Mlp(nn.Module):
         return out
 
 
-class Block(nn.Module):
+class ViTBlock(nn.Module):
     """Pre-norm transformer block on tokens (b, n, dim).
 
     Source: Dosovitskiy et al. 2021, equations 2-3; LayerNorm's epsilon is 1e-6 as in MAE.
 
-    >>> Block(8, heads=2)(torch.zeros(1, 5, 8)).shape
+    >>> ViTBlock(8, heads=2)(torch.zeros(1, 5, 8)).shape
     torch.Size([1, 5, 8])
     """
 
@@ -67,7 +67,7 @@ class Block(nn.Module):
         self.norm1 = nn.LayerNorm(dim, eps=1e-6)
         self.norm2 = nn.LayerNorm(dim, eps=1e-6)
         self.attn = SelfAttention(dim, heads, qkv_bias)
-        self.mlp = Mlp(dim, int(dim * mlp_ratio))
+        self.mlp = ViTMlp(dim, int(dim * mlp_ratio))
 
     def forward(self, tokens: Tensor) -> Tensor:
         tokens = tokens + self.attn(self.norm1(tokens))
@@ -110,7 +110,7 @@ class VisionTransformer(nn.Module):
         self.patch_embed = PatchEmbed(self.patch, channels, dim)
         self.cls_token = nn.Parameter(torch.zeros(1, 1, dim))
         self.pos_embed = nn.Parameter(torch.zeros(1, self.grid[0] * self.grid[1] + 1, dim))
-        self.blocks = nn.Sequential(*(Block(dim, heads, mlp_ratio, qkv_bias) for _ in range(depth)))
+        self.blocks = nn.Sequential(*(ViTBlock(dim, heads, mlp_ratio, qkv_bias) for _ in range(depth)))
         self.fc_norm = nn.LayerNorm(dim, eps=1e-6)
         self.head = nn.Linear(dim, classes)
         self._init_weights()

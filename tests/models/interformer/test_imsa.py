@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from segue.models.interformer.imsa import (
     ClickFusion,
     Imsa,
-    PatchMerging,
+    ImsaMerging,
     PoolingAttention,
     drop_path,
     pooled_size,
@@ -122,7 +122,7 @@ def test_keys_are_few_whatever_the_image():
 
 def test_merging_is_a_strided_convolution_of_normalised_patches():
     torch.manual_seed(0)
-    layer, x = PatchMerging(3, 5), torch.randn(2, 3, 6, 8)
+    layer, x = ImsaMerging(3, 5), torch.randn(2, 3, 6, 8)
     padded = F.pad(x, (1, 1, 1, 1))
     patch = padded[0, :, 2:5, 4:7].flatten()  # output cell (1, 2)
     assert torch.allclose(layer(x)[0, :, 1, 2], layer.reduction(layer.norm(patch)), atol=1e-6)

@@ -2,7 +2,7 @@
 
 import torch
 
-from segue.models.sam.tinyvit import Block, TinyViT, WindowAttention
+from segue.models.sam.tinyvit import TinyViT, TinyViTBlock, WindowAttention
 
 
 def test_sizes_of_mobilesam():
@@ -12,7 +12,7 @@ def test_sizes_of_mobilesam():
 
 
 def test_windows_see_only_themselves():
-    block = Block(8, 2, window=4).eval()
+    block = TinyViTBlock(8, 2, window=4).eval()
     block.local_conv = torch.nn.Identity()
     x = torch.randn(1, 8, 8, 8)
     changed = x.clone()
@@ -33,4 +33,4 @@ def test_a_bias_belongs_to_an_offset():
 
 
 def test_heights_that_are_no_multiple_of_the_window_keep_their_size():
-    assert Block(8, 2, window=4).eval()(torch.zeros(2, 8, 5, 7)).shape == (2, 8, 5, 7)
+    assert TinyViTBlock(8, 2, window=4).eval()(torch.zeros(2, 8, 5, 7)).shape == (2, 8, 5, 7)

@@ -26,10 +26,10 @@ class Tap(nn.Identity):
         self.width = width
 
 
-class Silent(nn.Module):
+class ZeroTap(nn.Module):
     """A branch that adds nothing: (b, width) -> zeros (b, outputs), until an adapter stands beside it.
 
-    >>> Silent(4, 2)(torch.ones(3, 4)).sum().item()
+    >>> ZeroTap(4, 2)(torch.ones(3, 4)).sum().item()
     0.0
     """
 
@@ -41,13 +41,13 @@ class Silent(nn.Module):
         return state.new_zeros((*state.shape[:-1], self.outputs))
 
 
-class Beside(nn.Module):
+class SideSite(nn.Module):
     """Where a side network may stand: the taps (list of (b, 1 + h*w, width)) pass unchanged, beside the image
     (b, 3, H, W) and the tower's stem, its state before the first layer.
 
     ``patch`` and ``cells`` are the tower's patch size and its grid's side. A network there may append a state.
 
-    >>> len(Beside(8, 16, 2)([torch.zeros(1, 5, 8)], torch.zeros(1, 3, 32, 32), torch.zeros(1, 5, 8)))
+    >>> len(SideSite(8, 16, 2)([torch.zeros(1, 5, 8)], torch.zeros(1, 3, 32, 32), torch.zeros(1, 5, 8)))
     1
     """
 
@@ -115,10 +115,10 @@ class ClipSegNet(nn.Module):
         self.eos = int(config.text_config.eos_token_id)
         text, shared = config.text_config.hidden_size, config.projection_dim
         self.vision_taps = nn.ModuleList(Tap(config.vision_config.hidden_size) for _ in self.extract)
-        self.text_taps = nn.ModuleList(Silent(text, shared) for _ in self.extract)
+        self.text_taps = nn.ModuleList(ZeroTap(text, shared) for _ in self.extract)
         self.condition = Tap(shared)
         side = int(config.vision_config.image_size)
-        self.beside = Beside(config.vision_config.hidden_size, self.patch, side // self.patch)
+        self.beside = SideSite(config.vision_config.hidden_size, self.patch, side // self.patch)
 
     def vision(self, pixels: Tensor) -> list[Tensor]:
         """Normalised image (b, 3, H, W) -> one state (b, 1 + H/p * W/p, c) per tapped layer, class token first.

@@ -169,10 +169,10 @@ class PoolingBlock(nn.Module):
         return x + drop_path(self.mlp(self.norm2(x)), self.drop, self.training)
 
 
-class PatchMerging(nn.Module):
+class ImsaMerging(nn.Module):
     """Halves a map (b, c, h, w) -> (b, out, h/2, w/2) by a linear layer on normalised 3 x 3 patches.
 
-    >>> PatchMerging(4, 8)(torch.zeros(1, 4, 6, 6)).shape
+    >>> ImsaMerging(4, 8)(torch.zeros(1, 4, 6, 6)).shape
     torch.Size([1, 8, 3, 3])
     """
 
@@ -195,10 +195,10 @@ class PatchMerging(nn.Module):
         return out
 
 
-class Stage(nn.Module):
+class ImsaStage(nn.Module):
     """The coarse blocks of one resolution, and the merging into the next (``downsample``, absent in the last)."""
 
-    def __init__(self, blocks: Sequence[PoolingBlock], downsample: PatchMerging | None) -> None:
+    def __init__(self, blocks: Sequence[PoolingBlock], downsample: ImsaMerging | None) -> None:
         super().__init__()
         self.blocks = nn.ModuleList(blocks)
         self.downsample = downsample
@@ -279,8 +279,8 @@ class Imsa(nn.Module):
                 PoolingBlock(target, dim, heads[i], mlp_ratio[i], pool_ratios[i], rates[first + j])
                 for j in range(depth)
             ]
-            merge = PatchMerging(dim, dims[i + 1]) if i + 1 < len(dims) else None
-            self.stages.append(Stage(blocks[:start], merge))
+            merge = ImsaMerging(dim, dims[i + 1]) if i + 1 < len(dims) else None
+            self.stages.append(ImsaStage(blocks[:start], merge))
             self.refine_stages.append(Refinement(blocks[start:]) if depth > start else nn.Identity())
             self.add_module(f"norm{i}", MapNorm(dim))
         self.patch_embed = nn.Parameter(nn.init.xavier_normal_(torch.empty(LABELS, dims[0])))
@@ -300,7 +300,7 @@ class Imsa(nn.Module):
 
     def context(self, maps: Sequence[Tensor]) -> list[tuple[Tensor, Tensor]]:
         """Per stage the keys and values (b, n, c) of its first block; no click enters."""
-        stages = cast(Iterable[Stage], self.stages)
+        stages = cast(Iterable[ImsaStage], self.stages)
         return [stage.context(source) for stage, source in zip(stages, maps, strict=True)]
 
     def decode(
@@ -316,7 +316,7 @@ class Imsa(nn.Module):
         a sample, image pixels, multiples of 32) where the refine blocks look.
         """
         x, stride, out = self.embed(finest, labels), 1, []
-        stages = cast(Iterable[Stage], self.stages)
+        stages = cast(Iterable[ImsaStage], self.stages)
         for i, (stage, refine) in enumerate(zip(stages, self.refine_stages, strict=True)):
             stride *= STRIDES[i]
             coarse = stage(x, contexts[i])

@@ -107,10 +107,10 @@ class InterFormer(Segmenter):
         if self.spec.neck != "imsa":
             names = [f"stride{4 * 2**i}" for i in range(STAGES)]
         image, free = torch.zeros(1, 3, height, width), {2: "height", 3: "width"}
-        found: dict[str, ExportGraph] = {}
+        graphs: dict[str, ExportGraph] = {}
         if self.spec.encoder:
-            found["encoder"] = ExportGraph(
-                _Encoder(self.net, names).train(self.training), {"image": image}, tuple(names), {"image": free}
+            graphs["encoder"] = ExportGraph(
+                _EncoderGraph(self.net, names).train(self.training), {"image": image}, tuple(names), {"image": free}
             )
         levels = enumerate(self.spec.dims)
         maps = [image.new_zeros(1, dim, height // (4 * 2**i), width // (4 * 2**i)) for i, dim in levels]
@@ -120,8 +120,10 @@ class InterFormer(Segmenter):
         dynamic: dict[str, Mapping[int, str]] = {"labels": free}
         for name in names:
             dynamic[name] = {1: name} if name[0] in "kv" else {2: f"{name}_height", 3: f"{name}_width"}
-        found["decoder"] = ExportGraph(_Decoder(self.net, names).train(self.training), inputs, ("logits",), dynamic)
-        return found
+        graphs["decoder"] = ExportGraph(
+            _DecoderGraph(self.net, names).train(self.training), inputs, ("logits",), dynamic
+        )
+        return graphs
 
     def load_published(self, state: Mapping[str, Tensor]) -> None:
         kept = {k.removeprefix("net."): v for k, v in state.items() if not k.endswith("relative_position_index")}
@@ -161,7 +163,7 @@ class InterFormer(Segmenter):
         return frame.pad((frame.resample(pixels) - mean) / std)
 
 
-class _Encoder(nn.Module):
+class _EncoderGraph(nn.Module):
     """``InterFormerNet.encode`` with its outputs in a fixed order."""
 
     def __init__(self, net: InterFormerNet, names: Sequence[str]) -> None:
@@ -173,7 +175,7 @@ class _Encoder(nn.Module):
         return tuple(state[name] for name in self.names)
 
 
-class _Decoder(nn.Module):
+class _DecoderGraph(nn.Module):
     """``InterFormerNet.decode`` as one logit (b, 1, H / 4, W / 4) from inputs in a fixed order."""
 
     def __init__(self, net: InterFormerNet, names: Sequence[str]) -> None:

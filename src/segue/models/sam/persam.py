@@ -54,7 +54,7 @@ TABLE_4: Mapping[str, Components] = {
 
 
 @dataclass(frozen=True, eq=False)
-class Target:
+class ReferenceFeatures:
     """What a reference says: ``direction`` (c,) of unit length to compare cells with, ``embedding`` (c,) as it is,
     ``weights`` (3,) of the scales for PerSAM-F."""
 
@@ -109,7 +109,7 @@ class PerSam(Segmenter):
         self.sam = sam if isinstance(sam, Sam) else Sam(**sam)
         self.components = Components(negative, refine, attention, semantic, scale)
         self.mask_value, self.epochs = mask_value, epochs
-        self._targets: dict[tuple[str, ...], Target] = {}
+        self._targets: dict[tuple[str, ...], ReferenceFeatures] = {}
 
     def frame(self, size: Size) -> Frame:
         """The SAM's own."""
@@ -154,7 +154,7 @@ class PerSam(Segmenter):
             return Stages(confidence, clicks, guidance, (first,), ())
         return Stages(confidence, clicks, guidance, *self._refine(features, clicks, first))
 
-    def target(self, references: Sequence[Reference]) -> Target:
+    def target(self, references: Sequence[Reference]) -> ReferenceFeatures:
         """What the references say; computed once for the same content."""
         key = _key(references)
         if key not in self._targets:
@@ -188,19 +188,19 @@ class PerSam(Segmenter):
         """That of the SAM, because encoding is the SAM's."""
         return self.sam.fingerprint()
 
-    def _target(self, references: Sequence[Reference]) -> Target:
+    def _target(self, references: Sequence[Reference]) -> ReferenceFeatures:
         encoded = [(self.sam.encode([r.image]), r) for r in references]
         cells = torch.cat([self._covered(f, r.mask) for f, r in encoded])
         mean = cells.mean(0)
         if not self.components.scale:
-            return Target(F.normalize(mean, dim=0), mean)
+            return ReferenceFeatures(F.normalize(mean, dim=0), mean)
         direction = F.normalize((cells.amax(0) + mean) / 2, dim=0)
         features, reference = encoded[0]
         clicks = self.clicks(self.confidence(features, direction))
         low, _ = self.sam.ask(features, clicks, multimask=True)
         logits = features.frame.to_image_size(self.sam.high(low))[0]
         mask = torch.from_numpy(reference.mask).to(logits.device)
-        return Target(direction, mean, fit_scale_weights(logits, mask, self.epochs).weights)
+        return ReferenceFeatures(direction, mean, fit_scale_weights(logits, mask, self.epochs).weights)
 
     def _covered(self, features: Features, mask: Mask) -> Tensor:
         """(n, c) features of the cells that the reference mask covers."""
@@ -220,7 +220,7 @@ class PerSam(Segmenter):
         clicks = (Click(high % width, high // width), Click(low % width, low // width, positive=False))
         return clicks if self.components.negative else clicks[:1]
 
-    def guidance(self, features: Features, confidence: Tensor, target: Target) -> Guidance:
+    def guidance(self, features: Features, confidence: Tensor, target: ReferenceFeatures) -> Guidance:
         """What the decoder is told beside its clicks, as far as the components are on."""
         attention = embedding = None
         if self.components.attention:
@@ -233,7 +233,9 @@ class PerSam(Segmenter):
             embedding = target.embedding[None, None]
         return Guidance(attention, embedding)
 
-    def _first(self, features: Features, clicks: Sequence[Click], guidance: Guidance, target: Target) -> Prediction:
+    def _first(
+        self, features: Features, clicks: Sequence[Click], guidance: Guidance, target: ReferenceFeatures
+    ) -> Prediction:
         if target.weights is None:
             return self.sam.candidates(features, clicks, multimask=False, guidance=guidance)
         low, scores = self.sam.ask(features, clicks, multimask=True, guidance=guidance)

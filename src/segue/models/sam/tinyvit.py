@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 
 @dataclass
-class Encoded:
+class EncoderOutput:
     """The part of transformers' encoder output that a SAM reads: (b, c, h, w)."""
 
     last_hidden_state: Tensor
@@ -32,7 +32,7 @@ class ConvNorm(nn.Sequential):
         self.add_module("bn", nn.BatchNorm2d(outputs))
 
 
-class ChannelNorm(nn.Module):
+class LayerNorm2d(nn.Module):
     """Layer norm over the channels of (b, c, h, w)."""
 
     def __init__(self, channels: int, eps: float = 1e-6) -> None:
@@ -47,7 +47,7 @@ class ChannelNorm(nn.Module):
         return normed.permute(0, 3, 1, 2)
 
 
-class PatchEmbed(nn.Module):
+class TinyViTStem(nn.Module):
     """Two strided convolutions: (b, 3, H, W) -> (b, c, H / 4, W / 4)."""
 
     def __init__(self, channels: int) -> None:
@@ -74,7 +74,7 @@ class MBConv(nn.Module):
         return F.gelu(x + self.conv3(F.gelu(self.conv2(F.gelu(self.conv1(x))))))
 
 
-class PatchMerging(nn.Module):
+class TinyViTMerging(nn.Module):
     """Change of width between stages, halving the size unless ``stride`` is 1."""
 
     def __init__(self, inputs: int, outputs: int, stride: int) -> None:
@@ -116,7 +116,7 @@ class WindowAttention(nn.Module):
         return out
 
 
-class Mlp(nn.Module):
+class TinyViTMlp(nn.Module):
     """Layer norm and two linear layers."""
 
     def __init__(self, channels: int, hidden: int) -> None:
@@ -130,7 +130,7 @@ class Mlp(nn.Module):
         return out
 
 
-class Block(nn.Module):
+class TinyViTBlock(nn.Module):
     """Window attention, a depthwise convolution, a perceptron; residual around the first and the last."""
 
     def __init__(self, channels: int, heads: int, window: int, mlp_ratio: float = 4.0) -> None:
@@ -138,7 +138,7 @@ class Block(nn.Module):
         self.window = window
         self.attn = WindowAttention(channels, heads, window)
         self.local_conv = ConvNorm(channels, channels, 3, 1, channels)
-        self.mlp = Mlp(channels, int(channels * mlp_ratio))
+        self.mlp = TinyViTMlp(channels, int(channels * mlp_ratio))
 
     def forward(self, x: Tensor) -> Tensor:
         """(b, c, h, w) -> the same."""
@@ -158,7 +158,7 @@ class Block(nn.Module):
         return mixed.reshape(b, c, rows * side, columns * side)[..., :h, :w]
 
 
-class Stage(nn.Module):
+class TinyViTStage(nn.Module):
     """Blocks, then the change of width to the next stage."""
 
     def __init__(self, blocks: Sequence[nn.Module], downsample: nn.Module | None) -> None:
@@ -191,24 +191,24 @@ class TinyViT(nn.Module):
         outputs: int = 256,
     ) -> None:
         super().__init__()
-        self.patch_embed = PatchEmbed(widths[0])
+        self.patch_embed = TinyViTStem(widths[0])
         stages = []
         for i, (width, depth) in enumerate(zip(widths, depths, strict=True)):
             last, stride = i == len(widths) - 1, 1 if i == len(widths) - 2 else 2
-            merge = None if last else PatchMerging(width, widths[i + 1], stride)
-            made = [MBConv(width) if i == 0 else Block(width, heads[i], windows[i]) for _ in range(depth)]
-            stages.append(Stage(made, merge))
+            merge = None if last else TinyViTMerging(width, widths[i + 1], stride)
+            made = [MBConv(width) if i == 0 else TinyViTBlock(width, heads[i], windows[i]) for _ in range(depth)]
+            stages.append(TinyViTStage(made, merge))
         self.layers = nn.ModuleList(stages)
         self.neck = nn.Sequential(
             nn.Conv2d(widths[-1], outputs, 1, bias=False),
-            ChannelNorm(outputs),
+            LayerNorm2d(outputs),
             nn.Conv2d(outputs, outputs, 3, padding=1, bias=False),
-            ChannelNorm(outputs),
+            LayerNorm2d(outputs),
         )
 
-    def forward(self, pixels: Tensor) -> Encoded:
+    def forward(self, pixels: Tensor) -> EncoderOutput:
         """(b, 3, H, W) -> the map at stride 16, in the form that transformers' encoders answer."""
         x = self.patch_embed(pixels)
         for stage in self.layers:
             x = stage(x)
-        return Encoded(self.neck(x))
+        return EncoderOutput(self.neck(x))
