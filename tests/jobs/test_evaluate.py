@@ -80,6 +80,15 @@ def test_figures_are_those_of_the_objects(data):
     assert found["seconds"]["pie"] == pytest.approx(whole / (60 * 90))
 
 
+@pytest.mark.parametrize("name", ["crf", "pamr"])
+def test_a_refiner_stands_behind_any_model_and_is_named(data, name):
+    """Table II of ClickAdapter: the same model and clicks' rule, other masks."""
+    plain, refined = run(data, limit=3), run(data, limit=3, refiner=name)
+    assert refined["refiner"] == name
+    assert plain["refiner"] is None
+    assert [o["ious"] for o in refined["per_object"]] != [o["ious"] for o in plain["per_object"]]
+
+
 def test_limit_counts_objects_and_every_skips_images(data):
     assert [o["id"] for o in run(data, limit=4)["per_object"]] == ["scene0#1", "scene0#2", "scene0#3", "scene1#1"]
     assert {o["image"] for o in run(data, every=3)["per_object"]} == {"scene0", "scene3"}

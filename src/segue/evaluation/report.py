@@ -140,9 +140,9 @@ def _percent(target: str) -> str:
 
 
 def _labels(runs: Sequence[Mapping[str, Any]]) -> list[str]:
-    """A name for each run: model and adapter, clicks or view where those differ, numbered where all agree."""
+    """A name for each run: model and adapter, refiner, clicks or view where those differ, numbered where all agree."""
     names = [Path(r["model"]).name + (f" + {Path(r['adapter']).name}" if r.get("adapter") else "") for r in runs]
-    for key in ("clicks", "view", "format"):
+    for key in ("refiner", "clicks", "view", "format"):
         if len(set(names)) < len(names):
             names = [f"{n}, {r.get(key, '')}" for n, r in zip(names, runs, strict=True)]
     return [n if names.count(n) == 1 else f"{n} ({k + 1})" for k, n in enumerate(names)]

@@ -25,6 +25,7 @@ from segue.data.rle import Rle
 from segue.evaluation.robot import ClickTrace, simulate_clicks
 from segue.jobs.job import job
 from segue.metrics.interaction import clicks_needed, noc, nof, pie, quality_at, rof, spc, unreached
+from segue.models.refined import with_refiner
 from segue.models.wrappers import FlipAverage, ZoomIn, ZoomRule, unwrapped
 from segue.session.config import CommandLine, ModelChoice
 from segue.session.session import Session
@@ -73,6 +74,9 @@ class EvaluateConfig(ModelChoice):
     ] = False
     view: Annotated[View, Field(description="Zoom-in and flip averaging as those protocols evaluate.")] = "auto"
     zoom_size: Annotated[int | None, Field(description="Pixels that zoom-in aims at.", ge=16)] = None
+    refiner: Annotated[
+        str | None, Field(description="Sharpen every mask with the image alone: crf, pamr or local.")
+    ] = None
     report: Annotated[Path | None, Field(description="Folder for a page, plots and the worst objects.")] = None
     compare: Annotated[tuple[Path, ...], Field(description="JSON of an earlier run to draw too; repeatable.")] = ()
     journal: Annotated[
@@ -117,7 +121,7 @@ def evaluate(config: EvaluateConfig, model: Segmenter | None = None) -> dict[str
     data = open_data(config.data, config.format, Options(config.ignore_values, config.split))
     bare = model if model is not None else config.load()
     view = config.view if config.view != "auto" else unwrapped(bare).default_view
-    seen_as = with_view(bare, view, config.zoom_size, data.format)
+    seen_as = with_refiner(with_view(bare, view, config.zoom_size, data.format), config.refiner)
     job = _job(config, bare, view, data)
     with ResumeLog(config.journal or JOURNALS / f"{job}.jsonl", job) as journal:
         rows = list(_annotate(seen_as, data, config, journal))
@@ -133,6 +137,7 @@ def evaluate(config: EvaluateConfig, model: Segmenter | None = None) -> dict[str
             "data": str(config.data),
             "format": data.format,
             "view": view,
+            "refiner": config.refiner,
             "clicks": config.clicks,
             "stop_at_target": config.stop_at_target,
             **summary(rows, config),
@@ -301,6 +306,7 @@ def _job(config: EvaluateConfig, model: Segmenter, view: str, data: DataSet) -> 
         "weights": weights_digest(model),
         "view": view,
         "zoom": config.zoom_size,
+        "refiner": config.refiner,
         "most": config.max_clicks,
         "stop": max(config.target) if config.stop_at_target else None,
         "ignore_values": config.ignore_values,

@@ -18,6 +18,16 @@ from segue.models.wrappers import Wrapper
 PHOTO = "refined_photo"
 
 
+def with_refiner(model: Segmenter, name: str | None) -> Segmenter:
+    """``model`` with refiner ``name`` behind it; None leaves it as it is. Raises ``UnknownName``.
+
+    >>> from segue.models.nano.model import Nano
+    >>> with_refiner(Nano(longest=64, zoom=0), "crf").refiner_name
+    'crf'
+    """
+    return model if name is None else Refined(model, name).eval()
+
+
 class Refined(Wrapper):
     """Sharpens every answer of ``inner`` with refiner ``name``, at the image's size.
 
