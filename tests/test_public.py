@@ -54,8 +54,8 @@ def test_a_job_takes_keywords_and_is_the_command(tmp_path: Path) -> None:
     write_image(tmp_path / "data" / "images" / "a.png", image)
     write_labels(tmp_path / "data" / "masks" / "a.png", target)
     row = segue.evaluate(data=tmp_path / "data", max_clicks=2, journal=tmp_path / "journal")
-    assert row["objects"] == 1
-    assert len(row["miou_at"]) == 2
+    assert row.objects == 1
+    assert len(row.miou_at) == 2
     with pytest.raises(segue.SegueError, match="max_click"):
         segue.evaluate(data=tmp_path, max_click=3)
 

@@ -112,5 +112,5 @@ def test_an_empty_truth_is_refused():
     empty = np.zeros((4, 4), bool)
     with pytest.raises(InputError, match="empty true mask"):
         simulate_clicks(Scripted([empty]), empty)
-    with pytest.raises(InputError, match="outside the void"):
+    with pytest.raises(InputError, match="outside the ignored"):
         simulate_clicks(Scripted([empty]), ~empty, ignore_mask=~empty)

@@ -7,8 +7,8 @@ import torch
 
 from segue.core.types import Click
 from segue.evaluation.bench_report import noc_points, page
-from segue.jobs import bench as job
-from segue.jobs.bench import BenchConfig, bench, sample_image
+from segue.evaluation.benchmark import Runner, Spent, count_flops, prompts_for, sample_image, sample_mask
+from segue.jobs.bench import BenchConfig, bench
 from segue.models.interformer.model import InterFormer
 from segue.models.interformer.registry import TINY as INTERFORMER
 from segue.models.pretrained import save_pretrained
@@ -29,7 +29,11 @@ def folders(tmp_path_factory):
 def found(folders, tmp_path_factory):
     report = tmp_path_factory.mktemp("report")
     earlier = report / "earlier.json"
-    earlier.write_text(json.dumps({"model": folders[0], "noc": {"0.90": 5.0}, "miou_at": [0.5], "per_object": []}))
+    seconds = dict.fromkeys(("encode_p50", "click_p50", "click_p95", "spc", "pie"), 0.1)
+    figures = {name: {"0.90": 5} for name in ("noc", "nof", "rof", "noc_boundary")}
+    figures |= {"miou_at": [0.5], "mbiou_at": [0.5], "seconds": seconds, "per_object": []}
+    named = {"model": folders[0], "data": "shots", "format": "folder", "objects": 1, "max_clicks": 1}
+    earlier.write_text(json.dumps(named | figures))
     config = BenchConfig(
         model=folders, size=(96, 128), clicks=3, rounds=2, noc=[earlier], report=report / "out", device="cpu"
     )
@@ -37,52 +41,52 @@ def found(folders, tmp_path_factory):
 
 
 def test_the_figures_of_a_row_hang_together(found):
-    for row in found[0]["rows"]:
-        assert row["encode"]["p50"] <= row["encode"]["p95"]
-        assert row["click"]["p50"] <= row["click"]["p95"]
-        assert row["spc"] > row["spc_clicks"] > 0
-        assert row["pie"] == pytest.approx(row["spc"] / (row["input"][0] * row["input"][1]))
-        assert row["clicks"] == 3
-        assert row["parameters"] > 0
+    for row in found[0].rows:
+        assert row.encode.p50 <= row.encode.p95
+        assert row.click.p50 <= row.click.p95
+        assert row.spc > row.spc_clicks > 0
+        assert row.pie == pytest.approx(row.spc / (row.input[0] * row.input[1]))
+        assert row.clicks == 3
+        assert row.parameters > 0
 
 
 def test_work_moves_from_click_to_encode_where_the_model_is_in_two_parts(found):
-    simple, inter = found[0]["rows"]
-    assert simple["encode"]["gflops"] == 0
-    assert simple["click"]["gflops"] > 0
-    assert inter["encode"]["gflops"] > 0
-    assert inter["click"]["gflops"] > 0
-    assert simple["times_first"] == {"encode": 1.0, "click": 1.0, "spc": 1.0}
-    ratio = inter["click"]["p50"] / simple["click"]["p50"]
-    assert inter["times_first"]["click"] == pytest.approx(ratio, abs=1e-3)
+    simple, inter = found[0].rows
+    assert simple.encode.gflops == 0
+    assert simple.click.gflops > 0
+    assert inter.encode.gflops > 0
+    assert inter.click.gflops > 0
+    assert simple.times_first.to_json() == {"encode": 1.0, "click": 1.0, "spc": 1.0}
+    ratio = inter.click.p50 / simple.click.p50
+    assert inter.times_first.click == pytest.approx(ratio, abs=1e-3)
 
 
 def test_the_report_has_table_json_and_plot(found, folders):
     result, out = found
-    assert json.loads((out / "bench.json").read_text()) == result
+    assert json.loads((out / "bench.json").read_text()) == result.to_json()
     text = (out / "bench.md").read_text()
     assert all(folder in text for folder in folders)
     assert (out / "noc_against_pie.png").stat().st_size > 1000
-    assert noc_points(result, []) == []
+    assert noc_points(result.rows, []) == []
     assert "noc_against_pie" not in page(result)
 
 
 def test_models_run_in_turn(folders, monkeypatch):
     order = []
-    monkeypatch.setattr(job, "_dialogue", lambda runner, *_: order.append(runner.name) or _pretend(runner))
+    monkeypatch.setattr(Runner, "run_dialogue", lambda runner, *_: order.append(runner.name) or _pretend(runner))
     bench(BenchConfig(model=folders, size=(64, 64), clicks=1, rounds=2, device="cpu"))
     assert order == folders * 3
 
 
 def _pretend(runner):
-    runner.encode.append(job.Spent(0.1, 0.1))
-    runner.click.append(job.Spent(0.1, 0.1))
+    runner.encode.append(Spent(0.1, 0.1))
+    runner.click.append(Spent(0.1, 0.1))
 
 
 def test_operations_are_those_of_the_published_table():
     """Attention counts whichever kernel runs it: SimpleClick xTiny takes what the official code takes at 448."""
     model = build("simpleclick-xtiny", {"zoom_in": False}).eval()
-    encode, click, frame = job.count_flops(model, sample_image((448, 448)), [Click(200, 200)])
+    encode, click, frame = count_flops(model, sample_image((448, 448)), [Click(200, 200)])
     assert encode == 0
     assert frame.grid == (448, 448)
     assert click / 1e9 == pytest.approx(9.929228288, rel=1e-6)
@@ -90,7 +94,7 @@ def test_operations_are_those_of_the_published_table():
 
 def test_what_runs_in_onnx_runtime_is_counted_too():
     model = load("nano", device="cpu")
-    encode, click, _ = job.count_flops(model, sample_image((96, 128)), [Click(50, 50)])
+    encode, click, _ = count_flops(model, sample_image((96, 128)), [Click(50, 50)])
     assert min(encode, click) > 1e6
     assert model.engine == "auto"
 
@@ -98,8 +102,8 @@ def test_what_runs_in_onnx_runtime_is_counted_too():
 def test_prompts_suit_the_model():
     image = sample_image((40, 60))
     model = InterFormer(**INTERFORMER).eval()
-    dialogue = job.prompts_for(model, image, 4)
+    dialogue = prompts_for(model, image, 4)
     assert [type(p) for p in dialogue] == [Click] * 4
-    inside = job.sample_mask((40, 60))
+    inside = sample_mask((40, 60))
     assert [p.positive for p in dialogue] == [bool(inside[int(p.y), int(p.x)]) for p in dialogue]
     assert dialogue[0].positive

@@ -51,7 +51,9 @@ def data(tmp_path):
 
 def run(data, **options):
     options.setdefault("journal", data.parent / "journal")
-    return evaluate(EvaluateConfig.from_fields(data=data, model="colour", max_clicks=6, **options), ColourModel(90))
+    return evaluate(
+        EvaluateConfig.from_fields(data=data, model="colour", max_clicks=6, **options), ColourModel(90)
+    ).to_json()
 
 
 def test_the_json_has_every_key_of_the_contract_and_serialises(data):
@@ -130,7 +132,7 @@ def counted(monkeypatch, kill_at=None):
             raise Killed
         return robot.simulate_clicks(session, target, *rest, **options)
 
-    monkeypatch.setattr("segue.jobs.evaluate.simulate_clicks", play)
+    monkeypatch.setattr("segue.evaluation.click_protocol.simulate_clicks", play)
     return played
 
 

@@ -1,15 +1,13 @@
 """``segue models``."""
 
-from typing import Any
-
 from segue.cli.options import JobCommand
 from segue.cli.show import show_rows
-from segue.jobs.doctor import list_models
+from segue.jobs.doctor import ModelList, list_models
 
 
-def _show(result: Any) -> None:
-    columns = ("model", "what", "weights", "licence")
-    show_rows(columns, [[row[k] for k in ("name", "summary", "weights", "licence")] for row in result["models"]])
+def _show(result: ModelList) -> None:
+    rows = [(row.name, row.summary, row.weights, row.licence) for row in result.models]
+    show_rows(("model", "what", "weights", "licence"), rows)
 
 
-command = JobCommand(None, lambda _: {"models": list_models()}, _show)
+command = JobCommand(None, lambda _: list_models(), _show)

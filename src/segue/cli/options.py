@@ -30,7 +30,7 @@ class JobCommand:
     """A command: the ``run`` of a configuration, whose fields are its options, and how its result is shown.
 
     ``fields`` are those that are options (all without it), ``file`` whether the first argument is a file with the
-    configuration.
+    configuration. A result that says ``failed`` ends with status 1.
     """
 
     config: type[JobConfig] | None

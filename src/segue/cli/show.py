@@ -9,19 +9,21 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from segue.core.files import write_bytes
 from segue.session.config import JobResult
 
 console = Console()
+UNITS = {"seconds": "s", "area": "pixels", "ms": "ms", "gib": "GiB", "mib": "MiB", "gflops": "GFLOP/s"}
 
 
 def show_result(result: JobResult) -> None:
     """Every figure of ``result`` on a line of its own."""
     table = Table(show_header=False)
     for name, value in lines(result.to_json() if isinstance(result, JobResult) else result):
-        table.add_row(name, value)
+        table.add_row(escape(name), escape(value))
     console.print(table)
 
 
@@ -29,7 +31,7 @@ def show_rows(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """A table with a head."""
     table = Table(*columns)
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*map(escape, row))
     console.print(table)
 
 
@@ -52,8 +54,8 @@ def lines(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, st
 def text_of(value: Any, name: str) -> str:
     """``value`` in words, with the unit that its ``name`` tells.
 
-    >>> text_of(3_500_000, "bytes"), text_of([32, 48], "size"), text_of(0.5, "hit ratio")
-    ('3.5 MB', '32 x 48', '0.5')
+    >>> text_of(3_500_000, "bytes"), text_of([32, 48], "size"), text_of(0.5, "hit ratio"), text_of(81.25, "click ms")
+    ('3.5 MB', '32 x 48', '0.5', '81.25 ms')
     """
     if isinstance(value, bool):
         return "yes" if value else "no"
@@ -61,10 +63,10 @@ def text_of(value: Any, name: str) -> str:
         return (" x " if name == "size" else ", ").join(text_of(v, "") for v in value)
     if not isinstance(value, int | float):
         return str(value)
-    words = set(name.split())
+    words = name.split()
     if "bytes" in words:
         return bytes_text(value)
-    unit = " s" if "seconds" in words and "per" not in words else " pixels" if "area" in words else ""
+    unit = next((f" {UNITS[word]}" for word in words if word in UNITS and "per" not in words), "")
     return (f"{value:.4g}" if isinstance(value, float) else str(value)) + unit
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 import cv2
 import numpy as np
@@ -19,18 +19,20 @@ from segue.data.io.drawing import YELLOW, contact_sheet, draw_outlines, overlay
 from segue.data.io.image import write_image
 from segue.data.record import DataSet
 from segue.data.rle import Rle
+from segue.evaluation.results import EvaluateResult, MeasuredObject, ObjectTrace
 from segue.metrics.interaction import clicks_needed
 
 AREA_RATIOS = tuple(k / 10 for k in range(9))
 WORST = 12
+T = TypeVar("T", bound=ObjectTrace)
 SIDE = 320
 
 
 def write_report(
     folder: Path,
-    result: Mapping[str, Any],
-    others: Sequence[Mapping[str, Any]],
-    rows: Sequence[Mapping[str, Any]],
+    result: EvaluateResult,
+    others: Sequence[EvaluateResult],
+    rows: Sequence[MeasuredObject],
     data: DataSet,
 ) -> None:
     """Write ``report.md``, ``quality.png``, ``histogram.png``, ``area.png`` and ``worst.jpg`` into ``folder``.
@@ -46,49 +48,49 @@ def write_report(
     write_bytes(folder / "quality.png", _png(_quality(runs)))
     write_bytes(folder / "histogram.png", _png(_histogram(runs)))
     write_bytes(folder / "area.png", _png(_area(runs)))
-    worst = worst_rows(rows, max(float(t) for t in result["noc"]), result["max_clicks"])
+    worst = worst_rows(rows, max(float(t) for t in result.noc), result.max_clicks)
     write_image(folder / "worst.jpg", contact_sheet(_tiles(worst, data, result), columns=3, side=2 * SIDE))
     write_bytes(folder / "report.md", page(runs, worst).encode())
 
 
-def worst_rows(rows: Sequence[Mapping[str, Any]], target: float, most: int) -> list[Mapping[str, Any]]:
+def worst_rows(rows: Sequence[T], target: float, most: int) -> list[T]:
     """The objects that took the most clicks to ``target``; among equals those that ended worst. One row each.
 
-    >>> rows = [{"id": "a", "ious": [0.9]}, {"id": "b", "ious": [0.1]}, {"id": "c", "ious": [0.5]}]
-    >>> [row["id"] for row in worst_rows(rows, 0.9, 1)]
+    >>> rows = [ObjectTrace.model_construct(id=name, ious=(iou,)) for name, iou in (("a", 0.9), ("b", 0.1), ("c", 0.5))]
+    >>> [row.id for row in worst_rows(rows, 0.9, 1)]
     ['b', 'c', 'a']
     """
-    ranked = sorted(rows, key=lambda r: (-clicks_needed(r["ious"], target, most), r["ious"][-1]))
-    worst: dict[str, Mapping[str, Any]] = {}
+    ranked = sorted(rows, key=lambda r: (-clicks_needed(r.ious, target, most), r.ious[-1]))
+    worst: dict[str, T] = {}
     for row in ranked:
-        worst.setdefault(row["id"], row)
+        worst.setdefault(row.id, row)
     return list(worst.values())[:WORST]
 
 
-def page(runs: Mapping[str, Mapping[str, Any]], worst: Sequence[Mapping[str, Any]]) -> str:
+def page(runs: Mapping[str, EvaluateResult], worst: Sequence[ObjectTrace]) -> str:
     """The Markdown of a report on ``runs`` (label -> result), the first of which is the one reported on."""
     label, result = next(iter(runs.items()))
-    targets = list(result["noc"])
+    targets = list(result.noc)
     lines = [
-        f"# {label} on {Path(result['data']).name}",
+        f"# {label} on {Path(result.data).name}",
         "",
-        f"{result['objects']} objects, at most {result['max_clicks']} clicks each, {result['clicks']} clicks; "
-        f"format {result['format']}, view {result['view']}. NoC: mean clicks to an IoU, a failure counting as "
-        f"{result['max_clicks']}. NoF: objects that used all clicks, a success on the last included, as published. "
+        f"{result.objects} objects, at most {result.max_clicks} clicks each, {result.clicks} clicks; "
+        f"format {result.format}, view {result.view}. NoC: mean clicks to an IoU, a failure counting as "
+        f"{result.max_clicks}. NoF: objects that used all clicks, a success on the last included, as published. "
         "bNoC: NoC of boundary IoU.",
         *(
             f"\n{name} stopped at its highest target: its curves keep the last value from there on."
             for name, run in runs.items()
-            if run.get("stop_at_target")
+            if run.stop_at_target
         ),
         "",
         *_table(runs, targets),
         "",
     ]
-    for t, found in result.get("noc_over_seeds", {}).items():
-        spread = "" if found["spread"] is None else f" ± {found['spread']:.3f}"
-        each = ", ".join(f"{v:.2f}" for v in found["each"])
-        lines.append(f"NoC{_percent(t)} over seeds {found['seeds']}: {found['mean']:.3f}{spread} ({each})\n")
+    for t, noc in (result.noc_over_seeds or {}).items():
+        spread = "" if noc.spread is None else f" ± {noc.spread:.3f}"
+        each = ", ".join(f"{v:.2f}" for v in noc.each)
+        lines.append(f"NoC{_percent(t)} over seeds {list(noc.seeds)}: {noc.mean:.3f}{spread} ({each})\n")
     lines += [
         "![mIoU and boundary mIoU after each click](quality.png)",
         "",
@@ -106,8 +108,8 @@ def page(runs: Mapping[str, Mapping[str, Any]], worst: Sequence[Mapping[str, Any
         f"| object | area | clicks to {targets[-1]} | IoU after 1 | last IoU |",
         "|---|---|---|---|---|",
         *(
-            f"| {r['id']} | {r['area']} | {clicks_needed(r['ious'], float(targets[-1]), result['max_clicks'])} "
-            f"| {r['ious'][0]:.3f} | {r['ious'][-1]:.3f} |"
+            f"| {r.id} | {r.area} | {clicks_needed(r.ious, float(targets[-1]), result.max_clicks)} "
+            f"| {r.ious[0]:.3f} | {r.ious[-1]:.3f} |"
             for r in worst
         ),
         "",
@@ -115,17 +117,17 @@ def page(runs: Mapping[str, Mapping[str, Any]], worst: Sequence[Mapping[str, Any
     return "\n".join(lines)
 
 
-def _table(runs: Mapping[str, Mapping[str, Any]], targets: Sequence[str]) -> list[str]:
+def _table(runs: Mapping[str, EvaluateResult], targets: Sequence[str]) -> list[str]:
     heads = [f"NoC{_percent(t)}" for t in targets] + [f"NoF{_percent(t)}" for t in targets[-2:]]
     heads += [f"never {_percent(targets[-1])}"]
     heads += [f"bNoC{_percent(targets[-1])}", "mIoU@1", "mIoU@5", "encode s", "click s", "SPC"]
     lines = [f"| run | {' | '.join(heads)} |", "|---" * (len(heads) + 1) + "|"]
     for label, run in runs.items():
-        seconds, miou = run["seconds"], run["miou_at"]
-        cells = [_cell(run["noc"], t) for t in targets] + [_cell(run["nof"], t) for t in targets[-2:]]
-        cells += [_cell(run.get("unreached", {}), targets[-1]), _cell(run["noc_boundary"], targets[-1])]
+        seconds, miou = run.seconds, run.miou_at
+        cells = [_cell(run.noc, t) for t in targets] + [_cell(run.nof, t) for t in targets[-2:]]
+        cells += [_cell(run.unreached, targets[-1]), _cell(run.noc_boundary, targets[-1])]
         cells += [f"{miou[0]:.3f}", f"{miou[min(4, len(miou) - 1)]:.3f}"]
-        cells += [f"{seconds['encode_p50']:.3f}", f"{seconds['click_p50']:.3f}", f"{seconds['spc']:.3f}"]
+        cells += [f"{seconds.encode_p50:.3f}", f"{seconds.click_p50:.3f}", f"{seconds.spc:.3f}"]
         lines.append(f"| {label} | {' | '.join(cells)} |")
     return lines
 
@@ -139,33 +141,33 @@ def _percent(target: str) -> str:
     return f"{100 * float(target):.0f}"
 
 
-def _labels(runs: Sequence[Mapping[str, Any]]) -> list[str]:
+def _labels(runs: Sequence[EvaluateResult]) -> list[str]:
     """A name for each run: model and adapter, refiner, clicks or view where those differ, numbered where all agree."""
-    names = [Path(r["model"]).name + (f" + {Path(r['adapter']).name}" if r.get("adapter") else "") for r in runs]
+    names = [Path(r.model).name + (f" + {r.adapter.name}" if r.adapter else "") for r in runs]
     for key in ("refiner", "clicks", "view", "format"):
         if len(set(names)) < len(names):
-            names = [f"{n}, {r.get(key, '')}" for n, r in zip(names, runs, strict=True)]
+            names = [f"{n}, {getattr(r, key)}" for n, r in zip(names, runs, strict=True)]
     return [n if names.count(n) == 1 else f"{n} ({k + 1})" for k, n in enumerate(names)]
 
 
-def _quality(runs: Mapping[str, Mapping[str, Any]]) -> Figure:
+def _quality(runs: Mapping[str, EvaluateResult]) -> Figure:
     figure = Figure(figsize=(10, 4), layout="constrained")
     left, right = figure.subplots(1, 2, sharey=True)
     for axes, key, name in ((left, "miou_at", "mIoU"), (right, "mbiou_at", "boundary mIoU")):
         for label, run in runs.items():
-            axes.plot(range(1, len(run[key]) + 1), run[key], marker="o", markersize=3, label=label)
+            axes.plot(range(1, len(getattr(run, key)) + 1), getattr(run, key), marker="o", markersize=3, label=label)
         axes.set(xlabel="clicks", ylabel=name, title=f"{name} after each click")
         _tidy(axes)
     return figure
 
 
-def _histogram(runs: Mapping[str, Mapping[str, Any]]) -> Figure:
+def _histogram(runs: Mapping[str, EvaluateResult]) -> Figure:
     figure = Figure(figsize=(6, 4), layout="constrained")
     axes = figure.subplots()
-    target = list(next(iter(runs.values()))["noc"])[-1]
+    target = list(next(iter(runs.values())).noc)[-1]
     for k, (label, run) in enumerate(runs.items()):
-        most = run["max_clicks"]
-        needed = [clicks_needed(r["ious"], float(target), most) for r in run["per_object"]]
+        most = run.max_clicks
+        needed = [clicks_needed(r.ious, float(target), most) for r in run.per_object]
         shares = np.bincount(needed, minlength=most + 1)[1:] / len(needed)
         width = 0.8 / len(runs)
         axes.bar(np.arange(1, most + 1) - 0.4 + width * (k + 0.5), shares, width, label=label)
@@ -178,11 +180,11 @@ def _histogram(runs: Mapping[str, Mapping[str, Any]]) -> Figure:
     return figure
 
 
-def _area(runs: Mapping[str, Mapping[str, Any]]) -> Figure:
+def _area(runs: Mapping[str, EvaluateResult]) -> Figure:
     figure = Figure(figsize=(10, 4), layout="constrained")
     left, right = figure.subplots(1, 2)
     for k, (label, run) in enumerate(runs.items()):
-        targets = list(run["noc"])[-2:]
+        targets = list(run.noc)[-2:]
         for target, style in zip(targets, ("--", "-")[-len(targets) :], strict=True):
             points = noc_by_area(run, float(target))
             left.plot(
@@ -203,37 +205,38 @@ def _area(runs: Mapping[str, Mapping[str, Any]]) -> Figure:
     return figure
 
 
-def noc_by_area(run: Mapping[str, Any], target: float) -> list[tuple[float, float, int]]:
+def noc_by_area(run: EvaluateResult, target: float) -> list[tuple[float, float, int]]:
     """(threshold, NoC, objects) of the objects whose share of the image exceeds each of ``AREA_RATIOS``.
 
     Thresholds that no object exceeds are left out. Source: InterFormer, figure 4.
 
-    >>> run = {"max_clicks": 20, "per_object": [{"area": 30, "size": [10, 10], "ious": [0.95]}]}
+    >>> small = ObjectTrace.model_construct(area=30, size=(10, 10), ious=(0.95,))
+    >>> run = EvaluateResult.model_construct(max_clicks=20, per_object=(small,))
     >>> noc_by_area(run, 0.9)
     [(0.0, 1.0, 1), (0.1, 1.0, 1), (0.2, 1.0, 1)]
     """
     points = []
     for ratio in AREA_RATIOS:
-        larger = [r for r in run["per_object"] if r["area"] > ratio * r["size"][0] * r["size"][1]]
+        larger = [r for r in run.per_object if r.area > ratio * r.size[0] * r.size[1]]
         if larger:
-            clicks = [clicks_needed(r["ious"], target, run["max_clicks"]) for r in larger]
+            clicks = [clicks_needed(r.ious, target, run.max_clicks) for r in larger]
             points.append((ratio, float(np.mean(clicks)), len(larger)))
     return points
 
 
-def _tiles(worst: Sequence[Mapping[str, Any]], data: DataSet, result: Mapping[str, Any]) -> list[Image]:
+def _tiles(worst: Sequence[MeasuredObject], data: DataSet, result: EvaluateResult) -> list[Image]:
     samples = {s.id: s for s in data.samples}
-    highest, tiles = list(result["noc"])[-1], []
+    highest, tiles = list(result.noc)[-1], []
     for row in worst:
-        image, target = samples[row["image"]].read()
-        outline = next(i.mask for i in target.annotations if i.id == row["id"])
-        clicks = [Click(x, y, positive) for x, y, positive in row["clicks"]]
-        used = min(clicks_needed(row["ious"], float(highest), result["max_clicks"]), len(clicks))
+        image, target = samples[row.image].read()
+        outline = next(i.mask for i in target.annotations if i.id == row.id)
+        clicks = [Click(x, y, positive) for x, y, positive in row.clicks]
+        used = min(clicks_needed(row.ious, float(highest), result.max_clicks), len(clicks))
         pair = []
         for which, count in (("first", 1), ("last", used)):
-            mask = Rle.from_coco({"size": row["size"], "counts": row[which]}).mask()
+            mask = Rle.from_coco({"size": row.size, "counts": getattr(row, which)}).mask()
             drawn = overlay(image, mask, clicks[:count])
-            caption = f"{row['id'][-24:]}: {count} click{'s' * (count > 1)}, IoU {row['ious'][count - 1]:.2f}"
+            caption = f"{row.id[-24:]}: {count} click{'s' * (count > 1)}, IoU {row.ious[count - 1]:.2f}"
             pair.append(_tile(drawn, outline, clicks[:count], caption))
         tiles.append(np.concatenate(pair, axis=int(image.shape[0] > image.shape[1])))  # nearly square
     return tiles

@@ -53,49 +53,49 @@ def simulate_clicks(
     threshold: float = MASK_THRESHOLD,
     boundary: bool = True,
     rng: np.random.Generator | None = None,
-    watch: Callable[[ClickTrace, Mask], None] | None = None,
+    on_click: Callable[[ClickTrace, Mask], None] | None = None,
 ) -> ClickTrace:
     """Click on ``session`` until ``max_clicks``, until no error is left, or until both the IoU and the boundary
     IoU reach ``stop_at``.
 
-    ``target`` and ``ignore_mask`` are (H, W) bool at the image's size; void pixels are never clicked and don't count.
+    ``target`` and ``ignore_mask`` are (H, W) bool at the image's size; ignored pixels are neither clicked nor counted.
     The session's masks are taken at ``threshold`` from now on.
     Without ``boundary`` no boundary IoU is measured, nor waited for.
-    ``rng`` draws perturbed clicks, without it the published centre clicks are made. ``watch`` is shown the
-    course so far and the (H, W) mask after every click.
-    Raises ``InputError`` for an empty truth. Source: RITM, section 4; conventions of the robot-click protocol.
+    ``rng`` draws perturbed clicks, without it the published centre clicks are made. ``on_click`` is shown
+    the trace so far and the (H, W) mask after every click.
+    Raises ``InputError`` for an empty target. Source: RITM, section 4; conventions of the robot-click protocol.
 
     >>> import segue
     >>> image, target = np.full((48, 64, 3), 30, np.uint8), np.zeros((48, 64), bool)
     >>> image[8:40, 16:48], target[8:40, 16:48] = 220, True
-    >>> course = simulate_clicks(Session(segue.load("nano"), image), target, max_clicks=3)
-    >>> course.clicks[0]
+    >>> trace = simulate_clicks(Session(segue.load("nano"), image), target, max_clicks=3)
+    >>> trace.clicks[0]
     Click(x=31, y=23, positive=True)
     """
     check_pair(target, target, ignore_mask)
     if not (target if ignore_mask is None else target & ~ignore_mask).any():
-        raise InputError("an empty true mask", "at least one pixel of the object outside the void")
-    session.threshold, course = threshold, ClickTrace()
+        raise InputError("an empty true mask", "at least one pixel of the object outside the ignored ones")
+    session.threshold, trace = threshold, ClickTrace()
     start = time.perf_counter()
     _ = session.features
-    course.encode_seconds = time.perf_counter() - start
+    trace.encode_seconds = time.perf_counter() - start
     prediction = np.zeros_like(target)
     for _ in range(max_clicks):
-        click = next_click(prediction, target, ignore_mask, course.clicks, rng)
+        click = next_click(prediction, target, ignore_mask, trace.clicks, rng)
         start = time.perf_counter()
         prediction = session.add(click)
-        course.click_seconds.append(time.perf_counter() - start)
-        course.clicks.append(click)
-        course.ious.append(iou(prediction, target, ignore_mask))
-        reached = course.ious[-1]
+        trace.click_seconds.append(time.perf_counter() - start)
+        trace.clicks.append(click)
+        trace.ious.append(iou(prediction, target, ignore_mask))
+        reached = trace.ious[-1]
         if boundary:
-            course.boundary_ious.append(boundary_iou(prediction, target, ignore_mask))
-            reached = min(reached, course.boundary_ious[-1])
-        if watch is not None:
-            watch(course, prediction)
-        if course.ious[-1] == 1.0 or (stop_at is not None and reached >= stop_at):
+            trace.boundary_ious.append(boundary_iou(prediction, target, ignore_mask))
+            reached = min(reached, trace.boundary_ious[-1])
+        if on_click is not None:
+            on_click(trace, prediction)
+        if trace.ious[-1] == 1.0 or (stop_at is not None and reached >= stop_at):
             break
-    return course
+    return trace
 
 
 def next_click(

@@ -1,0 +1,172 @@
+"""The robot-click protocol over a data set: every object annotated, each on disk as soon as it is done.
+
+Source: RITM, section 4; SimpleClick, section 4; InterFormer, section 4.1 (SPC, PIE).
+"""
+
+from __future__ import annotations
+
+import time
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from segue.core.segmenter import Segmenter
+from segue.core.types import Features, Image, Mask
+from segue.data.io.resume_log import ResumeLog
+from segue.data.record import AnnotatedImage, Annotation, Sample
+from segue.data.rle import Rle
+from segue.evaluation.results import EvaluateSeconds, MeasuredObject, OverSeeds
+from segue.evaluation.robot import ClickTrace, simulate_clicks
+from segue.metrics.interaction import clicks_needed, noc, nof, pie, quality_at, rof, spc, unreached
+from segue.session.session import Session
+
+
+@dataclass(frozen=True)
+class ClickProtocol:
+    """How the robot clicks: at most ``max_clicks`` an object, to the IoU ``targets``, once for each of ``seeds`` (None
+    is the published, deterministic robot), ending at the highest target if ``stop_at_target``."""
+
+    max_clicks: int = 20
+    targets: tuple[float, ...] = (0.8, 0.85, 0.9)
+    seeds: tuple[int | None, ...] = (None,)
+    stop_at_target: bool = False
+
+    @property
+    def highest(self) -> float:
+        """The highest target."""
+        return max(self.targets)
+
+    def keys(self, names: Sequence[str]) -> list[str]:
+        """The journal's keys of objects, one for each seed."""
+        return [f"object {name} {seed}" for name in names for seed in self.seeds]
+
+
+class _SharedFeatures:
+    """Features that the objects of one image share, and the seconds that they took."""
+
+    def __init__(self) -> None:
+        self.features: Features | None = None
+        self.seconds = 0.0
+
+    def get(self, model: Segmenter, image: Image) -> Features | None:
+        return self.features
+
+    def put(self, model: Segmenter, image: Image, features: Features) -> None:
+        self.features = features
+
+
+def measure_objects(
+    model: Segmenter, samples: Iterable[Sample], protocol: ClickProtocol, journal: ResumeLog, limit: int | None = None
+) -> Iterator[MeasuredObject]:
+    """One row for every object (``limit`` at most) and seed, from the journal where it is there already."""
+    count = 0
+    for sample in samples:
+        if limit is not None and count >= limit:
+            break
+        for rows in _one_image(model, sample, protocol, journal, None if limit is None else limit - count):
+            count += 1
+            yield from rows
+
+
+def _one_image(
+    model: Segmenter, sample: Sample, protocol: ClickProtocol, journal: ResumeLog, room: int | None
+) -> Iterator[list[MeasuredObject]]:
+    """The rows of each object of one image; an image that is finished is not even read."""
+    listed = f"image {sample.id}"
+    if listed in journal and all(key in journal for key in protocol.keys(journal[listed]["objects"][:room])):
+        for name in journal[listed]["objects"][:room]:
+            yield [MeasuredObject.from_json(journal[key]) for key in protocol.keys([name])]
+        return
+    start = time.perf_counter()
+    image, target = sample.read()
+    read = time.perf_counter() - start
+    ignored = target.ignore_mask
+    visible = [i for i in target.annotations if (i.mask if ignored is None else i.mask & ~ignored).any()]
+    journal.add(listed, {"objects": [annotation.id for annotation in visible]})
+    shared = _SharedFeatures()
+    for annotation in visible[:room]:
+        for seed, key in zip(protocol.seeds, protocol.keys([annotation.id]), strict=True):
+            if key not in journal:
+                row = _one_object(Session(model, image, shared), annotation, target, protocol, seed)
+                shared.seconds = shared.seconds or row["encode"]
+                journal.add(key, {**row, "image": sample.id, "read": read, "encode": shared.seconds})
+        yield [MeasuredObject.from_json(journal[key]) for key in protocol.keys([annotation.id])]
+
+
+def _one_object(
+    session: Session, annotation: Annotation, target: AnnotatedImage, protocol: ClickProtocol, seed: int | None
+) -> dict[str, Any]:
+    """The journal's row of one object, without its image's."""
+    masks: dict[str, Mask] = {}
+
+    def on_click(trace: ClickTrace, mask: Mask) -> None:
+        """Keep the mask after the first click, and that of the click that reached the highest target or came last."""
+        if len(trace.ious) <= clicks_needed(trace.ious, protocol.highest, protocol.max_clicks):
+            masks["first" if len(trace.ious) == 1 else "last"] = mask
+
+    trace = simulate_clicks(
+        session,
+        annotation.mask,
+        target.ignore_mask,
+        max_clicks=protocol.max_clicks,
+        stop_at=protocol.highest if protocol.stop_at_target else None,
+        rng=None if seed is None else np.random.default_rng([seed, zlib.crc32(annotation.id.encode())]),
+        on_click=on_click,
+    )
+    assert session.prediction is not None
+    grid = session.prediction.frame.grid
+    return {
+        "id": annotation.id,
+        "area": annotation.area,
+        "size": list(annotation.mask.shape),
+        "ious": trace.ious,
+        "boundary_ious": trace.boundary_ious,
+        "clicks": [[c.x, c.y, c.positive] for c in trace.clicks],
+        "seed": seed,
+        "encode": trace.encode_seconds,
+        "seconds": trace.click_seconds,
+        "pixels": grid[0] * grid[1],
+        "first": Rle.from_mask(masks["first"]).text,
+        "last": Rle.from_mask(masks.get("last", masks["first"])).text,
+    }
+
+
+def summarize(rows: Sequence[MeasuredObject], protocol: ClickProtocol) -> dict[str, Any]:
+    """The figures of an ``EvaluateResult`` from the rows of all objects and seeds."""
+    most, targets = protocol.max_clicks, protocol.targets
+    ious, boundary = [r.ious for r in rows], [r.boundary_ious for r in rows]
+    figures: dict[str, Any] = {
+        "objects": len({r.id for r in rows}),
+        "max_clicks": most,
+        "noc_boundary": {f"{t:.2f}": noc(boundary, t, most) for t in targets},
+        "miou_at": [round(v, 6) for v in quality_at(ious, most)],
+        "mbiou_at": [round(v, 6) for v in quality_at(boundary, most)],
+        "seconds": _seconds(rows),
+    }
+    for metric in (noc, nof, rof, unreached):
+        figures[metric.__name__] = {f"{t:.2f}": metric(ious, t, most) for t in targets}
+    seeds = [seed for seed in protocol.seeds if seed is not None]
+    if seeds:
+        figures["noc_over_seeds"] = {f"{t:.2f}": _over_seeds(rows, t, seeds, most) for t in targets}
+    return figures
+
+
+def _seconds(rows: Sequence[MeasuredObject]) -> EvaluateSeconds:
+    clicks = [s for r in rows for s in r.seconds]
+    pace = spc(sum(r.read + r.encode for r in rows) + sum(clicks), len(clicks))
+    return EvaluateSeconds(
+        encode_p50=float(np.median([r.encode for r in rows])),
+        click_p50=float(np.median(clicks)),
+        click_p95=float(np.percentile(clicks, 95)),
+        spc=pace,
+        pie=pie(pace, (1, round(float(np.mean([r.pixels for r in rows]))))),
+    )
+
+
+def _over_seeds(rows: Sequence[MeasuredObject], target: float, seeds: Sequence[int], most: int) -> OverSeeds:
+    each = [noc([r.ious for r in rows if r.seed == seed], target, most) for seed in seeds]
+    spread = float(np.std(each, ddof=1)) if len(each) > 1 else None
+    return OverSeeds(mean=float(np.mean(each)), spread=spread, each=tuple(each), seeds=tuple(seeds))

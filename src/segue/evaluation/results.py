@@ -1,0 +1,98 @@
+"""What ``segue evaluate`` measures: its JSON, typed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from pydantic import ConfigDict, Field
+
+from segue.core.errors import ConfigError, DataError
+from segue.session.config import JobResult
+
+
+class ObjectTrace(JobResult):
+    """One object under the robot's clicks: qualities after each of ``clicks`` (x, y, positive); ``area`` in pixels,
+    ``size`` (height, width) of its image, ``seed`` of perturbed clicks."""
+
+    id: str
+    image: str
+    area: int
+    size: tuple[int, int]
+    ious: tuple[float, ...]
+    boundary_ious: tuple[float, ...]
+    clicks: tuple[tuple[int | float, int | float, bool], ...]
+    seed: int | None = None
+
+
+class MeasuredObject(ObjectTrace):
+    """The same with seconds of reading, encoding and each click, the pixels that the model sees, and the masks after
+    the ``first`` click and the ``last`` that counts, as run lengths."""
+
+    read: float
+    encode: float
+    seconds: tuple[float, ...]
+    pixels: int
+    first: str
+    last: str
+
+
+class EvaluateSeconds(JobResult):
+    """Seconds per image and click: ``spc`` counts reading, encoding and clicking as published, ``pie`` is ``spc`` for
+    each pixel that the model sees; medians and the 95th percentile of the parts."""
+
+    encode_p50: float
+    click_p50: float
+    click_p95: float
+    spc: float
+    pie: float
+
+
+class OverSeeds(JobResult):
+    """NoC over the seeds of perturbed clicks: mean, standard deviation (None for one seed), and each."""
+
+    mean: float
+    spread: float | None
+    each: tuple[float, ...]
+    seeds: tuple[int, ...]
+
+
+class EvaluateResult(JobResult):
+    """What ``segue evaluate`` measured; ``noc``, ``nof``, ``rof``, ``unreached`` and ``noc_boundary`` by target,
+    ``miou_at`` and ``mbiou_at`` after each click."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    model: str
+    adapter: Path | None = None
+    data: Path
+    format: str
+    view: str = "own"
+    refiner: str | None = None
+    clicks: str = "center"
+    stop_at_target: bool = False
+    objects: int
+    max_clicks: int
+    noc: dict[str, float]
+    nof: dict[str, int]
+    rof: dict[str, float]
+    unreached: dict[str, int] = Field(default_factory=dict)
+    noc_boundary: dict[str, float]
+    miou_at: tuple[float, ...]
+    mbiou_at: tuple[float, ...]
+    seconds: EvaluateSeconds
+    noc_over_seeds: dict[str, OverSeeds] | None = None
+    per_object: tuple[ObjectTrace, ...]
+
+
+def read_result(path: Path) -> EvaluateResult:
+    """The JSON of an earlier ``segue evaluate``. Raises ``DataError`` for anything else.
+
+    >>> read_result(Path("/no/such/file.json"))
+    Traceback (most recent call last):
+    segue.core.errors.DataError: got /no/such/file.json; expected the JSON that segue evaluate wrote
+    """
+    try:
+        return EvaluateResult.from_json(json.loads(path.read_text()))
+    except (OSError, ValueError, ConfigError) as error:
+        raise DataError(f"{path}", "the JSON that segue evaluate wrote") from error
