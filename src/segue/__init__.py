@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from segue.data.io.image import read_image
     from segue.jobs.adapt import adapt
     from segue.jobs.bench import bench
+    from segue.jobs.check import check
     from segue.jobs.convert import convert
     from segue.jobs.convert_data import convert_data
     from segue.jobs.encode import encode
@@ -42,6 +43,7 @@ _MODULES = {  # of the public names, each imported when it is first used, so tha
     "Text": "core.types",
     "adapt": "jobs.adapt",
     "bench": "jobs.bench",
+    "check": "jobs.check",
     "convert": "jobs.convert",
     "convert_data": "jobs.convert_data",
     "encode": "jobs.encode",
@@ -66,6 +68,7 @@ __all__ = [
     "Text",
     "adapt",
     "bench",
+    "check",
     "convert",
     "convert_data",
     "encode",

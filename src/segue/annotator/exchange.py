@@ -6,8 +6,7 @@ import shutil
 import tempfile
 import uuid
 import zipfile
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -33,14 +32,14 @@ from segue.annotator.tables import ImageRow, Label
 from segue.core.errors import DataError, MissingFile, SegueError, StorageError
 from segue.core.files import write_bytes
 from segue.data.formats.base import WriteOptions
-from segue.data.formats.coco import Coco
-from segue.data.formats.registry import FORMATS, format_named, known_name
+from segue.data.formats.registry import FORMATS, format_named, known_name, open_data
 from segue.data.io.image import read_labels
 from segue.data.rasterize import rles_of_labels
-from segue.data.record import AnnotatedImage, Annotation, Options
+from segue.data.record import AnnotatedImage, Annotation, DataSet, Loss, Options, Samples
 from segue.data.rle import Rle
 from segue.session.config import JobConfig
 
+MOST_NAMED = 50  # of what an import skips
 ABOUT = {
     "coco": ("COCO", "One JSON file, every pixel kept"),
     "folder": ("PNG label maps", "A picture for each image, every pixel kept"),
@@ -142,62 +141,66 @@ def resolved(masks: Sequence[Any], policy: str) -> list[Any]:
     return left
 
 
-@dataclass(frozen=True)
-class Incoming:
-    """An image's objects in an import: its name in the file, size (H, W), and objects with class names."""
-
-    name: str
-    size: tuple[int, int]
-    annotations: Sequence[Annotation]
-
-
 def import_files(project: Project, files: Sequence[tuple[str, bytes]], who: str) -> Imported:
-    """Add the objects of COCO files and PNG label maps (named like the images) to the project.
+    """Add the objects of annotation files (COCO, CVAT, Labelme, Label Studio) and of label maps in PNG, named like the
+    images, to the project.
 
     Nothing that is there is changed; each image's objects are one journal entry, so one undo takes them back.
-    What fits no image, or has another size, is skipped and named. Raises ``DataError`` for files that do not
-    read.
+    What fits no image, has another size or holds no mask is skipped and named. Raises ``DataError`` for files that do
+    not read.
     """
     done, objects, skipped = 0, 0, []
     with tempfile.TemporaryDirectory(prefix="segue-import-") as home:
-        for incoming in _incoming(Path(home), files, project.config.max_pixels):
-            try:
-                count = _add(project, incoming, who)
-            except StorageError:
-                raise
-            except SegueError as error:
-                skipped.append(f"{incoming.name}: {error}")
-                continue
-            done, objects = done + bool(count), objects + count
-    return Imported(images=done, objects=objects, skipped=skipped[:50])
-
-
-def _incoming(home: Path, files: Iterable[tuple[str, bytes]], max_pixels: int) -> Iterator[Incoming]:
-    for number, (name, content) in enumerate(files):
-        plain = PurePosixPath(name.replace("\\", "/")).name
-        suffix = PurePosixPath(plain).suffix.lower()
-        if suffix == ".json":
-            folder = home / str(number)
-            write_bytes(folder / "annotations" / "instances.json", content)
-            try:
-                for image in Coco().read(folder, Options()):
-                    yield Incoming(image.file_name, image.size, image.annotations)
-            except DataError as error:
-                raise DataError(f"{plain}, which does not read ({error.arrived})", "COCO instances") from error
-        elif suffix == ".png":
-            path = home / f"{number}.png"
+        for number, (name, content) in enumerate(files):
+            plain = PurePosixPath(name.replace("\\", "/")).name
+            path = Path(home, str(number), plain or "file")
             write_bytes(path, content)
-            labels = read_labels(path, max_pixels)
-            ignore_mask = (255,) if len(np.unique(labels)) > 2 else ()
-            annotations = [Annotation("", rle) for _, rle in rles_of_labels(labels, ignore_mask)]
-            yield Incoming(plain, (labels.shape[0], labels.shape[1]), annotations)
-        else:
-            raise DataError(f"the file {plain}", "COCO (.json) or label maps (.png)", "convert it first")
+            data = _opened(path, project)
+            skipped += [_named(loss, plain) for loss in data.losses]
+            for sample in data.samples:
+                try:
+                    image = sample.load()
+                    skipped += [_named(loss, plain) for loss in image.losses if loss.iou != 1]
+                    if image.ignore_rle is not None:
+                        skipped.append(f"{image.file_name}: crowd or void pixels left out")
+                    count = _add(project, image, who)
+                except StorageError:
+                    raise
+                except SegueError as error:
+                    skipped.append(f"{sample.id}: {error}")
+                    continue
+                done, objects = done + bool(count), objects + count
+    rest = len(skipped) - MOST_NAMED
+    return Imported(images=done, objects=objects, skipped=skipped[:MOST_NAMED] + ([f"{rest} more"] if rest > 0 else []))
 
 
-def _add(project: Project, incoming: Incoming, who: str) -> int:
+def _opened(path: Path, project: Project) -> DataSet:
+    """The data set of one file. Raises ``DataError`` for what is none."""
+    suffix = path.suffix.lower()
+    if suffix in (".json", ".xml"):
+        try:
+            return open_data(path, options=Options(photos=project.library.folder))
+        except DataError as error:
+            raise DataError(
+                f"{path.name}, which does not read ({error.arrived})", "annotations of a known format"
+            ) from error
+    if suffix != ".png":
+        raise DataError(f"the file {path.name}", "annotations (.json, .xml) or label maps (.png)", "convert it first")
+    labels = read_labels(path, project.config.max_pixels)
+    ignored = (255,) if len(np.unique(labels)) > 2 else ()
+    annotations = tuple(Annotation("", rle) for _, rle in rles_of_labels(labels, ignored))
+    image = AnnotatedImage(path.name, (labels.shape[0], labels.shape[1]), annotations)
+    return DataSet("folder", path.parent, Samples([path.name], lambda index: image))
+
+
+def _named(loss: Loss, file: str) -> str:
+    """A loss in one line."""
+    return ": ".join(filter(None, (loss.image or file, loss.object, loss.what)))
+
+
+def _add(project: Project, incoming: AnnotatedImage, who: str) -> int:
     with project.store.read() as db:
-        row = project.actions.measured(db, _match(db, incoming.name))
+        row = project.actions.measured(db, _match(db, incoming.file_name))
         if row.size != incoming.size:
             raise DataError(
                 f"masks of {incoming.size[1]} x {incoming.size[0]} pixels",
@@ -216,7 +219,7 @@ def _add(project: Project, incoming: Incoming, who: str) -> int:
                 changes.create_object(uuid.uuid4().hex[:24], label, mask_id=mask_id, base_id=mask_id, origin="import")
                 count += 1
             if count:
-                meta = ActionMeta(uuid.uuid4().hex, who, "import", {"file": incoming.name, "objects": count})
+                meta = ActionMeta(uuid.uuid4().hex, who, "import", {"file": incoming.file_name, "objects": count})
                 changes.record(meta)
                 row.objects = len(live_objects(db, row.id or 0))
         return count

@@ -27,6 +27,7 @@ COMMANDS = {  # name -> what it does; the module of the same name is imported wh
     "one-shot": "Measure one-shot segmentation: show a class once, find it in the queries.",
     "convert": "Turn a published checkpoint into a folder that --model opens.",
     "convert-data": "Convert annotations between the formats of other tools; say what is lost.",
+    "check": "Read a data set of any format as a conversion would, and report everything suspicious.",
     "encode": "Compute features ahead of time, so that every click is answered from the cache.",
     "bench": "Measure encode and click times, SPC, PIE, memory and operations, models side by side.",
     "export": "Write a model's encoder and decoder as graphs for other runtimes, compared with the model itself.",

@@ -231,8 +231,8 @@ class Samples(Sequence[Sample]):
 @dataclass(frozen=True)
 class Options:
     """How to read a data set where its files leave a choice: label values that mean ``ignore_mask`` (None: what the
-    format or its README says), the ``split`` (None: the format's default) or ``all_splits``, and which ``results`` of
-    Label Studio count.
+    format or its README says), the ``split`` (None: the format's default) or ``all_splits``, which ``results`` of Label
+    Studio count, and the folder of the ``photos`` where they do not lie beside the annotations.
 
     >>> Options(ignore_values=(255,)).split is None
     True
@@ -242,6 +242,11 @@ class Options:
     split: str | None = None
     all_splits: bool = False
     results: str = "annotations"
+    photos: Path | None = None
+
+    def places(self, *own: Path) -> tuple[Path, ...]:
+        """The folders to look for photos in: ``photos``, then the data set's ``own``."""
+        return own if self.photos is None else (self.photos, *own)
 
 
 @dataclass(frozen=True, eq=False)

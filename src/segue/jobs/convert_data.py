@@ -44,6 +44,9 @@ class ConvertDataConfig(JobConfig):
     results: Annotated[
         Literal["annotations", "predictions", "drafts"], Field(description="Which results of Label Studio are read.")
     ] = "annotations"
+    photos: Annotated[
+        Path | None, Field(description="Folder of the photos, where they do not lie beside the annotations.")
+    ] = None
     polygons: Annotated[bool, Field(description="Polygons instead of exact masks.")] = False
     tolerance: Annotated[float, Field(description="Pixels that polygons may stray; fewer points.", ge=0)] = 0.0
     images: Annotated[Literal["copy", "link", "none"], Field(description="What happens to the photos.")] = "copy"
@@ -161,7 +164,7 @@ def convert_data(config: ConvertDataConfig) -> ConvertDataResult:
     ('folder', 1, 1, 1, {})
     """
     started = time.perf_counter()
-    options = Options(split=config.split, all_splits=config.split is None, results=config.results)
+    options = Options(split=config.split, all_splits=config.split is None, results=config.results, photos=config.photos)
     data = open_data(config.source, config.format, options)
     target = None if config.dry_run else config.output
     tally, failed = LossTally(), []

@@ -119,7 +119,7 @@ class Coco(Format):
                 "one",
                 "choose one with the split, a part of its name",
             )
-        opened = [CocoFile(file, listing.folder) for file in files]
+        opened = [CocoFile(file, listing.folder, options) for file in files]
         return joined_files(self.name, listing.folder, opened)
 
 
@@ -130,14 +130,16 @@ class CocoFile:
     to no image. Raises ``DataError`` for a file that is no COCO.
     """
 
-    def __init__(self, file: Path, folder: Path) -> None:
+    def __init__(self, file: Path, folder: Path, options: Options) -> None:
         self.file = file
         self.index = _Index(file)
         self.ids: Sequence[str] = self.index.file_names
         self.classes: Sequence[str] = list(self.index.names.values())
         self.losses: Sequence[Loss] = self.index.losses()
         split = file.stem.removeprefix("instances_")
-        self._locator = ImageLocator(folder / "images", folder, folder / split, folder / "images" / split, file.parent)
+        self._locator = ImageLocator(
+            *options.places(folder / "images", folder, folder / split, folder / "images" / split, file.parent)
+        )
 
     def load(self, row: int) -> AnnotatedImage:
         """The image in row ``row`` with its annotations."""

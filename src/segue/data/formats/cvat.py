@@ -83,7 +83,7 @@ class Cvat(Format):
         files = [file for file in listing.files(".xml") if kind_of_xml(file) == "cvat"]
         if not files:
             raise DataError(f"no CVAT annotations in {folder}", f"{FILE} with images or tracks")
-        opened = [_File(file, listing.folder) for file in files]
+        opened = [_File(file, listing.folder, options) for file in files]
         losses = [loss for file in opened for loss in file.losses]
         if not any(file.ids for file in opened):
             raise DataError(
@@ -104,9 +104,9 @@ class Cvat(Format):
 class _File:
     """One file: the places of its images or, for video, of its frames' shapes."""
 
-    def __init__(self, file: Path, folder: Path) -> None:
+    def __init__(self, file: Path, folder: Path, options: Options) -> None:
         self.file, self.index = file, XmlIndex(file)
-        self._locator = ImageLocator(folder / "images", folder)
+        self._locator = ImageLocator(*options.places(folder / "images", folder))
         self.losses = self.index.losses
         meta = self.index.meta
         self.classes = [n for n in (e.findtext("name") for e in meta.iter("label")) if n] if meta is not None else []
@@ -116,7 +116,7 @@ class _File:
             if self.index.shapes:
                 self.losses.append(Loss("", "tracks beside images left out", file=file.name))
         else:
-            self._frames = list(frame_files(folder, self.index).items())
+            self._frames = list(frame_files(options.photos or folder, self.index).items())
             self.ids = [f"frame_{number:06d}.png" if path is None else path.name for number, path in self._frames]
 
     def load(self, row: int) -> AnnotatedImage:

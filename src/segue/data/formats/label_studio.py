@@ -132,7 +132,7 @@ class LabelStudio(Format):
             raise DataError(f"the results '{options.results}'", f"one of: {', '.join(RESULTS)}")
         listing = Listing(folder)
         files = listing.json_files("label-studio")
-        locator = ImageLocator(listing.folder, listing.folder / "images")
+        locator = ImageLocator(*options.places(listing.folder, listing.folder / "images"))
         places: list[_Place] = []
         ids: list[str] = []
         losses: list[Loss] = []

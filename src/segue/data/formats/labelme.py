@@ -116,7 +116,7 @@ class Labelme(Format):
             raise DataError(f"no Labelme file in {folder}", "JSON files with shapes and imagePath")
         others = sorted(set(every) - set(files))
         losses = [Loss("", "JSON file that is no Labelme file left out", file=file.name) for file in others]
-        locator = ImageLocator(listing.folder)
+        locator = ImageLocator(*options.places(listing.folder))
         ids = [file.relative_to(listing.folder).with_suffix("").as_posix() for file in files]
         samples = Samples(ids, lambda index: _annotated(files[index], listing.folder, locator))
         return DataSet(self.name, listing.folder, samples, (), losses)

@@ -60,7 +60,7 @@ class NumpyMasks(Format):
         no_split(options, self.name)
         base = folder / "masks" if (folder / "masks").is_dir() else folder
         files = [file for file in Listing(folder).files(".npz", ".npy") if file.is_relative_to(base)]
-        locator = ImageLocator(folder / "images", folder)
+        locator = ImageLocator(*options.places(folder / "images", folder))
         stems = [file.relative_to(base).with_suffix("").as_posix() for file in files]
         samples = Samples(stems, lambda index: _annotated(files[index], stems[index], locator))
         return DataSet(self.name, folder, samples)

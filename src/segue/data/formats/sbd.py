@@ -56,7 +56,7 @@ class Sbd(Format):
         names = every if options.all_splits else listed(folder, options.split) or every
         if not names:
             raise DataError(f"no .mat file in {folder / 'inst'}", "one for each image")
-        locator = ImageLocator(folder / "img")
+        locator = ImageLocator(*options.places(folder / "img"))
 
         def load(index: int) -> AnnotatedImage:
             return _annotated(folder / "inst" / f"{names[index]}.mat", locator)

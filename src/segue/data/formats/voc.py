@@ -102,7 +102,10 @@ class Voc(Format):
         names = names or sorted(every, key=natural_sort_key)
         if not names:
             raise DataError(f"no mask in {folder}", "palette PNG files in SegmentationObject or SegmentationClass")
-        colors, locator = ClassColors(folder / "labelmap.txt", CLASSES), ImageLocator(folder / "JPEGImages")
+        colors, locator = (
+            ClassColors(folder / "labelmap.txt", CLASSES),
+            ImageLocator(*options.places(folder / "JPEGImages")),
+        )
         ignored = (VOID,) if options.ignore_values is None else options.ignore_values
 
         def load(index: int) -> AnnotatedImage:
