@@ -16,8 +16,9 @@ from segue.adapters.links import After, Instead, width_of
 from segue.adapters.lora import LoRA
 from segue.adapters.registry import ADAPTERS
 from segue.core.errors import CheckpointError, ConfigError, InputError, MissingFile, StorageError
-from segue.core.segmenter import Segmenter, weights_digest
+from segue.core.segmenter import Segmenter
 from segue.models.registry import MODELS
+from segue.nn.module import weights_digest
 from segue.session.load import build
 
 ROOT = Path(__file__).resolve().parents[2]

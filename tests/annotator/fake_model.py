@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from segue.core.frame import Frame, Size
-from segue.core.segmenter import Segmenter
-from segue.core.types import Box, Click, Features, Image, Memory, Prediction, Prompt, Reference, Text
+from segue.core.types import Box, Click, Features, Image, Memory, Prediction, Probability, Prompt, Reference, Text
+from segue.nn.module import TorchSegmenter
 
 
 class Slow(nn.Module):
@@ -30,7 +30,7 @@ class Slow(nn.Module):
         return x
 
 
-class ColourModel(Segmenter):
+class ColourModel(TorchSegmenter):
     """A click selects a disk of like colour; a negative click takes its disk away; a box is filled."""
 
     accepts = frozenset({Click, Box, Text, Reference})
@@ -47,33 +47,33 @@ class ColourModel(Segmenter):
     def encode(self, images: Sequence[Image], frames: Sequence[Frame] | None = None) -> Features:
         frames = tuple(frames or (self.frame(image.shape[:2]) for image in images))
         maps = [
-            frame.view(torch.from_numpy(image).permute(2, 0, 1)[None].float())
+            frame.view(np.moveaxis(image, -1, 0).astype(np.float32))
             for image, frame in zip(images, frames, strict=True)
         ]
-        return Features({"pixels": self.slow(torch.cat(maps))}, frames)
+        return self.features({"pixels": self.slow(torch.from_numpy(np.stack(maps)))}, frames)
 
     def decode(self, features: Features, prompts: Sequence[Prompt], memory: Memory | None = None) -> Prediction:
         frame, pixels = features.frame, features.maps["pixels"][0]
         height, width = pixels.shape[-2:]
-        logits = memory["logits"].clone() if memory else torch.full((height, width), -8.0)
-        yy, xx = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
+        logits = memory["logits"].copy() if memory else np.full((height, width), -8.0, np.float32)
+        yy, xx = np.mgrid[:height, :width]
         prompt = prompts[-1]
         if isinstance(prompt, Click):
-            x, y = frame.to_grid(torch.tensor([prompt.x, prompt.y])).round().long().tolist()
+            x, y = frame.to_grid(np.array([prompt.x, prompt.y])).round().astype(int).tolist()
             x, y = min(x, width - 1), min(y, height - 1)
             near = (xx - x) ** 2 + (yy - y) ** 2 <= (self.radius * frame.scale[0]) ** 2
-            alike = (pixels - pixels[:, y : y + 1, x : x + 1]).abs().amax(0) < 60
+            alike = np.abs(pixels - pixels[:, y : y + 1, x : x + 1]).max(0) < 60
             logits[near & alike] = 8.0 if prompt.positive else -8.0
         elif isinstance(prompt, Box):
-            (x0, y0), (x1, y1) = frame.to_grid(torch.tensor([[prompt.x0, prompt.y0], [prompt.x1, prompt.y1]])).tolist()
+            (x0, y0), (x1, y1) = frame.to_grid(np.array([[prompt.x0, prompt.y0], [prompt.x1, prompt.y1]])).tolist()
             logits[(xx >= x0) & (xx < x1) & (yy >= y0) & (yy < y1)] = 8.0
         else:
             logits[height // 4 : height // 2, width // 4 : width // 2] = 8.0
-        return Prediction(logits[None, None], torch.full((1, 1), 0.9), {"logits": logits}, frame)
+        return Prediction(logits[None, None], np.full((1, 1), 0.9, np.float32), {"logits": logits}, frame)
 
-    def memory_from_mask(self, features: Features, probability: Tensor) -> Memory:
-        small = features.frame.view(probability[None, None])[0, 0]
-        return {"logits": torch.where(small > 0.5, 8.0, -8.0)}
+    def memory_from_mask(self, features: Features, probability: Probability) -> Memory:
+        small = features.frame.view(probability)
+        return {"logits": np.where(small > 0.5, np.float32(8), np.float32(-8))}
 
 
 def photo(path: Path, size: tuple[int, int] = (120, 160), seed: int = 0) -> Path:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from numpy.typing import NDArray
 
 from segue.adapters.base import Adapter, attach, attached, detach, disabled, load_adapter, save_adapter, training
 from segue.adapters.registry import ADAPTERS
@@ -18,6 +19,7 @@ from segue.core.errors import CheckpointError, ConfigError, MissingExtra
 from segue.core.segmenter import Segmenter
 from segue.core.types import Box, Click, Image, Prompt, Reference, Text
 from segue.models.registry import MODELS
+from segue.models.wrappers import unwrapped
 from segue.session.load import build
 
 IMAGE: Image = np.random.default_rng(0).integers(0, 255, (60, 80, 3), np.uint8)
@@ -70,22 +72,42 @@ def prompts(model: Segmenter) -> list[Prompt]:
     return [next(p for kind, p in by_kind.items() if kind in model.accepts)]
 
 
-def answer(model: Segmenter) -> torch.Tensor:
+def say(model: Segmenter) -> NDArray[np.float32]:
     """Logits of the second turn, where previous masks take part."""
     features = model.encode([IMAGE])
-    with torch.no_grad():
-        memory = model.decode(features, prompts(model)[:1]).memory
+    memory = model.decode(features, prompts(model)[:1]).memory
     return model.decode(features, prompts(model), memory).logits
 
 
-def same(a: torch.Tensor, b: torch.Tensor) -> bool:
+def differentiable(model: Segmenter) -> torch.Tensor:
+    """What the model's graphs say one after the other, with gradients: images in, logits and scores out."""
+    core = unwrapped(model)
+    values = dict(GIVEN)
+    for graph in getattr(core, "sam", core).export_graphs().values():
+        inputs = [values[n] if n in values else lively(n, example) for n, example in graph.inputs.items()]
+        outputs = graph.module(*inputs)
+        values |= dict(zip(graph.outputs, outputs if isinstance(outputs, tuple) else (outputs,), strict=True))
+    return torch.cat([values[name].flatten() for name in graph.outputs])
+
+
+GIVEN = {
+    "clicks": torch.tensor([[[40.0, 30.0, 1.0], [90.0, 70.0, 0.0]]]),
+    "points": torch.tensor([[[30.0, 20.0, 0.0], [-1.0, -1.0, -1.0], [50.0, 40.0, 1.0], [-1.0, -1.0, -1.0]]]),
+    "has_mask_input": torch.ones(1),
+}
+
+
+def lively(name: str, example: torch.Tensor) -> torch.Tensor:
+    """An example input with something in it, where it is an image or a mask."""
+    generator = torch.Generator().manual_seed(0)
+    if name in ("image", "pixels", "previous", "mask_input"):
+        return torch.rand(example.shape, generator=generator)
+    return torch.randint(0, 5, example.shape, generator=generator, dtype=example.dtype) if name == "labels" else example
+
+
+def same(a: NDArray[np.float32], b: NDArray[np.float32]) -> bool:
     """Equal up to the order of sums, which differs between two copies of a model and between runtimes."""
-    return torch.allclose(a, b, atol=2e-3 * float(b.abs().max()))
-
-
-@torch.no_grad()
-def say(model: Segmenter) -> torch.Tensor:
-    return answer(model)
+    return np.allclose(a, b, rtol=1e-5, atol=2e-3 * float(np.abs(b).max()))
 
 
 def test_every_adapter_suits_some_model() -> None:
@@ -103,12 +125,12 @@ def test_a_fresh_adapter_starts_as_its_paper_starts_it(name: str, base: str) -> 
 @pytest.mark.parametrize(("name", "base"), CASES)
 def test_gradients_reach_every_adapter_parameter_and_nothing_else(name: str, base: str) -> None:
     model = tiny(base)
-    frozen = list(model.parameters())
+    frozen = list(model.module.parameters())
     adapter = fresh(name, model)
     stir(adapter)
     attach(model, adapter)
     with training(model, adapter):
-        answer(model).square().mean().backward()
+        differentiable(model).square().mean().backward()
     silent = [n for n, p in adapter.named_parameters() if p.grad is None or not p.grad.any()]
     unused = unused_by_the_base(base) if name in ("full", "head", "lora") else []
     sites = model.sites()
@@ -119,9 +141,9 @@ def test_gradients_reach_every_adapter_parameter_and_nothing_else(name: str, bas
 def unused_by_the_base(base: str) -> list[str]:
     """Parameters that take no part in this answer of the model itself, such as a classifier's head."""
     model = tiny(base)
-    model.requires_grad_(True)
-    answer(model).square().mean().backward()
-    return [n for n, p in model.named_parameters() if p.grad is None or not p.grad.any()]
+    model.module.requires_grad_(True)
+    differentiable(model).square().mean().backward()
+    return [n for n, p in model.module.named_parameters() if p.grad is None or not p.grad.any()]
 
 
 def base_name(learned: str, sites: Mapping[str, str]) -> str:
@@ -140,16 +162,18 @@ def test_off_gives_the_base_back_bit_for_bit(name: str, base: str) -> None:
     stir(adapter)
     attach(model, adapter)
     adapted, other = say(model), model.fingerprint()
-    assert not torch.equal(adapted, before)
+    assert not np.array_equal(adapted, before)
     assert other != identity
     with disabled(model):
-        assert torch.equal(say(model), before)
+        assert np.array_equal(say(model), before)
         assert model.fingerprint() == identity
-    assert torch.equal(say(model), adapted)
+    assert np.array_equal(say(model), adapted)
     assert detach(model) is adapter
-    assert torch.equal(say(model), before)
+    assert np.array_equal(say(model), before)
     assert model.fingerprint() == identity
-    assert all(p.requires_grad for p in model.parameters()) == all(p.requires_grad for p in tiny(base).parameters())
+    assert all(p.requires_grad for p in model.module.parameters()) == all(
+        p.requires_grad for p in tiny(base).module.parameters()
+    )
 
 
 @pytest.mark.parametrize(("name", "base"), CASES)
@@ -178,7 +202,7 @@ def test_another_base_is_refused(name: str, base: str, tmp_path: Path) -> None:
     save_adapter(model, adapter, tmp_path / "adapter")
     other = tiny(base)
     with torch.no_grad():
-        next(other.parameters()).view(-1)[0] += 1
+        next(other.module.parameters()).view(-1)[0] += 1
     with pytest.raises(CheckpointError, match="the very model that it was trained on"):
         load_adapter(other, tmp_path / "adapter")
     assert attached(other) == ()
@@ -198,10 +222,10 @@ def test_it_stacks_on_lora(name: str, base: str, tmp_path: Path) -> None:
     stir(upper)
     both = say(model)
     with disabled(model, upper):
-        assert torch.equal(say(model), with_lower)
+        assert np.array_equal(say(model), with_lower)
     with disabled(model):
-        assert torch.equal(say(model), before)
-    assert torch.equal(say(model), both)
+        assert np.array_equal(say(model), before)
+    assert np.array_equal(say(model), both)
     save_adapter(model, lower, tmp_path / "lower")
     save_adapter(model, upper, tmp_path / "upper")
     other = tiny(base)
@@ -209,4 +233,4 @@ def test_it_stacks_on_lora(name: str, base: str, tmp_path: Path) -> None:
     load_adapter(other, tmp_path / "upper")
     assert same(say(other), both)
     detach(model, upper)
-    assert torch.equal(say(model), with_lower)
+    assert np.array_equal(say(model), with_lower)

@@ -16,7 +16,7 @@ from segue.adapters.base import attach, attached, disabled
 from segue.adapters.registry import ADAPTERS
 from segue.cli import main
 from segue.core.errors import CheckpointError, ConfigError, DataError, UnknownName
-from segue.core.segmenter import Segmenter, weights_digest
+from segue.core.segmenter import Segmenter
 from segue.core.types import Click, Text
 from segue.data.formats.coco import Coco
 from segue.data.formats.image_text_mask import ImageTextMask
@@ -31,6 +31,7 @@ from segue.models.clipseg.model import CLIPSeg
 from segue.models.clipseg.tokens import byte_tokenizer
 from segue.models.pretrained import save_pretrained
 from segue.models.registry import MODELS
+from segue.nn.module import weights_digest
 from segue.session.load import build, load
 from segue.session.session import Session
 from segue.training.adapt_clicks import AdaptTrainer, ClickAdapting, ClickSettings

@@ -52,22 +52,22 @@ def test_what_is_saved_is_loaded_bit_by_bit(saved):
 def test_from_pretrained_opens_what_load_opens_and_refuses_another_class(saved, tmp_path, monkeypatch):
     from huggingface_hub import constants
 
-    from segue.core.segmenter import Segmenter
     from segue.models.nano.model import Nano
+    from segue.models.opening import Pretrained
 
     model, folder = saved
-    assert type(Segmenter.from_pretrained(folder)) is type(model)
+    assert type(Pretrained.from_pretrained(folder)) is type(model)
     with pytest.raises(ConfigError, match=f"holds a {type(model).__name__}; expected a Nano"):
         Nano.from_pretrained(folder)
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
     cached(tmp_path, "me/tiny", folder, "b" * 40, "v1")
-    assert Segmenter.from_pretrained("me/tiny", revision="v1", local_files_only=True).name == NAME
+    assert Pretrained.from_pretrained("me/tiny", revision="v1", local_files_only=True).name == NAME
 
 
 def test_a_model_with_an_adapter_on_it_is_not_saved_as_if_it_were_bare(tmp_path):
     from segue.adapters.base import attach, disabled
     from segue.adapters.baselines import Head
-    from segue.core.segmenter import weights_digest
+    from segue.nn.module import weights_digest
 
     model = build("nano", MODELS["nano"].tiny)
     attach(model, Head(model))

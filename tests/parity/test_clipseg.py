@@ -67,9 +67,9 @@ def test_encode_and_decode_reach_the_same_logits(fixture: Any) -> None:
     folder, config, io = fixture
     model = official_model(folder, config)
     with torch.no_grad():
-        features = model.encode(list(io["image_u8"].numpy()))
+        maps = model.tensors(model.encode(list(io["image_u8"].numpy())).maps)
         condition = model.core.text(io["input_ids"], io["attention_mask"])
-        taps = [features.maps[f"tap{i}"] for i in range(len(model.core.extract))]
+        taps = [maps[f"tap{i}"] for i in range(len(model.core.extract))]
         side = io["image_u8"].shape[1] // model.core.patch
         close(model.core.decode(taps, condition, (side, side)), io["plain.logits"], LOGITS)
 

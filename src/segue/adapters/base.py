@@ -21,8 +21,9 @@ from segue.adapters.links import Link
 from segue.adapters.registry import ADAPTERS
 from segue.core.errors import CheckpointError, ConfigError, MissingFile, StorageError
 from segue.core.files import file_digest, replacing
-from segue.core.segmenter import Segmenter, load_strict, weights_digest
+from segue.core.segmenter import Segmenter
 from segue.data.hub import check_sha256, fetch, hub_card, is_hub_id
+from segue.nn.module import load_strict, weights_digest
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 
@@ -98,21 +99,21 @@ class _Stack:
         self.adapters: list[Adapter] = []
         self.inactive: set[Adapter] = set()
         self.replaced: list[tuple[str, nn.Module]] = []
-        self.trained = {p: p.requires_grad for p in model.parameters()}
+        self.trained = {p: p.requires_grad for p in model.module.parameters()}
 
     def rebuild(self, model: Segmenter, inactive: set[Adapter]) -> None:
         """Put every base back, then every other adapter, in order."""
         self.inactive = inactive
         for path, base in reversed(self.replaced):
-            _put(model, path, base)
+            _put(model.module, path, base)
         self.replaced = []
         for adapter in self.adapters:
             if adapter in inactive:
                 continue
             for path, link in adapter.links.items():
-                base = model.get_submodule(path)
+                base = model.module.get_submodule(path)
                 self.replaced.append((path, base))
-                _put(model, path, link(base).train(base.training))
+                _put(model.module, path, link(base).train(base.training))
 
 
 def _put(model: nn.Module, path: str, module: nn.Module) -> None:
@@ -146,7 +147,7 @@ def attach(model: Segmenter, adapter: Adapter) -> Adapter:
         model.__dict__["_adapters"] = stack
     if adapter in stack.adapters:
         raise ConfigError("an adapter that is attached already", "one that is not", "detach it first")
-    for parameter in model.parameters():
+    for parameter in model.module.parameters():
         parameter.requires_grad_(False)
     adapter.to(model.device).requires_grad_(True)
     stack.adapters.append(adapter)
@@ -205,13 +206,13 @@ def disabled(model: Segmenter, *adapters: Adapter) -> Iterator[Segmenter]:
 @contextmanager
 def training(model: Segmenter, adapter: Adapter) -> Iterator[Adapter]:
     """Training mode for the adapter's layers alone: batch statistics and dropout of the base stay as they are."""
-    was = model.training
+    was = model.module.training
     model.eval()
     adapter.train()
     try:
         yield adapter
     finally:
-        model.train(was)
+        model.module.train(was)
 
 
 def save_adapter(
@@ -324,4 +325,6 @@ def base_digest(model: Segmenter, adapter: Adapter | None = None) -> str:
         with disabled(model, *stack[stack.index(adapter) :]):
             return base_digest(model)
     # digests were first saved when a link's learned half was called its piece
-    return weights_digest(model, type(model).__qualname__, rename=lambda name: name.replace(".adapter.", ".piece."))
+    return weights_digest(
+        model.module, type(model).__qualname__, rename=lambda name: name.replace(".adapter.", ".piece.")
+    )

@@ -23,7 +23,7 @@ class _TrainedCopies(Adapter):
         self.copied: dict[str, str] = {}  # path -> copy
 
     def place_copy(self, model: Segmenter, name: str, path: str) -> None:
-        copy = deepcopy(model.get_submodule(path))
+        copy = deepcopy(model.module.get_submodule(path))
         self.copied[path] = name.replace(".", "/")
         self.layers[self.copied[path]] = copy
         self.links[path] = lambda base: Instead(base, copy)
@@ -42,7 +42,7 @@ def bake(model: Segmenter, adapter: _TrainedCopies) -> Segmenter:
     copies = {path: adapter.layers[name] for path, name in adapter.copied.items()}
     detach(model, adapter)
     for path, copy in copies.items():
-        model.get_submodule(path).load_state_dict(copy.state_dict())
+        model.module.get_submodule(path).load_state_dict(copy.state_dict())
     return model
 
 
@@ -53,10 +53,10 @@ class Full(_TrainedCopies):
 
     def __init__(self, model: Segmenter) -> None:
         super().__init__()
-        for name, child in model.named_children():
+        for name, child in model.module.named_children():
             if any(True for _ in child.parameters()):
                 self.place_copy(model, name, name)
-        loose = [name for name, _ in model.named_parameters(recurse=False)]
+        loose = [name for name, _ in model.module.named_parameters(recurse=False)]
         if loose or not self.layers:
             raise ConfigError(
                 f"{describe_model(model)} with parameters outside its submodules ({', '.join(loose)})",
@@ -118,5 +118,5 @@ class VisualPrompt(Adapter):
     def __init__(self, model: Segmenter, cells: int = 14) -> None:
         super().__init__(cells=cells)
         for site in sites_like(model, "vision.embedding", "patch_embed", needed_by="prompt"):
-            channels = width_of(model.get_submodule(site_path(model, site)))
+            channels = width_of(model.module.get_submodule(site_path(model, site)))
             self.place(model, site, After, PromptGrid(channels, cells))

@@ -45,7 +45,7 @@ class _TextPrompted(Adapter, ABC):
         super().__init__(variant=variant, width=width)
         self._build(model, variant, width)
         if "c" in variant:
-            channels = width_of(model.get_submodule(site_path(model, "condition")))
+            channels = width_of(model.module.get_submodule(site_path(model, "condition")))
             self.place(model, "condition", After, Bottleneck(channels, CONDITION_WIDTH))
 
     @abstractmethod
@@ -53,7 +53,7 @@ class _TextPrompted(Adapter, ABC):
         """Place the bottlenecks of the two towers."""
 
     def _add(self, model: Segmenter, site: str, width: int) -> None:
-        channels = width_of(model.get_submodule(site_path(model, site)))
+        channels = width_of(model.module.get_submodule(site_path(model, site)))
         self.place(model, site, After, Bottleneck(channels, width))
 
 
@@ -95,7 +95,7 @@ class Shallow(_TextPrompted):
         if "l" not in variant:
             return
         for site in sites_like(model, "text.tap.", needed_by="shallow"):
-            branch = model.get_submodule(site_path(model, site))
+            branch = model.module.get_submodule(site_path(model, site))
             channels, outputs = width_of(branch), int(getattr(branch, "outputs", 0))
             if channels != outputs:
                 raise ConfigError(

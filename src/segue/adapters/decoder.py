@@ -69,7 +69,7 @@ class DecoderPrompts(Adapter):
     def __init__(self, model: Segmenter, tokens: int = 24) -> None:
         super().__init__(tokens=tokens)
         for site in _blocks(model):
-            block = model.get_submodule(site_path(model, site))
+            block = model.module.get_submodule(site_path(model, site))
             width = next(m.normalized_shape[0] for m in block.modules() if isinstance(m, nn.LayerNorm))
             self.place(model, site, WithTokens, PromptTokens(tokens, width))
 
@@ -85,7 +85,7 @@ class DecoderBottlenecks(Adapter):
     def __init__(self, model: Segmenter, width: int = 192) -> None:
         super().__init__(width=width)
         for site in _blocks(model):
-            block = model.get_submodule(site_path(model, site))
+            block = model.module.get_submodule(site_path(model, site))
             channels = next(m.normalized_shape[0] for m in block.modules() if isinstance(m, nn.LayerNorm))
             self.place(model, f"{site}.mlp", After, Houlsby(channels, width))
 

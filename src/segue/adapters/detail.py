@@ -180,8 +180,8 @@ class ClickAdapter(Adapter):
             site = blocks[early]
         else:
             raise ConfigError(f"early block {early}", f"0 to {len(blocks) - 1}")
-        neck, block = (model.get_submodule(site_path(model, s)) for s in ("neck", site))
-        widths, embed = pyramid_widths(neck), model.get_submodule(site_path(model, "patch_embed"))
+        neck, block = (model.module.get_submodule(site_path(model, s)) for s in ("neck", site))
+        widths, embed = pyramid_widths(neck), model.module.get_submodule(site_path(model, "patch_embed"))
         dim, patch = int(getattr(neck, "last_width", width_of(embed))), tuple(_patch(embed))
         context = ForwardContext()
         self.place(model, "clicks", Around, _MaskSite(context, dim))

@@ -40,7 +40,7 @@ class LoRA(Adapter):
         super().__init__(rank=rank, alpha=alpha, targets=targets)
         paths = _targets(model, targets)
         for path in paths:
-            layer = _peft_layer(model.get_submodule(path), rank, alpha)
+            layer = _peft_layer(model.module.get_submodule(path), rank, alpha)
             parts = {n: getattr(layer, n) for n in ("lora_A", "lora_B")}
             matrices = nn.ModuleDict(parts)
             self.layers[path.replace(".", "/")] = matrices
@@ -48,7 +48,7 @@ class LoRA(Adapter):
 
 
 def _targets(model: Segmenter, targets: list[str] | None) -> list[str]:
-    linear = {p: m for p, m in model.named_modules() if isinstance(m, (nn.Linear, nn.Conv2d))}
+    linear = {p: m for p, m in model.module.named_modules() if isinstance(m, (nn.Linear, nn.Conv2d))}
     names = tuple(targets or ATTENTION)
     layers = [p for p in linear if p.rpartition(".")[2] in names]
     if targets is None and len(layers) < 2:

@@ -177,14 +177,14 @@ class MapDetail(Adapter):
             )
         for site in sites:
             if site.startswith(("backbone.", "decoder.")):
-                block = model.get_submodule(site_path(model, site))
+                block = model.module.get_submodule(site_path(model, site))
                 self.place(model, site, After, MapBottleneck(width_of(block)))
 
 
 def map_shapes(model: Segmenter, site: str, side: int = 128) -> tuple[dict[str, tuple[int, int]], list[str]]:
     """({map: (channels, stride)}, maps of unit length) that the module at ``site`` gives out, by looking at a grey
     image once."""
-    module = model.get_submodule(site_path(model, site))
+    module = model.module.get_submodule(site_path(model, site))
     maps: dict[str, Tensor] = {}
     sizes: list[tuple[int, int]] = []
 
@@ -194,10 +194,10 @@ def map_shapes(model: Segmenter, site: str, side: int = 128) -> tuple[dict[str, 
     def sized(_: nn.Module, entered: Any, __: Any) -> None:
         sizes.append(tuple(entered[0].shape[-2:]))
 
-    entry = model.get_submodule(site_path(model, "patch_embed")) if site != "features" else module
+    entry = model.module.get_submodule(site_path(model, "patch_embed")) if site != "features" else module
     hooks = [module.register_forward_hook(look), entry.register_forward_hook(sized)]
     try:
-        with torch.enable_grad():  # models with a faster runtime beside PyTorch leave it out when gradients count
+        with model.module.eager():
             model.encode([np.full((side, side, 3), 128, np.uint8)])
     finally:
         for hook in hooks:

@@ -103,8 +103,8 @@ class SideNetwork(Adapter):
         taps = len(sites_like(model, "vision.tap.", needed_by="side"))
         if layers < taps:
             raise ConfigError(f"{layers} layers for {taps} tapped states", f"at least {taps}", "give more layers")
-        beside: Any = model.get_submodule(site_path(model, "vision.side"))
-        condition = width_of(model.get_submodule(site_path(model, "condition")))
+        beside: Any = model.module.get_submodule(site_path(model, "vision.side"))
+        condition = width_of(model.module.get_submodule(site_path(model, "condition")))
         transformer = SideTransformer(taps, beside.width, beside.patch, beside.cells, width, layers, heads)
         self.place(model, "vision.side", Around, transformer)
         self.place(model, "head", Instead, SideDecoder(width, condition, beside.patch))

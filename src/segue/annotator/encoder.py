@@ -37,7 +37,7 @@ class EncodedImage:
     @property
     def bytes(self) -> int:
         """Memory held."""
-        return self.image.nbytes + sum(t.numel() * t.element_size() for t in self.features.maps.values())
+        return self.image.nbytes + sum(int(array.nbytes) for array in self.features.maps.values())
 
 
 @dataclass
@@ -169,7 +169,7 @@ class Encoder:
             model = self._model()
             image = self._read(job.path)
             job.started = time.perf_counter()
-            with torch.inference_mode(), _Watch(model, lambda: self._step(job)):
+            with _Watch(model, lambda: self._step(job)):
                 features = model.encode([image])
             seconds = time.perf_counter() - job.started
         except Cancelled:
@@ -211,7 +211,7 @@ class _Watch:
 
     def __init__(self, model: Segmenter, step: Callable[[], None]) -> None:
         self._thread, self._step = threading.get_ident(), step
-        self._hooks = [module.register_forward_pre_hook(self._before) for module in model.modules()]
+        self._hooks = [module.register_forward_pre_hook(self._before) for module in model.module.modules()]
 
     def _before(self, _module: torch.nn.Module, _inputs: Any) -> None:
         if threading.get_ident() == self._thread:

@@ -1,20 +1,19 @@
 """How a model sees an image: which part, at which size, padded, mirrored. Only this module converts coordinates.
 
-Points keep the convention that every click-segmentation code uses: no half-pixel shift,
-x' = (x - crop.x0) * resized.w / crop.w.
+Everything here is arrays; ``segue.nn.frames`` has the same views of tensors. Points keep the convention that every
+click-segmentation code uses: no half-pixel shift, x' = (x - crop.x0) * resized.w / crop.w.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
-import torch
-import torch.nn.functional as F
-from torch import Tensor
+import numpy as np
+from numpy.typing import NDArray
 
+from segue.core.arrays import Planes, resize, sigmoid
 from segue.core.errors import InputError
 
 Size: TypeAlias = tuple[int, int]  # (height, width)
@@ -32,8 +31,8 @@ class Frame:
     >>> frame = Frame.longest((600, 800), 400, multiple=32)
     >>> frame.resized, frame.grid
     ((300, 400), (320, 416))
-    >>> frame.to_image(frame.to_grid(torch.tensor([[17.0, 40.0]])))
-    tensor([[17., 40.]])
+    >>> frame.to_image(frame.to_grid(np.array([[17.0, 40.0]])))
+    array([[17., 40.]])
     """
 
     size: Size
@@ -98,135 +97,134 @@ class Frame:
         """Whether the whole image is in view."""
         return self.crop == (0, 0, self.size[1], self.size[0])
 
-    def to_grid(self, points: Tensor) -> Tensor:
+    def to_grid(self, points: NDArray[Any]) -> NDArray[Any]:
         """(..., 2) image points (x, y) -> grid points; points outside the crop land outside the view.
 
         Whole-number points are answered in float32: scales are seldom whole.
         """
         points = _floating(points)
-        moved = (points - points.new_tensor(self.crop[:2])) * points.new_tensor(self.scale)
+        moved = (points - np.asarray(self.crop[:2], points.dtype)) * np.asarray(self.scale, points.dtype)
         return self._mirror(moved)
 
-    def to_image(self, points: Tensor) -> Tensor:
+    def to_image(self, points: NDArray[Any]) -> NDArray[Any]:
         """(..., 2) grid points (x, y) -> image points; the inverse of ``to_grid``."""
-        points = _floating(points)
-        return self._mirror(points) / points.new_tensor(self.scale) + points.new_tensor(self.crop[:2])
+        points = self._mirror(_floating(points))
+        moved: NDArray[Any] = points / np.asarray(self.scale, points.dtype) + np.asarray(self.crop[:2], points.dtype)
+        return moved
 
-    def resample(self, pixels: Tensor) -> Tensor:
-        """(b, c, H, W) image -> (b, c, h, w): cropped, resized, mirrored, not yet padded; uint8 stays uint8."""
-        if tuple(pixels.shape[-2:]) != self.size:
-            raise InputError(f"a tensor of {tuple(pixels.shape[-2:])}", f"the frame's image size {self.size}")
+    def resample(self, pixels: Planes) -> Planes:
+        """(..., H, W) image -> (..., h, w): cropped, resized, mirrored, not yet padded; uint8 stays uint8."""
+        self.check(pixels.shape)
         x0, y0, x1, y1 = self.crop
-        view = self._resize(pixels[..., y0:y1, x0:x1], self.resized)
-        return view.flip(-1) if self.flip else view
+        part = pixels[..., y0:y1, x0:x1]
+        if self.align_corners:
+            part = _floating(part)
+        view = resize(part, self.resized, align_corners=self.align_corners, antialias=self.antialias)
+        return np.ascontiguousarray(view[..., ::-1]) if self.flip else view
 
-    def pad(self, view: Tensor, value: float = 0.0) -> Tensor:
-        """(b, c, h, w) -> (b, c, h', w'): ``value`` to the right and below."""
-        bottom, right = self.grid[0] - view.shape[-2], self.grid[1] - view.shape[-1]
-        return F.pad(view, (0, right, 0, bottom), value=value) if bottom or right else view
+    def check(self, shape: tuple[int, ...]) -> None:
+        """Raise ``InputError`` unless the last two of ``shape`` are the image's size."""
+        if tuple(shape[-2:]) != self.size:
+            raise InputError(f"pixels of {tuple(shape[-2:])}", f"the frame's image size {self.size}")
 
-    def view(self, pixels: Tensor, value: float = 0.0) -> Tensor:
-        """(b, c, H, W) image -> (b, c, h', w') on the grid: ``resample`` then ``pad``."""
+    @property
+    def padding(self) -> tuple[int, int]:
+        """Pixels (below, to the right) between the view and the grid."""
+        return self.grid[0] - self.resized[0], self.grid[1] - self.resized[1]
+
+    def pad(self, view: Planes, value: float = 0.0) -> Planes:
+        """(..., h, w) -> (..., h', w'): ``value`` to the right and below."""
+        bottom, right = self.padding
+        if not (bottom or right):
+            return view
+        return np.pad(view, [(0, 0)] * (view.ndim - 2) + [(0, bottom), (0, right)], constant_values=value)
+
+    def view(self, pixels: Planes, value: float = 0.0) -> Planes:
+        """(..., H, W) image -> (..., h', w') on the grid: ``resample`` then ``pad``."""
         return self.pad(self.resample(pixels), value)
 
-    def to_image_size(self, maps: Tensor, outside: float = 0.0) -> Tensor:
-        """(b, k, h', w') on the grid, or on the grid shrunk uniformly, -> (b, k, H, W) on the image.
+    def to_image_size(self, maps: Planes, outside: float = 0.0) -> Planes:
+        """(..., h', w') on the grid, or on the grid shrunk uniformly, -> (..., H, W) on the image.
 
         Pixels that the view did not cover get ``outside``. One interpolation where the padding ends on a
         cell of the small grid, else one to the grid first.
         """
         return self._paste(self._enlarge(maps), outside)
 
-    def to_image_probability(self, logits: Tensor) -> Tensor:
-        """(b, k, h, w) logits -> (b, k, H, W) probabilities, 0 outside the view.
+    def to_image_probability(self, logits: Planes) -> NDArray[np.float32]:
+        """(..., h, w) logits -> (..., H, W) probabilities, 0 outside the view.
 
         RITM's convention (``align_corners``) squashes before it resizes, SAM's resizes before it squashes.
         """
         if self.align_corners:
-            return self.to_image_size(self._resize(logits, self.grid).sigmoid())
-        lifted = self.to_image_size(logits, outside=-torch.inf)
-        shared = lifted.untyped_storage().data_ptr() == logits.untyped_storage().data_ptr()
-        return lifted.sigmoid() if shared else lifted.sigmoid_()  # the caller's logits are never overwritten
+            return self.to_image_size(sigmoid(resize(logits, self.grid, align_corners=True)))
+        return sigmoid(self.to_image_size(logits, outside=-np.inf))
 
-    def to_image_mask(self, logits: Tensor, threshold: float = 0.5) -> Tensor:
-        """(b, k, h, w) logits -> (b, k, H, W) bool: ``to_image_probability`` above ``threshold``, without the map.
+    def to_image_mask(self, logits: Planes, threshold: float = 0.5) -> NDArray[np.bool_]:
+        """(..., h, w) logits -> (..., H, W) bool: ``to_image_probability`` above ``threshold``, without the map.
 
-        >>> Frame((4, 6), (2, 0, 6, 4), (2, 2), (2, 2)).to_image_mask(torch.ones(1, 1, 2, 2)).sum()
-        tensor(16)
+        >>> int(Frame((4, 6), (2, 0, 6, 4), (2, 2), (2, 2)).to_image_mask(np.ones((2, 2), np.float32)).sum())
+        16
         """
         if self.align_corners:
-            return self.to_image_size(self._resize(logits, self.grid).sigmoid()) > threshold
+            return self.to_image_probability(logits) > threshold
         return self._paste(self._enlarge(logits) > math.log(threshold / (1 - threshold)), False)
 
-    def to_tensor(self) -> Tensor:
-        """(13,) int64: the frame as a tensor, so that it can live in a model's memory."""
+    def to_array(self) -> NDArray[np.int64]:
+        """(13,) int64: the frame as an array, so that it can live in a model's memory."""
         flags = (int(self.flip), int(self.align_corners), int(self.antialias))
-        return torch.tensor((*self.size, *self.crop, *self.resized, *self.grid, *flags), dtype=torch.int64)
+        return np.array((*self.size, *self.crop, *self.resized, *self.grid, *flags), np.int64)
 
     @classmethod
-    def from_tensor(cls, tensor: Tensor) -> Frame:
-        """The inverse of ``to_tensor``.
+    def from_array(cls, array: NDArray[Any]) -> Frame:
+        """The inverse of ``to_array``.
 
         >>> frame = Frame.longest((30, 40), 20).flipped()
-        >>> Frame.from_tensor(frame.to_tensor()) == frame
+        >>> Frame.from_array(frame.to_array()) == frame
         True
         """
-        n: list[int] = [int(v) for v in tensor.tolist()]
+        n: list[int] = [int(v) for v in array]
         return cls(
             (n[0], n[1]), (n[2], n[3], n[4], n[5]), (n[6], n[7]), (n[8], n[9]), bool(n[10]), bool(n[11]), bool(n[12])
         )
 
-    def _mirror(self, points: Tensor) -> Tensor:
+    def visible(self, maps_size: Size) -> tuple[Size, bool]:
+        """How much of a map of ``maps_size`` (h, w) shows the image, and whether the map must be brought to the
+        grid first because the padding doesn't end on one of its cells."""
+        rows, columns = maps_size[0] * self.resized[0], maps_size[1] * self.resized[1]
+        if rows % self.grid[0] or columns % self.grid[1]:
+            return self.resized, True
+        return (rows // self.grid[0], columns // self.grid[1]), False
+
+    def _mirror(self, points: NDArray[Any]) -> NDArray[Any]:
         if not self.flip:
             return points
-        return torch.stack((self.resized[1] - 1 - points[..., 0], points[..., 1]), -1)
+        return np.stack((self.resized[1] - 1 - points[..., 0], points[..., 1]), -1)
 
-    def _enlarge(self, maps: Tensor) -> Tensor:
-        """(b, k, h', w') as ``to_image_size`` has it -> (b, k, y1 - y0, x1 - x0): the crop at the image's own size."""
-        rows, columns = maps.shape[-2] * self.resized[0], maps.shape[-1] * self.resized[1]
-        if rows % self.grid[0] or columns % self.grid[1]:
-            maps = self._resize(maps, self.grid)
-            rows, columns = self.resized[0] * self.grid[0], self.resized[1] * self.grid[1]
-        maps = maps[..., : rows // self.grid[0], : columns // self.grid[1]]
+    def _enlarge(self, maps: Planes) -> Planes:
+        """(..., h', w') as ``to_image_size`` has it -> (..., y1 - y0, x1 - x0): the crop at the image's own size."""
+        (rows, columns), uneven = self.visible((maps.shape[-2], maps.shape[-1]))
+        if uneven:
+            maps = resize(maps, self.grid, align_corners=self.align_corners, antialias=self.antialias)
+        maps = maps[..., :rows, :columns]
         if self.flip:
-            maps = maps.flip(-1)
+            maps = maps[..., ::-1]
         x0, y0, x1, y1 = self.crop
-        return self._resize(maps, (y1 - y0, x1 - x0), shrink=False)
+        return resize(maps, (y1 - y0, x1 - x0), align_corners=self.align_corners)
 
-    def _paste(self, part: Tensor, outside: float) -> Tensor:
-        """(b, k, y1 - y0, x1 - x0) of the crop -> (b, k, H, W), ``outside`` beyond it."""
+    def _paste(self, part: Planes, outside: float) -> Planes:
+        """(..., y1 - y0, x1 - x0) of the crop -> (..., H, W), ``outside`` beyond it."""
         if self.is_whole_image:
             return part
         x0, y0, x1, y1 = self.crop
-        whole = part.new_full((*part.shape[:-2], *self.size), outside)
+        whole = np.full((*part.shape[:-2], *self.size), outside, part.dtype)
         whole[..., y0:y1, x0:x1] = part
         return whole
 
-    def _resize(self, maps: Tensor, size: Sequence[int], shrink: bool = True) -> Tensor:
-        if tuple(maps.shape[-2:]) == tuple(size):
-            return maps
-        if self.align_corners:
-            return F.interpolate(_floating(maps), tuple(size), mode="bilinear", align_corners=True)
-        if not maps.is_floating_point() and maps.device.type != "cpu":  # PyTorch resamples bytes on CPUs alone
-            return self._resize(maps.float(), size, shrink).round().to(maps.dtype)
-        smaller = size[0] < maps.shape[-2] or size[1] < maps.shape[-1]
-        if not smaller and _is_plain(maps):  # the same numbers to within rounding, several times as fast
-            import cv2  # here, so that importing segue stays light
 
-            large = cv2.resize(maps[0, 0].numpy(), (size[1], size[0]), interpolation=cv2.INTER_LINEAR)
-            return torch.from_numpy(large)[None, None]
-        antialias = shrink and smaller and self.antialias
-        return F.interpolate(maps, tuple(size), mode="bilinear", align_corners=False, antialias=antialias)
-
-
-def _is_plain(maps: Tensor) -> bool:
-    """Whether OpenCV can take it: one map of float32 on the CPU that no gradient flows through."""
-    one = maps.ndim == 4 and maps.shape[:2] == (1, 1) and maps.dtype == torch.float32
-    return one and maps.device.type == "cpu" and not maps.requires_grad
-
-
-def _floating(tensor: Tensor) -> Tensor:
-    return tensor if tensor.is_floating_point() else tensor.float()
+def _floating(array: NDArray[Any]) -> NDArray[Any]:
+    array = np.asarray(array)
+    return array if np.issubdtype(array.dtype, np.floating) else array.astype(np.float32)
 
 
 def _round_up(size: Size, multiple: int) -> Size:

@@ -2,45 +2,36 @@
 
 from __future__ import annotations
 
-import hashlib
-import inspect
-import json
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any, ClassVar, Self
 
-import torch
-from torch import Tensor, nn
+from numpy.typing import NDArray
 
 from segue.core.errors import CheckpointError, ConfigError, InputError
 from segue.core.frame import Frame, Size
-from segue.core.registry import RegistryEntry
-from segue.core.types import Features, Image, Memory, Prediction, Prompt, Reference
-
-# Files and the hub belong to the floors above, which are looked up by name when they are asked for, as rows are.
-_SAVE = RegistryEntry("segue.models.pretrained:save_pretrained", "writes a model's folder")
-_LOAD = RegistryEntry("segue.session.load:load", "opens a model")
+from segue.core.types import Features, Image, Maps, Memory, Prediction, Probability, Prompt, Reference, on_host
 
 
 @dataclass(frozen=True)
 class ExportGraph:
-    """A tensor-only graph of a model: ``module`` takes ``inputs`` (example tensors by name, in order) and
-    returns ``outputs``; ``dynamic`` maps an input's name to its axes of free size, {axis: name}.
+    """A tensor-only graph of a model: ``module`` (a ``torch.nn.Module``) takes ``inputs`` (example tensors by name,
+    in order) and returns ``outputs``; ``dynamic`` maps an input's name to its axes of free size, {axis: name}.
     """
 
-    module: nn.Module
-    inputs: Mapping[str, Tensor]
+    module: Any
+    inputs: Maps
     outputs: tuple[str, ...]
     dynamic: Mapping[str, Mapping[int, str]] = field(default_factory=dict)
 
 
-class Segmenter(nn.Module, ABC):
-    """A promptable segmentation model: weights, and how images and prompts become logits.
+class Segmenter(ABC):
+    """A promptable segmentation model: how images and prompts become logits.
 
-    It holds no session, loop or image. ``torch.no_grad`` belongs to the caller.
+    It holds no session, loop or image. What it takes and gives are arrays; a model of torch converts at its own
+    door (``segue.nn.module.TorchSegmenter``).
     """
 
     accepts: ClassVar[frozenset[type]] = frozenset()
@@ -66,14 +57,45 @@ class Segmenter(nn.Module, ABC):
         k candidate masks. The same arguments give the same prediction."""
 
     @abstractmethod
-    def memory_from_mask(self, features: Features, probability: Tensor) -> Memory:
+    def memory_from_mask(self, features: Features, probability: Probability) -> Memory:
         """The memory as if ``probability`` (H, W) in [0, 1] had been the previous answer; empty where the
         model has no use for it. Imported masks, flip averaging and text refined by clicks enter here."""
 
+    @abstractmethod
+    def fingerprint(self) -> str:
+        """A digest of everything that ``encode`` depends on: class, settings (defaults too), weights, adapters.
+
+        It is the model's share of the feature cache's key, so it reads every encoder weight; callers keep it.
+        """
+
+    def version(self) -> object:
+        """What changes, quickly told, whenever ``fingerprint`` may."""
+        return id(self)
+
     @property
-    def device(self) -> torch.device:
+    def module(self) -> Any:
+        """The ``torch.nn.Module`` of the weights: what adapters change, optimisers train and files hold."""
+        raise CheckpointError(f"a {type(self).__name__}, which has no weights", "a model of torch")
+
+    @property
+    def device(self) -> Any:
         """Where the weights live."""
-        return next(self.parameters()).device
+        return self.module.device
+
+    def to(self, device: Any) -> Self:
+        """This model, its weights on ``device``."""
+        self.module.to(device)
+        return self
+
+    def eval(self) -> Self:
+        """This model, ready to answer."""
+        self.module.eval()
+        return self
+
+    def load_published(self, state: Mapping[str, Any]) -> None:
+        """Take weights (tensors) by the official keys of the published checkpoints. Raises ``CheckpointError`` when
+        they are another model's."""
+        self.module.load_published(state)
 
     def sites(self) -> Mapping[str, str]:
         """Named places where an adapter may attach: site name -> path of the submodule."""
@@ -83,12 +105,7 @@ class Segmenter(nn.Module, ABC):
         """Tensor-only graphs for export and for training, by name."""
         return {}
 
-    def load_published(self, state: Mapping[str, Tensor]) -> None:
-        """Take weights by the official keys of the published checkpoints; models whose own names differ
-        override this to rename. Raises ``CheckpointError`` when they are another model's."""
-        load_strict(self, state)
-
-    def load_backbone(self, state: Mapping[str, Tensor]) -> list[str]:
+    def load_backbone(self, state: Mapping[str, Any]) -> list[str]:
         """Start the encoder from a pretrained backbone's weights; the encoder's keys that these had nothing for.
         Raises ``CheckpointError`` where they are another network's."""
         raise CheckpointError(
@@ -116,14 +133,12 @@ class Segmenter(nn.Module, ABC):
             f"the model {self._described}", "an interformer, the model in two parts", "Leave out --decoder"
         )
 
-    def patch_features(self, images: Sequence[Image], features: Features) -> Tensor:
+    def patch_features(self, images: Sequence[Image], features: Features) -> NDArray[Any]:
         """(b, C, h, w): what references are compared in, by default the coarsest map of ``features``."""
-        if "embedding" in features.maps:
-            return features.maps["embedding"]
-        maps = [m for name, m in features.maps.items() if m.ndim == 4 and name not in ("photo", "pixels")]
-        return min(maps, key=lambda m: m.shape[-1] * m.shape[-2])
+        maps = {name: m for name, m in features.maps.items() if m.ndim == 4 and name not in ("photo", "pixels")}
+        return on_host(maps.get("embedding", min(maps.values(), key=lambda m: m.shape[-1] * m.shape[-2])))
 
-    def patch_statistics(self) -> Mapping[str, Tensor] | None:
+    def patch_statistics(self) -> Mapping[str, NDArray[Any]] | None:
         """``mean`` and ``std`` (C,) of the patch features over photos and the ``layers``' channel counts, where a
         model comes with them."""
         return None
@@ -136,85 +151,3 @@ class Segmenter(nn.Module, ABC):
     @property
     def _described(self) -> str:
         return self.name or type(self).__name__
-
-    def save_pretrained(self, folder: str | Path, figures: Mapping[str, float | str] | None = None) -> Path:
-        """Write ``config.json``, ``model.safetensors`` and a model card with ``figures``, as the hub lays them out.
-
-        Raises ``StorageError`` when the disk is full and ``ConfigError`` while an adapter is on the model.
-        """
-        written: Path = _SAVE.load()(self, folder, figures=figures)
-        return written
-
-    @classmethod
-    def from_pretrained(cls, name_or_path: str | Path, **options: Any) -> Self:
-        """``segue.load`` by the name that the hub's libraries use; ``options`` are its own (``revision``,
-        ``local_files_only``, ``adapter``, ...). On a model's class it raises ``ConfigError`` for another model.
-
-        >>> Segmenter.from_pretrained("nano").name
-        'nano'
-        """
-        model = _LOAD.load()(name_or_path, **options)
-        if not isinstance(model, cls):
-            raise ConfigError(
-                f"{name_or_path}, which holds a {type(model).__name__}", f"a {cls.__name__}", "open it with segue.load"
-            )
-        return model
-
-    def fingerprint(self) -> str:
-        """A digest of everything that ``encode`` depends on: class, settings (defaults too), weights, adapters.
-
-        It is the model's share of the feature cache's key, so it reads every encoder weight; callers keep it.
-        """
-        parameters = inspect.signature(type(self)).parameters.items()
-        settings = {name: p.default for name, p in parameters if p.default is not p.empty} | dict(self.config)
-        return weights_digest(self, type(self).__qualname__, json.dumps(settings, sort_keys=True, default=str))
-
-
-def weights_digest(module: nn.Module, *causes: str, rename: Callable[[str], str] = str) -> str:
-    """SHA-256 over ``causes`` and every parameter and buffer of ``module``, bit for bit, by its name or what
-    ``rename`` calls it.
-
-    >>> a, b = nn.Linear(2, 2), nn.Linear(2, 2)
-    >>> weights_digest(a) == weights_digest(b), weights_digest(a) == weights_digest(a)
-    (False, True)
-    """
-    sha = hashlib.sha256("\0".join(causes).encode())
-    for name, tensor in module.state_dict().items():
-        sha.update(f"\0{rename(name)}{tensor.dtype}{tuple(tensor.shape)}".encode())
-        sha.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
-    return sha.hexdigest()
-
-
-def load_strict(module: nn.Module, state: Mapping[str, Tensor]) -> None:
-    """Load ``state`` into ``module``, every key and shape agreeing.
-
-    >>> load_strict(nn.Linear(2, 2), {"weight": torch.zeros(3, 2)})
-    Traceback (most recent call last):
-    segue.core.errors.CheckpointError: got weights that do not fit Linear: 1 keys missing (bias), 0 unknown, \
-1 of another shape (weight (3, 2) for (2, 2)); expected a checkpoint of this very model. \
-Check the model's name and size.
-    """
-    own = module.state_dict()
-    missing = [k for k in own if k not in state]
-    unknown = [k for k in state if k not in own]
-    shapes = [
-        f"{k} {tuple(state[k].shape)} for {tuple(v.shape)}"
-        for k, v in own.items()
-        if k in state and state[k].shape != v.shape
-    ]
-    if missing or unknown or shapes:
-        counts = (
-            f"{len(missing)} keys missing{_few(missing)}, {len(unknown)} unknown{_few(unknown)}, "
-            f"{len(shapes)} of another shape{_few(shapes)}"
-        )
-        raise CheckpointError(
-            f"weights that do not fit {type(module).__name__}: {counts}",
-            "a checkpoint of this very model",
-            "check the model's name and size",
-        )
-    module.load_state_dict(state)
-
-
-def _few(names: list[str]) -> str:
-    more = ", ..." if len(names) > 2 else ""
-    return f" ({', '.join(names[:2])}{more})" if names else ""

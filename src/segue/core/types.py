@@ -11,11 +11,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from types import MappingProxyType
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
 
 from segue.core.errors import ImageError, InputError
 from segue.core.frame import Frame
@@ -23,7 +22,8 @@ from segue.core.frame import Frame
 Image: TypeAlias = NDArray[np.uint8]  # (H, W, 3) RGB
 Mask: TypeAlias = NDArray[np.bool_]  # (H, W)
 Probability: TypeAlias = NDArray[np.float32]  # (H, W) in [0, 1]
-Memory: TypeAlias = Mapping[str, Tensor]  # opaque to everyone but the model that made it
+Maps: TypeAlias = Mapping[str, Any]  # arrays by name; a model on a GPU may keep tensors of its device
+Memory: TypeAlias = Maps  # opaque to everyone but the model that made it
 
 NO_MEMORY: Memory = MappingProxyType({})
 
@@ -136,16 +136,15 @@ Prompt: TypeAlias = Click | Box | Text | Reference
 
 @dataclass(frozen=True, eq=False)
 class Features:
-    """What a model knows of b images before any prompt: tensors only, so that they can be cached.
+    """What a model knows of b images before any prompt: arrays only, so that they can be cached.
 
-    ``maps`` names tensors whose first axis is b; ``frames`` says how each image was seen.
+    ``maps`` names arrays whose first axis is b; ``frames`` says how each image was seen.
 
-    >>> import torch
-    >>> Features({"stride4": torch.zeros(1, 8, 4, 4)}, (Frame.resize((16, 16), (16, 16)),)).maps["stride4"].shape
-    torch.Size([1, 8, 4, 4])
+    >>> Features({"stride4": np.zeros((1, 8, 4, 4))}, (Frame.resize((16, 16), (16, 16)),)).maps["stride4"].shape
+    (1, 8, 4, 4)
     """
 
-    maps: Mapping[str, Tensor]
+    maps: Maps
     frames: tuple[Frame, ...]
 
     @property
@@ -165,14 +164,13 @@ class Prediction:
     """k candidate masks as ``logits`` (b, k, h, w) on the grid of ``frame``, their ``scores`` (b, k) in [0, 1],
     and the ``memory`` that the model wants back with the next prompt.
 
-    >>> import torch
     >>> frame = Frame.resize((8, 8), (4, 4))
-    >>> Prediction(torch.zeros(1, 1, 4, 4), torch.ones(1, 1), NO_MEMORY, frame).probability().shape
-    torch.Size([8, 8])
+    >>> Prediction(np.zeros((1, 1, 4, 4), np.float32), np.ones((1, 1), np.float32), NO_MEMORY, frame).mask().shape
+    (8, 8)
     """
 
-    logits: Tensor
-    scores: Tensor
+    logits: NDArray[np.float32]
+    scores: NDArray[np.float32]
     memory: Memory
     frame: Frame
 
@@ -181,17 +179,22 @@ class Prediction:
         """Index of the candidate with the highest score."""
         return int(self.scores[0].argmax())
 
-    def probability(self, candidate: int | None = None) -> Tensor:
+    def probability(self, candidate: int | None = None) -> Probability:
         """(H, W) float32 probability at the image's own size; 0 outside the region the model looked at."""
-        return self.frame.to_image_probability(self._logits(candidate))[0, 0]
+        return self.frame.to_image_probability(self._logits(candidate))
 
-    def mask(self, candidate: int | None = None, threshold: float = 0.5) -> Tensor:
+    def mask(self, candidate: int | None = None, threshold: float = 0.5) -> Mask:
         """(H, W) bool: where the probability exceeds ``threshold``, sooner than by way of the probability."""
-        return self.frame.to_image_mask(self._logits(candidate), threshold)[0, 0]
+        return self.frame.to_image_mask(self._logits(candidate), threshold)
 
-    def _logits(self, candidate: int | None) -> Tensor:
-        k = self.best if candidate is None else candidate
-        return self.logits[:1, k : k + 1].float()
+    def _logits(self, candidate: int | None) -> NDArray[np.float32]:
+        logits: NDArray[np.float32] = self.logits[0, self.best if candidate is None else candidate]
+        return logits
+
+
+def on_host(value: Any) -> NDArray[Any]:
+    """A map of ``Features`` as an array, whatever device keeps it."""
+    return np.asarray(value.cpu() if hasattr(value, "cpu") else value)
 
 
 def check_image(image: Image) -> None:

@@ -11,13 +11,14 @@ from typing import Any
 import numpy as np
 
 from segue.core.errors import DataError
-from segue.core.segmenter import Segmenter, weights_digest
+from segue.core.segmenter import Segmenter
 from segue.core.types import Click, Features, Image, digest
 from segue.data.io.resume_log import ResumeLog, job_digest
 from segue.data.record import AnnotatedImage, Sample
 from segue.evaluation.robot import ClickTrace, simulate_clicks
 from segue.metrics.boundary import boundary_iou
 from segue.metrics.interaction import clicks_needed
+from segue.nn.module import weights_digest
 from segue.session.session import Session
 
 KEPT = Path.home() / ".cache" / "segue" / "adapt"
@@ -76,7 +77,7 @@ def annotate(
 def kept_rows(model: Segmenter, folder: Path | None = None, **protocol: Any) -> ResumeLog:
     """The file of what the robot did on ``model`` under ``protocol`` (JSON values), by image, in ``folder`` or the
     user's cache: a base is measured once, however many adapters are compared with it."""
-    job = job_digest({"model": weights_digest(model, model.fingerprint()), **protocol})
+    job = job_digest({"model": weights_digest(model.module, model.fingerprint()), **protocol})
     return ResumeLog((folder or KEPT) / f"{job}.jsonl", job)
 
 

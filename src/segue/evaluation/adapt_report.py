@@ -9,7 +9,6 @@ from typing import Any
 
 import cv2
 import numpy as np
-import torch
 from matplotlib.figure import Figure
 
 from segue.adapters.base import disabled
@@ -213,6 +212,5 @@ def _examples(model: Segmenter, samples: Sequence[Sample]) -> Iterator[tuple[Ima
         image, target = sample.read()
         if target.annotations:
             first = target.annotations[0]
-            with torch.no_grad():
-                said = model.decode(model.encode([image]), [Text(first.texts[0])]).mask().cpu().numpy()
+            said = model.decode(model.encode([image]), [Text(first.texts[0])]).mask()
             yield image, first.mask, said, first.texts[0]

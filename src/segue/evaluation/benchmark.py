@@ -128,7 +128,7 @@ class Runner:
         return ModelSpeed(
             model=self.name,
             weights=self.weights,
-            parameters=sum(p.numel() for p in self.model.parameters()),
+            parameters=sum(p.numel() for p in self.model.module.parameters()),
             input=frame.grid,
             clicks=len(self.click) // max(1, len(self.encode)),
             encode=_speed(self.encode, encode_flops, peak_gflops),
@@ -247,4 +247,4 @@ def weight_bytes(model: Segmenter) -> int:
     >>> weight_bytes(SimpleClick(**TINY)) > 4 * 20_000
     True
     """
-    return sum(t.numel() * t.element_size() for t in (*model.parameters(), *model.buffers()))
+    return sum(t.numel() * t.element_size() for t in (*model.module.parameters(), *model.module.buffers()))

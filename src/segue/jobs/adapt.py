@@ -318,7 +318,7 @@ def _header(
 
 def _base_size(model: Segmenter) -> int:
     with disabled(model, *attached(model)):
-        return sum(p.numel() for p in model.parameters())
+        return sum(p.numel() for p in model.module.parameters())
 
 
 def _finish(config: AdaptConfig, model: Segmenter, adapter: Adapter, result: dict[str, Any]) -> None:

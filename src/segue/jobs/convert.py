@@ -76,7 +76,7 @@ def convert(config: ConvertConfig) -> ConvertResult:
         model=name,
         found=looks_like(state),
         folder=config.output,
-        parameters=sum(p.numel() for p in model.parameters()),
+        parameters=sum(p.numel() for p in model.module.parameters()),
         bytes=(config.output / WEIGHTS).stat().st_size,
         fresh=tuple(fresh),
         sha256=digest,

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator
 
 from segue.core.errors import DataError
-from segue.core.segmenter import Segmenter, weights_digest
+from segue.core.segmenter import Segmenter
 from segue.data.formats.registry import open_data
 from segue.data.io.resume_log import ResumeLog, job_digest
 from segue.data.record import DataSet, Options
@@ -19,6 +19,7 @@ from segue.jobs.job import job
 from segue.jobs.progress import progress
 from segue.models.refined import with_refiner
 from segue.models.wrappers import unwrapped
+from segue.nn.module import weights_digest
 from segue.session.config import CommandLine, ModelChoice
 
 DEFAULT_SEEDS = (0, 1, 2)
@@ -134,7 +135,7 @@ def evaluate(config: EvaluateConfig, model: Segmenter | None = None) -> Evaluate
 def _digest(config: EvaluateConfig, model: Segmenter, view: str, data: DataSet) -> str:
     """A digest of all that an object's row depends on; which objects and seeds are chosen is not among it."""
     causes: dict[str, Any] = {
-        "weights": weights_digest(model),
+        "weights": weights_digest(model.module),
         "view": view,
         "zoom": config.zoom_size,
         "refiner": config.refiner,

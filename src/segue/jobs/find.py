@@ -19,7 +19,7 @@ from segue.jobs.job import job
 from segue.jobs.output import Force, claim_output
 from segue.jobs.progress import progress
 from segue.jobs.reference import ReferenceChoice
-from segue.oneshot.finder import Found, finder
+from segue.oneshot.finder import Match, finder
 from segue.oneshot.search import LabeledMatch, label_matches, search
 from segue.session.config import CommandLine, JobResult
 
@@ -147,7 +147,7 @@ def find(config: FindConfig) -> FindResult:
 
 
 def _described(
-    path: Path, mask: Path, matches: Mapping[int, Sequence[Found]], labeled: Sequence[LabeledMatch], seconds: float
+    path: Path, mask: Path, matches: Mapping[int, Sequence[Match]], labeled: Sequence[LabeledMatch], seconds: float
 ) -> FoundImage:
     there = {match.object for match in labeled}
     return FoundImage(

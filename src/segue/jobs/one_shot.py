@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import numpy as np
-import torch
 from pydantic import Field
 
 from segue.core.errors import DataError
@@ -150,9 +149,8 @@ def _answered(config: OneShotConfig, data: OneShotData, episode: Episode, seeker
 
 def find_mask(finder: Finder, image: Image, reference: Reference, threshold: float | None = None) -> tuple[Mask, float]:
     """The mask (H, W) bool of the reference's object in ``image`` and its score; empty below ``threshold``."""
-    with torch.inference_mode():
-        match = finder.find(finder.encode([image]), reference)[0]
-        mask: Mask = match.prediction.mask().cpu().numpy()
+    match = finder.find(finder.encode([image]), reference)[0]
+    mask = match.prediction.mask()
     return (mask if threshold is None or match.score >= threshold else np.zeros_like(mask)), match.score
 
 

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Annotated, Literal, Protocol
 
 import numpy as np
-import torch
 from pydantic import Field
 
 from segue.core.errors import DataError
@@ -99,23 +98,22 @@ def track(config: TrackConfig) -> TrackResult:
     references = config.examples(seeker.model)
     first = next(iter(references.values())).image
     rows: list[TrackedFrame] = []
-    with torch.inference_mode():
-        followers = {label: _follower(config, seeker, reference) for label, reference in references.items()}
-        total = len(find_images([config.frames])) if config.frames.is_dir() else None
-        for index, (name, frame) in enumerate(progress(video, total, "track", "frames")):
-            began = time.perf_counter()
-            given = index == 0 and frame.shape == first.shape and bool((frame == first).all())
-            if given:
-                steps = dict[int, Tracked]()
-                labels = label_map([(k, r.mask.astype(np.float32)) for k, r in references.items()], first.shape)
-            else:
-                features = seeker.encode([frame])
-                steps = {label: follower.step(features) for label, follower in followers.items()}
-                labels = label_map([(k, s.probability.float().cpu().numpy()) for k, s in steps.items()], frame.shape)
-            seconds = time.perf_counter() - began
-            _write(config, name, frame, labels, len(references))
-            target = None if given or not targets else _target(targets, name, index)
-            rows.append(_row(name, seconds, given, steps, labels > 0, target))
+    followers = {label: _follower(config, seeker, reference) for label, reference in references.items()}
+    total = len(find_images([config.frames])) if config.frames.is_dir() else None
+    for index, (name, frame) in enumerate(progress(video, total, "track", "frames")):
+        began = time.perf_counter()
+        given = index == 0 and frame.shape == first.shape and bool((frame == first).all())
+        if given:
+            steps = dict[int, Tracked]()
+            labels = label_map([(k, r.mask.astype(np.float32)) for k, r in references.items()], first.shape)
+        else:
+            features = seeker.encode([frame])
+            steps = {label: follower.step(features) for label, follower in followers.items()}
+            labels = label_map([(k, s.probability) for k, s in steps.items()], frame.shape)
+        seconds = time.perf_counter() - began
+        _write(config, name, frame, labels, len(references))
+        target = None if given or not targets else _target(targets, name, index)
+        rows.append(_row(name, seconds, given, steps, labels > 0, target))
     result = TrackResult(model=config.model, frames=len(rows), method=config.method, rows=tuple(rows), **_means(rows))
     write_text(config.output / RESULTS, json.dumps(result.to_json(), indent=1))
     return result

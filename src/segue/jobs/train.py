@@ -95,7 +95,7 @@ def _rows(trainer: Trainer, checkpoint: Path) -> Iterator[Row]:
 def averaged(trainer: Trainer) -> Segmenter:
     """A copy of the model with the averaged weights, ready to answer."""
     model = build(trainer.config.model, trainer.config.config)
-    model.load_state_dict(trainer.average)
+    model.module.load_state_dict(trainer.average)
     return model.eval().to(trainer.device)
 
 

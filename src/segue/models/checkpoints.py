@@ -13,9 +13,9 @@ from torch import Tensor, nn
 
 from segue.core.errors import CheckpointError
 from segue.core.registry import RegistryEntry
-from segue.core.segmenter import load_strict
 from segue.models.entry import CheckpointEntry
 from segue.models.registry import CHECKPOINTS
+from segue.nn.module import load_strict
 from segue.nn.vit import resize_position_embedding
 
 # libraries whose objects published checkpoints carry beside their tensors (losses, configurations)

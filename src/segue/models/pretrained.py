@@ -81,7 +81,7 @@ def save_pretrained(
     folder = Path(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        state = {k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()}
+        state = {k: v.detach().cpu().contiguous() for k, v in model.module.state_dict().items()}
         with replacing(folder / WEIGHTS) as beside:
             save_file(state, beside, metadata={"format": "pt"})
         for file in _tokenizer_files(model):

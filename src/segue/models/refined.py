@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import torch
-from torch import Tensor
 
+from segue.core.arrays import logit
 from segue.core.errors import InputError
 from segue.core.frame import Frame
-from segue.core.segmenter import Segmenter, weights_digest
-from segue.core.types import Features, Image, Memory, Prediction, Prompt
+from segue.core.segmenter import Segmenter
+from segue.core.types import Features, Image, Memory, Prediction, Probability, Prompt
 from segue.models.refiners import REFINERS, Refiner
 from segue.models.wrappers import Wrapper
+from segue.nn.module import weights_digest
 
 PHOTO = "refined_photo"
 
@@ -38,7 +38,7 @@ class Refined(Wrapper):
     >>> model = Refined(Nano(longest=64, zoom=0).eval(), "pamr")
     >>> image = np.full((60, 80, 3), 200, np.uint8)
     >>> model.decode(model.encode([image]), [Click(40, 30)]).probability().shape
-    torch.Size([60, 80])
+    (60, 80)
     """
 
     def __init__(self, inner: Segmenter, name: str) -> None:
@@ -50,17 +50,16 @@ class Refined(Wrapper):
         if len({image.shape for image in images}) != 1:
             raise InputError("images of several sizes", "one size a batch", "encode them one by one")
         features = self.inner.encode(images, frames)
-        photos = torch.from_numpy(np.stack(images))
-        return Features({**features.maps, PHOTO: photos}, features.frames)
+        return Features({**features.maps, PHOTO: np.stack(images)}, features.frames)
 
     def decode(self, features: Features, prompts: Sequence[Prompt], memory: Memory | None = None) -> Prediction:
         said = self.inner.decode(self._inner(features), prompts, memory)
-        image = features.maps[PHOTO][0].cpu().numpy()
-        refined = [self.refine(image, said.probability(k).detach().cpu().numpy()) for k in range(said.logits.shape[1])]
-        probability = torch.from_numpy(np.stack(refined))[None].clamp(1e-6, 1 - 1e-6)
-        return Prediction(probability.logit(), said.scores, said.memory, Frame.resize(image.shape[:2], image.shape[:2]))
+        image = features.maps[PHOTO][0]
+        refined = [self.refine(image, said.probability(k)) for k in range(said.logits.shape[1])]
+        logits = logit(np.stack(refined)[None])
+        return Prediction(logits, said.scores, said.memory, Frame.resize(image.shape[:2], image.shape[:2]))
 
-    def memory_from_mask(self, features: Features, probability: Tensor) -> Memory:
+    def memory_from_mask(self, features: Features, probability: Probability) -> Memory:
         return self.inner.memory_from_mask(self._inner(features), probability)
 
     def fingerprint(self) -> str:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
-import torch
-from torch import Tensor
+import numpy as np
 
 from segue.core.frame import Frame, Size
 from segue.core.segmenter import Segmenter
-from segue.core.types import Features, Image, Memory, Prediction, Prompt
+from segue.core.types import Features, Image, Maps, Memory, Prediction, Probability, Prompt
 from segue.models.wrappers import Wrapper
 
 
@@ -29,7 +28,7 @@ class WordsThenClicks(Wrapper):
     >>> first = model.decode(features, [Text("a cup")])
     >>> corrected = model.decode(features, [Text("a cup"), Click(30, 20)], first.memory)
     >>> first.probability().shape, corrected.probability().shape
-    (torch.Size([40, 60]), torch.Size([40, 60]))
+    ((40, 60), (40, 60))
     """
 
     def __init__(self, words: Segmenter, clicks: Segmenter) -> None:
@@ -51,17 +50,17 @@ class WordsThenClicks(Wrapper):
     def decode(self, features: Features, prompts: Sequence[Prompt], memory: Memory | None = None) -> Prediction:
         spoken = max((i + 1 for i, p in enumerate(prompts) if type(p) not in self.clicks.accepts), default=0)
         clicks, carried, prediction = self._clicks(features), dict(memory or {}), None
-        if int(carried.pop("spoken", torch.tensor(0))) != spoken:
+        if int(carried.pop("spoken", 0)) != spoken:
             words = Features(_under("words", features), (self.inner.frame(features.frame.size),))
             prediction = self.inner.decode(words, [prompts[spoken - 1]])
-            carried = dict(self.clicks.memory_from_mask(clicks, prediction.mask().float()))
+            carried = dict(self.clicks.memory_from_mask(clicks, prediction.mask().astype(np.float32)))
         if prediction is None or spoken < len(prompts):
             prediction = self.clicks.decode(clicks, prompts[spoken:], carried)
             carried = dict(prediction.memory)
-        memory = {**carried, "spoken": torch.tensor(spoken)}
+        memory = {**carried, "spoken": np.array(spoken)}
         return Prediction(prediction.logits, prediction.scores, memory, prediction.frame)
 
-    def memory_from_mask(self, features: Features, probability: Tensor) -> Memory:
+    def memory_from_mask(self, features: Features, probability: Probability) -> Memory:
         return self.clicks.memory_from_mask(self._clicks(features), probability)
 
     def fingerprint(self) -> str:
@@ -71,6 +70,6 @@ class WordsThenClicks(Wrapper):
         return Features(_under("clicks", features), features.frames)
 
 
-def _under(model: str, features: Features) -> Mapping[str, Tensor]:
+def _under(model: str, features: Features) -> Maps:
     start = f"{model}."
     return {name[len(start) :]: value for name, value in features.maps.items() if name.startswith(start)}

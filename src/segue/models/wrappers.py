@@ -10,20 +10,22 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
-import torch
-import torch.nn.functional as F
+import numpy as np
 from torch import Tensor
 
+from segue.core.arrays import Planes, resize, sigmoid
 from segue.core.errors import InputError
 from segue.core.frame import Frame, Size
 from segue.core.geometry import mask_box
 from segue.core.segmenter import ExportGraph, Segmenter
-from segue.core.types import Click, Features, Image, Memory, Prediction, Prompt
+from segue.core.types import Click, Features, Image, Maps, Mask, Memory, Prediction, Probability, Prompt
+from segue.models.opening import Pretrained
+from segue.nn.module import TorchSegmenter
 
 Region: TypeAlias = tuple[int, int, int, int]  # (top, bottom, left, right) pixels, all inclusive
 
 
-class Wrapper(Segmenter):
+class Wrapper(TorchSegmenter, Pretrained):
     """A Segmenter that changes how ``inner`` is used and owns no weights."""
 
     def __init__(self, inner: Segmenter) -> None:
@@ -73,7 +75,7 @@ class FlipAverage(Wrapper):
     >>> from segue.models.simpleclick.registry import TINY
     >>> model = FlipAverage(SimpleClick(**TINY).eval())
     >>> model.decode(model.encode([np.zeros((20, 30, 3), np.uint8)]), [Click(3, 4)]).probability().shape
-    torch.Size([20, 30])
+    (20, 30)
     """
 
     def encode(self, images: Sequence[Image], frames: Sequence[Frame] | None = None) -> Features:
@@ -89,10 +91,11 @@ class FlipAverage(Wrapper):
         second = self.inner.decode(mirror, prompts, _under("mirror", memory or {}))
         a, frame = _unpadded(first.logits, first.frame)
         b, _ = _unpadded(second.logits, second.frame)
-        logits = (a + b.flip(-1)) / 2
-        return Prediction(logits, (first.scores + second.scores) / 2, _remembered(logits, frame), frame)
+        logits = np.asarray((a + b[..., ::-1]) / 2, np.float32)
+        scores = np.asarray((first.scores + second.scores) / 2, np.float32)
+        return Prediction(logits, scores, _remembered(logits, frame), frame)
 
-    def memory_from_mask(self, features: Features, probability: Tensor) -> Memory:
+    def memory_from_mask(self, features: Features, probability: Probability) -> Memory:
         ahead, mirror = self._sides(features)
         return _prefixed("ahead", self.inner.memory_from_mask(ahead, probability)) | _prefixed(
             "mirror", self.inner.memory_from_mask(mirror, probability)
@@ -153,9 +156,9 @@ class ZoomIn(Wrapper):
             raise InputError("views chosen for a zooming model", "it to choose its own", "put ZoomIn outermost")
         whole = self.inner.encode(images)
         tall, wide = (max(i.shape[axis] for i in images) for axis in (0, 1))
-        pixels = torch.zeros(len(images), tall, wide, 3, dtype=torch.uint8)
+        pixels = np.zeros((len(images), tall, wide, 3), np.uint8)
         for slot, image in zip(pixels, images, strict=True):
-            slot[: image.shape[0], : image.shape[1]] = torch.from_numpy(image)
+            slot[: image.shape[0], : image.shape[1]] = image
         return Features({"pixels": pixels, **_prefixed("whole", whole.maps)}, whole.frames)
 
     def decode(self, features: Features, prompts: Sequence[Prompt], memory: Memory | None = None) -> Prediction:
@@ -166,20 +169,19 @@ class ZoomIn(Wrapper):
         prediction = self._look(features, prompts, before, region, memory)
         if region is None and "region" not in memory and self.rule.skip_clicks == 0:
             found = _answer(prediction.memory)
-            again = self._small_object(found)
-            if again:  # the answer itself shows that the object is small: ask once more, zoomed
+            if self._small_object(found):  # the answer itself shows that the object is small: ask once more, zoomed
                 region = self._region(features.frame.size, clicks, found, memory)
                 prediction = self._look(features, prompts, before, region, memory)
         return prediction
 
-    def memory_from_mask(self, features: Features, probability: Tensor) -> Memory:
+    def memory_from_mask(self, features: Features, probability: Probability) -> Memory:
         frame = features.frame
-        return {"probability": frame.view(probability[None, None]), "frame": frame.to_tensor()}
+        return {"probability": frame.view(probability), "frame": frame.to_array()}
 
     def fingerprint(self) -> str:
         return f"zoom-in({self.inner.fingerprint()})"
 
-    def _region(self, size: Size, clicks: Sequence[Click], before: Tensor | None, memory: Memory) -> Region | None:
+    def _region(self, size: Size, clicks: Sequence[Click], before: Probability | None, memory: Memory) -> Region | None:
         """The region to look at for these clicks, or None for the whole image as the inner model sees it."""
         if len(clicks) <= self.rule.skip_clicks:
             return None
@@ -197,7 +199,7 @@ class ZoomIn(Wrapper):
         keep = holds_clicks(old, clicks) and region_iou(new, old) >= self.rule.recompute_iou
         return old if keep else new
 
-    def _small_object(self, probability: Tensor) -> bool:
+    def _small_object(self, probability: Probability) -> bool:
         mask = probability > self.rule.threshold
         if not mask.any():
             return False
@@ -208,7 +210,7 @@ class ZoomIn(Wrapper):
         self,
         features: Features,
         prompts: Sequence[Prompt],
-        before: Tensor | None,
+        before: Probability | None,
         region: Region | None,
         memory: Memory,
     ) -> Prediction:
@@ -218,8 +220,8 @@ class ZoomIn(Wrapper):
             frame = self.view_of(features.frame.size, region)
             if frame != features.frame:
                 seen = self._seen(features, frame, memory)
-                kept = _prefixed("seen", seen.maps) | {"seen": frame.to_tensor()}
-            kept = {**kept, "region": torch.tensor(region)}
+                kept = _prefixed("seen", seen.maps) | {"seen": frame.to_array()}
+            kept = {**kept, "region": np.array(region)}
         elif "region" in memory:
             kept = {"region": memory["region"]}
         inner_memory = None if before is None else self.inner.memory_from_mask(seen, before)
@@ -228,10 +230,10 @@ class ZoomIn(Wrapper):
 
     def _seen(self, features: Features, frame: Frame, memory: Memory) -> Features:
         """The inner model's features of a view: those of the last click where the view is the same."""
-        if "seen" in memory and Frame.from_tensor(memory["seen"]) == frame:
+        if "seen" in memory and Frame.from_array(memory["seen"]) == frame:
             return Features(_under("seen", memory), (frame,))
         height, width = frame.size
-        image = features.maps["pixels"][0, :height, :width].cpu().numpy()
+        image = features.maps["pixels"][0, :height, :width]
         return self.inner.encode([image], [frame])
 
     def view_of(self, size: Size, region: Region) -> Frame:
@@ -248,17 +250,17 @@ class ZoomIn(Wrapper):
         return whole.zoomed(crop, (round(height * scale), round(width * scale)))
 
 
-def object_region(mask: Tensor, clicks: Sequence[Click], expansion: float, min_crop: int | None) -> Region:
+def object_region(mask: Mask, clicks: Sequence[Click], expansion: float, min_crop: int | None) -> Region:
     """The box of a mask (H, W) bool and the positive clicks, grown about its centre, clamped to the image.
 
     Rounding is half to even, as in the published code.
 
-    >>> mask = torch.zeros(10, 10, dtype=torch.bool)
+    >>> mask = np.zeros((10, 10), bool)
     >>> mask[2:4, 3:7] = True
     >>> object_region(mask, [Click(8.9, 5)], 1.0, None)
     (2, 6, 2, 8)
     """
-    box = mask_box(mask.cpu().numpy())
+    box = mask_box(mask)
     columns, rows = ([], []) if box is None else ([box[0], box[2] - 1], [box[1], box[3] - 1])
     columns += [int(click.x) for click in clicks if click.positive]
     rows += [int(click.y) for click in clicks if click.positive]
@@ -299,24 +301,21 @@ def _range_iou(a: tuple[int, int], b: tuple[int, int]) -> float:
     return overlap / max(1e-6, max(a[1], b[1]) - min(a[0], b[0]) + 1)
 
 
-def _remembered(logits: Tensor, frame: Frame) -> Memory:
+def _remembered(logits: Planes, frame: Frame) -> Memory:
     """An answer small enough to keep: its probability on the view's grid, and which view that was."""
-    squashed = _on_grid(logits, frame).sigmoid()
-    return {"probability": squashed, "frame": frame.to_tensor()}
+    return {"probability": sigmoid(_on_grid(logits, frame)[0, 0]), "frame": frame.to_array()}
 
 
-def _answer(memory: Memory) -> Tensor:
+def _answer(memory: Memory) -> Probability:
     """The remembered answer as (H, W) probability, 0 outside its view."""
-    return Frame.from_tensor(memory["frame"]).to_image_size(memory["probability"].float())[0, 0]
+    return Frame.from_array(memory["frame"]).to_image_size(memory["probability"])
 
 
-def _on_grid(logits: Tensor, frame: Frame) -> Tensor:
-    if tuple(logits.shape[-2:]) == frame.grid:
-        return logits
-    return F.interpolate(logits, size=frame.grid, mode="bilinear", align_corners=frame.align_corners)
+def _on_grid(logits: Planes, frame: Frame) -> Planes:
+    return resize(logits, frame.grid, align_corners=frame.align_corners)
 
 
-def _unpadded(logits: Tensor, frame: Frame) -> tuple[Tensor, Frame]:
+def _unpadded(logits: Planes, frame: Frame) -> tuple[Planes, Frame]:
     """Logits and frame without the padding, which lies to the right in both mirror images."""
     if frame.grid == frame.resized:
         return logits, frame
@@ -324,10 +323,10 @@ def _unpadded(logits: Tensor, frame: Frame) -> tuple[Tensor, Frame]:
     return _on_grid(logits, frame)[..., :height, :width], replace(frame, grid=frame.resized)
 
 
-def _prefixed(prefix: str, maps: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def _prefixed(prefix: str, maps: Maps) -> dict[str, Any]:
     return {f"{prefix}.{name}": value for name, value in maps.items()}
 
 
-def _under(prefix: str, maps: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def _under(prefix: str, maps: Maps) -> dict[str, Any]:
     start = f"{prefix}."
     return {name[len(start) :]: value for name, value in maps.items() if name.startswith(start)}

@@ -13,19 +13,17 @@ from typing import ClassVar, Protocol, runtime_checkable
 
 import cv2
 import numpy as np
-import torch
-import torch.nn.functional as F
-from torch import Tensor
 
 from segue.core.errors import InputError
 from segue.core.frame import Frame, Size
 from segue.core.geometry import deepest_point, mask_box
 from segue.core.segmenter import Segmenter
-from segue.core.types import Box, Click, Features, Image, Memory, Prediction, Prompt, Reference
-from segue.oneshot.matching import Bank, calibrated, cover, mutual, probability, similarity
-from segue.oneshot.patch_features import Space
+from segue.core.types import Box, Click, Features, Image, Mask, Memory, Prediction, Probability, Prompt, Reference
+from segue.nn.module import TorchSegmenter
+from segue.oneshot.matching import Array, Bank, calibrated, cover, mutual, probability, similarity, unit
+from segue.oneshot.patch_features import FeatureNormalizer
 
-CELLS = "cells"
+PATCHES = "patches"
 REMEMBERED = 16
 # How the evidence for a candidate adds up to the log-odds of its IoU: a logistic regression on 410 candidates in 66
 # photos of data/train (33 show the reference's object or class, 33 do not). Held out by fifths, a good find (IoU over
@@ -35,15 +33,15 @@ WEIGHTS: Mapping[str, float] = {
     "inside": 2.97,
     "recall": -0.61,
     "likeness": 3.58,
-    "forth": 1.31,
-    "back": 1.84,
+    "forward_match": 1.31,
+    "backward_match": 1.84,
     "model": 1.33,
     "bias": -9.73,
 }
 
 
 @dataclass(frozen=True, eq=False)
-class Found:
+class Match:
     """One object found: the ``prediction``, the ``prompts`` that led to it, the ``evidence`` by name and the
     ``score`` in [0, 1] that it is what the reference shows."""
 
@@ -55,15 +53,15 @@ class Found:
 
 @dataclass(frozen=True, eq=False)
 class Evidence:
-    """What candidates in one image are judged by: the image's ``features`` and ``cells`` (c, h, w), the map
+    """What candidates in one image are judged by: the image's ``features`` and ``patches`` (c, h, w), the map
     ``prior`` (h, w) of where the object may be, the ``bank`` of the ``reference``."""
 
     features: Features
     reference: Reference
-    cells: Tensor
-    prior: Tensor
+    patches: Array
+    prior: Array
     bank: Bank
-    taken: Tensor | None = None  # (H, W) bool, pixels of instances found before
+    taken: Mask | None = None  # (H, W) bool, pixels of instances found before
     several: bool = False  # whether what else is likely may be another instance, not a part of this one
 
 
@@ -75,7 +73,7 @@ class HasFinder(Protocol):
         """That way; ``fit_scale`` learns which of its scales is meant."""
 
 
-class Finder(Segmenter):
+class Finder(TorchSegmenter):
     """``model`` with eyes for references.
 
     ``kind`` chooses the similarity ("mean" as PerSAM, or "contrast"); ``peaks`` is how many places are tried;
@@ -86,20 +84,26 @@ class Finder(Segmenter):
     >>> image = np.zeros((60, 80, 3), np.uint8); image[20:40, 30:60] = 255
     >>> mask = image[..., 0] > 0
     >>> finder.decode(finder.encode([image]), [Reference(image, mask)]).probability().shape
-    torch.Size([60, 80])
+    (60, 80)
     """
 
     accepts: ClassVar[frozenset[type]] = frozenset({Reference, Click, Box})
     threshold: float = 0.4  # a find's least score: one in 33 photos of the fit without the object had more
 
     def __init__(
-        self, model: Segmenter, *, kind: str = "mean", peaks: int = 3, rounds: int = 3, space: Space | None = None
+        self,
+        model: Segmenter,
+        *,
+        kind: str = "mean",
+        peaks: int = 3,
+        rounds: int = 3,
+        normalize: FeatureNormalizer | None = None,
     ) -> None:
         super().__init__()
         if Click not in model.accepts:
             raise InputError(f"{type(model).__name__}", "a model that understands clicks", "choose nano or a SAM")
         self.model, self.kind, self.peaks, self.rounds = model, kind, peaks, rounds
-        self.space = space or Space.from_model(model)
+        self.normalize = normalize or FeatureNormalizer.from_model(model)
         self._banks: dict[str, Bank] = {}
 
     def frame(self, size: Size) -> Frame:
@@ -107,12 +111,12 @@ class Finder(Segmenter):
         return self.model.frame(size)
 
     def encode(self, images: Sequence[Image], frames: Sequence[Frame] | None = None) -> Features:
-        """The model's own features and the cells that are compared."""
+        """The model's own features and the patches that are compared."""
         features = self.model.encode(images, frames)
-        cells = self.space(self.model.patch_features(images, features))
-        return Features({**features.maps, CELLS: cells}, features.frames)
+        patches = self.normalize(self.model.patch_features(images, features))
+        return Features({**features.maps, PATCHES: patches}, features.frames)
 
-    def memory_from_mask(self, features: Features, probability: Tensor) -> Memory:
+    def memory_from_mask(self, features: Features, probability: Probability) -> Memory:
         """The model's own."""
         return self.model.memory_from_mask(features, probability)
 
@@ -122,41 +126,40 @@ class Finder(Segmenter):
         corrections = [p for p in prompts if not isinstance(p, Reference)]
         if not references or (corrections and memory):
             return self.model.decode(features, corrections, memory)
-        found = self.find(features, references[-1])[0].prediction
-        return self.model.decode(features, corrections, found.memory) if corrections else found
+        best = self.find(features, references[-1])[0].prediction
+        return self.model.decode(features, corrections, best.memory) if corrections else best
 
-    def find(self, features: Features, reference: Reference, most: int = 1) -> list[Found]:
+    def find(self, features: Features, reference: Reference, most: int = 1) -> list[Match]:
         """Up to ``most`` objects, in the order in which they were found; each is looked for where the others are
         not. The first is always there, however unlikely: compare its score with ``threshold``."""
         bank = self.bank(reference)
-        cells = features.maps[CELLS][0].float()
+        patches = features.maps[PATCHES][0]
         prior = self.prior(features, reference)
-        results: list[Found] = []
-        taken: Tensor | None = None
+        results: list[Match] = []
+        taken: Mask | None = None
         while len(results) < most and (not results or float(prior.max()) >= 0.5):
-            results.append(self._best(Evidence(features, reference, cells, prior, bank, taken, most > 1)))
+            results.append(self._best(Evidence(features, reference, patches, prior, bank, taken, most > 1)))
             mask = results[-1].prediction.mask()
             taken = mask if taken is None else taken | mask
             prior = prior * (1 - cover_of(results[-1].prediction, features.frame, prior))
         return results
 
-    def prior(self, features: Features, reference: Reference) -> Tensor:
-        """(h, w) probability of the object on the grid of cells."""
-        cells = features.maps[CELLS][0].float()
+    def prior(self, features: Features, reference: Reference) -> Array:
+        """(h, w) probability of the object on the grid of patches."""
+        patches = features.maps[PATCHES][0]
         bank = self.bank(reference)
-        return probability(similarity(cells, bank, self.kind), bank) * inside_image(features.frame, cells.shape[1:])
+        return probability(similarity(patches, bank, self.kind), bank) * inside_image(features.frame, patches.shape[1:])
 
     def bank(self, reference: Reference) -> Bank:
-        """The reference's cells in several views, and what its own background says of the threshold."""
+        """The reference's patches in several views, and what its own background says of the threshold."""
         if reference.digest not in self._banks:
-            with torch.inference_mode(False), torch.no_grad():
-                views = []
-                for frame in self.model.reference_frames(reference):
-                    cells = self.encode([reference.image], [frame]).maps[CELLS][0].float()
-                    mask = frame.view(torch.from_numpy(reference.mask)[None, None].float().to(cells.device))[0, 0]
-                    grid = (cells.shape[1], cells.shape[2])
-                    views.append((cells, cover(mask, grid), inside_image(frame, grid) > 0))
-                made = calibrated(views)
+            views = []
+            for frame in self.model.reference_frames(reference):
+                patches = self.encode([reference.image], [frame]).maps[PATCHES][0]
+                mask = frame.view(reference.mask.astype(np.float32))
+                grid = (patches.shape[1], patches.shape[2])
+                views.append((patches, cover(mask, grid), inside_image(frame, grid) > 0))
+            made = calibrated(views)
             while len(self._banks) >= REMEMBERED:
                 self._banks.pop(next(iter(self._banks)))
             self._banks[reference.digest] = made
@@ -167,10 +170,10 @@ class Finder(Segmenter):
         return {name: f"model.{path}" for name, path in self.model.sites().items()}
 
     def fingerprint(self) -> str:
-        """The model's and the space's, because both are in the features."""
-        return f"{self.model.fingerprint()}-{self.space.digest}"
+        """The model's and the normalizer's, because both are in the features."""
+        return f"{self.model.fingerprint()}-{self.normalize.digest}"
 
-    def _best(self, seen: Evidence) -> Found:
+    def _best(self, seen: Evidence) -> Match:
         tried = [
             self._weigh(seen, prompts, self.model.decode(seen.features, prompts, memory))
             for prompts, memory in self._proposals(seen)
@@ -190,12 +193,12 @@ class Finder(Segmenter):
             best = better
         return best
 
-    def _weigh(self, seen: Evidence, prompts: Sequence[Prompt], prediction: Prediction) -> Found:
+    def _weigh(self, seen: Evidence, prompts: Sequence[Prompt], prediction: Prediction) -> Match:
         options = []
         for k in range(prediction.scores.shape[1]):
             one = replace(prediction, logits=prediction.logits[:, k : k + 1], scores=prediction.scores[:, k : k + 1])
             evidence = judge(one, seen)
-            options.append(Found(one, tuple(prompts), evidence, believed(evidence)))
+            options.append(Match(one, tuple(prompts), evidence, score_from_evidence(evidence)))
         return max(options, key=lambda f: f.score)
 
     def _proposals(self, seen: Evidence) -> list[tuple[list[Prompt], Memory | None]]:
@@ -203,7 +206,7 @@ class Finder(Segmenter):
         if there may be several instances only where it hangs together."""
         features, prior, frame = seen.features, seen.prior, seen.features.frame
         made: list[tuple[list[Prompt], Memory | None]] = []
-        smooth = F.avg_pool2d(prior[None, None], 3, 1, 1, count_include_pad=False)[0, 0] + 1e-3 * prior
+        smooth = neighbourhood_mean(prior) + 1e-3 * prior
         for index, (x, y) in enumerate(peaks(smooth, self.peaks)):
             click = Click(*place(frame, prior.shape, x + 0.5, y + 0.5))
             made.append(([click], None))
@@ -212,38 +215,45 @@ class Finder(Segmenter):
                 made.append(([box, click], None))
             if index == 0:
                 shown = prior * around(region(prior, x, y)) if seen.several else prior
-                whole = frame.to_image_size(shown[None, None])[0, 0].clamp(0, 1)
+                whole = np.clip(frame.to_image_size(shown), 0, 1)
                 made.append(([click], self.model.memory_from_mask(features, whole)))
         return made
 
 
 def judge(prediction: Prediction, seen: Evidence) -> dict[str, float]:
     """The evidence, by name, that a mask is what the reference shows; each about in [0, 1]."""
-    prior, cells, bank = seen.prior, seen.cells, seen.bank
+    prior, patches, bank = seen.prior, seen.patches, seen.bank
     covered = cover_of(prediction, seen.features.frame, prior)
     inside = covered > 0.5 if (covered > 0.5).any() else covered == covered.max()
-    pooled = F.normalize((cells * covered).sum((1, 2)), dim=0)
+    pooled = unit((patches * covered).sum((1, 2)), 0)
     taken = None
     if seen.taken is not None:
         grid = (prior.shape[0], prior.shape[1])
-        taken = cover(seen.features.frame.view(seen.taken[None, None].float())[0, 0], grid) > 0.25
-    forth, back = mutual(cells, inside, bank, taken)
+        taken = cover(seen.features.frame.view(seen.taken.astype(np.float32)), grid) > 0.25
+    forward, backward = mutual(patches, inside, bank, taken)
     prior = prior * around(inside)  # what lies elsewhere may be another instance
     shared = float((prior * covered).sum())
     return {
-        "overlap": float(torch.minimum(prior, covered).sum() / (torch.maximum(prior, covered).sum() + 1e-6)),
+        "overlap": float(np.minimum(prior, covered).sum() / (np.maximum(prior, covered).sum() + 1e-6)),
         "inside": shared / (float(covered.sum()) + 1e-6),
         "recall": shared / (float(prior.sum()) + 1e-6),
-        "likeness": float(pooled @ bank.typical) / max(bank.own, 0.1),
-        "forth": forth,
-        "back": back,
+        "likeness": float(pooled @ bank.prototype) / max(bank.self_similarity, 0.1),
+        "forward_match": forward,
+        "backward_match": backward,
         "model": float(prediction.scores[0, prediction.best]),
     }
 
 
-def around(inside: Tensor) -> Tensor:
+def neighbourhood_mean(prior: Array) -> Array:
+    """(h, w) -> the mean of every 3 x 3 neighbourhood, of what is there of it."""
+    count = cv2.boxFilter(np.ones_like(prior), -1, (3, 3), normalize=False, borderType=cv2.BORDER_CONSTANT)
+    total = cv2.boxFilter(prior, -1, (3, 3), normalize=False, borderType=cv2.BORDER_CONSTANT)
+    return np.asarray(total / count)
+
+
+def around(inside: Mask) -> Array:
     """(h, w) bool -> 1 in its bounding box widened by half its size on every side, else 0."""
-    corners, box = mask_box(inside.cpu().numpy()), torch.zeros_like(inside, dtype=torch.float32)
+    corners, box = mask_box(inside), np.zeros(inside.shape, np.float32)
     if corners is not None:
         left, top, right, bottom = corners
         down, across = (bottom - top + 1) // 2, (right - left + 1) // 2
@@ -251,28 +261,27 @@ def around(inside: Tensor) -> Tensor:
     return box
 
 
-def believed(evidence: Mapping[str, float], weights: Mapping[str, float] = WEIGHTS) -> float:
+def score_from_evidence(evidence: Mapping[str, float], weights: Mapping[str, float] = WEIGHTS) -> float:
     """Evidence -> score in [0, 1]: a logistic of its weighted sum."""
     total = weights["bias"] + sum(weights[k] * v for k, v in evidence.items())
     return float(1 / (1 + np.exp(-total)))
 
 
-def cover_of(prediction: Prediction, frame: Frame, prior: Tensor) -> Tensor:
-    """(h, w) share of every cell of ``prior``'s grid that the predicted mask covers."""
-    mask = prediction.mask().float()
-    return cover(frame.view(mask[None, None])[0, 0], (prior.shape[0], prior.shape[1]))
+def cover_of(prediction: Prediction, frame: Frame, prior: Array) -> Array:
+    """(h, w) share of every patch of ``prior``'s grid that the predicted mask covers."""
+    return cover(frame.view(prediction.mask().astype(np.float32)), (prior.shape[0], prior.shape[1]))
 
 
 def place(frame: Frame, grid: Sequence[int], x: float, y: float) -> tuple[float, float]:
     """Cell coordinates -> image pixels, kept inside the image."""
-    point = torch.tensor([x * frame.grid[1] / grid[1], y * frame.grid[0] / grid[0]])
+    point = np.array([x * frame.grid[1] / grid[1], y * frame.grid[0] / grid[0]], np.float32)
     moved = frame.to_image(point).tolist()
     return min(max(moved[0], 0.0), frame.size[1] - 1.0), min(max(moved[1], 0.0), frame.size[0] - 1.0)
 
 
-def peaks(prior: Tensor, most: int, apart: int = 2) -> list[tuple[int, int]]:
+def peaks(prior: Array, most: int, apart: int = 2) -> list[tuple[int, int]]:
     """(x, y) of the ``most`` highest cells that are no two within ``apart`` cells; at least one."""
-    left = prior.clone()
+    left = prior.copy()
     found: list[tuple[int, int]] = []
     for _ in range(most):
         index = int(left.argmax())
@@ -284,28 +293,28 @@ def peaks(prior: Tensor, most: int, apart: int = 2) -> list[tuple[int, int]]:
     return found
 
 
-def region(prior: Tensor, x: int, y: int, least: float = 0.5) -> Tensor:
+def region(prior: Array, x: int, y: int, least: float = 0.5) -> Mask:
     """(h, w) bool: the connected cells above ``least`` around cell (x, y); none if it is not above."""
-    _, labels = cv2.connectedComponents((prior > least).cpu().numpy().astype(np.uint8))
-    return torch.from_numpy((labels == labels[y, x]) & (labels > 0)).to(prior.device)
+    _, labels = cv2.connectedComponents((prior > least).astype(np.uint8))
+    return np.asarray((labels == labels[y, x]) & (labels > 0))
 
 
-def region_box(prior: Tensor, x: int, y: int, frame: Frame) -> Box | None:
+def region_box(prior: Array, x: int, y: int, frame: Frame) -> Box | None:
     """The box, in image pixels, of the region around cell (x, y); None for one cell."""
-    cells = region(prior, x, y).cpu().numpy()
-    corners = mask_box(cells)
-    if corners is None or cells.sum() < 2:
+    patches = region(prior, x, y)
+    corners = mask_box(patches)
+    if corners is None or patches.sum() < 2:
         return None
     x0, y0 = place(frame, prior.shape, corners[0], corners[1])
     x1, y1 = place(frame, prior.shape, corners[2], corners[3])
     return Box(x0, y0, x1, y1) if x1 - x0 >= 1 and y1 - y0 >= 1 else None
 
 
-def disagreement(prediction: Prediction, prior: Tensor, frame: Frame, least: float = 0.75) -> Click | None:
+def disagreement(prediction: Prediction, prior: Array, frame: Frame, least: float = 0.75) -> Click | None:
     """A click in the middle of the largest region where mask and map contradict each other clearly, or None."""
     covered = cover_of(prediction, frame, prior)
-    missed = ((prior > least) & (covered < 0.2)).cpu().numpy()
-    wrong = ((prior < 1 - least) & (covered > 0.8)).cpu().numpy()
+    missed = (prior > least) & (covered < 0.2)
+    wrong = (prior < 1 - least) & (covered > 0.8)
     middles = [(*deepest_point(region, accuracy=3), positive) for region, positive in ((missed, True), (wrong, False))]
     x, y, depth, positive = max(middles, key=lambda middle: middle[2])
     if depth < 1:
@@ -313,11 +322,11 @@ def disagreement(prediction: Prediction, prior: Tensor, frame: Frame, least: flo
     return Click(*place(frame, prior.shape, x + 0.5, y + 0.5), positive=positive)
 
 
-def inside_image(frame: Frame, grid: Sequence[int]) -> Tensor:
+def inside_image(frame: Frame, grid: Sequence[int]) -> Array:
     """(h, w) 1 for cells whose middle is inside the image, 0 in the padding."""
-    rows = torch.arange(grid[0]) + 0.5 < frame.resized[0] * grid[0] / frame.grid[0]
-    columns = torch.arange(grid[1]) + 0.5 < frame.resized[1] * grid[1] / frame.grid[1]
-    return (rows[:, None] & columns[None]).float()
+    rows = np.arange(grid[0]) + 0.5 < frame.resized[0] * grid[0] / frame.grid[0]
+    columns = np.arange(grid[1]) + 0.5 < frame.resized[1] * grid[1] / frame.grid[1]
+    return (rows[:, None] & columns[None]).astype(np.float32)
 
 
 def finder(model: Segmenter, *, fit_scale: bool = False) -> Finder:

@@ -1,68 +1,67 @@
-"""The space that a model's patch features are compared in."""
+"""How a model's patch features are normalised before they are compared."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from typing import Any
 
-import torch
-from torch import Tensor, nn
+import numpy as np
+from numpy.typing import NDArray
 
 from segue.core.segmenter import Segmenter
-from segue.oneshot.matching import unit
+from segue.oneshot.matching import Array, unit
 
 
-class Space(nn.Module):
+class FeatureNormalizer:
     """(b, C, h, w) raw maps -> (b, C, h, w) unit vectors in which every layer counts alike.
 
     Channels are standardised by ``mean`` and ``std`` (C,), measured on photos, so that what all images share
     says nothing; then each of the ``layers`` (their channel counts, summing to C) is brought to unit length.
     Without numbers the maps are only brought to unit length.
+
+    >>> FeatureNormalizer()(np.full((1, 4, 1, 1), 2.0)).ravel()
+    array([0.5, 0.5, 0.5, 0.5], dtype=float32)
     """
 
-    mean: Tensor | None
-    std: Tensor | None
-
     def __init__(
-        self, mean: Tensor | None = None, std: Tensor | None = None, layers: Sequence[int] | None = None
+        self, mean: Array | None = None, std: Array | None = None, layers: Sequence[int] | None = None
     ) -> None:
-        super().__init__()
-        self.register_buffer("mean", mean, persistent=False)
-        self.register_buffer("std", std, persistent=False)
-        self.layers = list(layers or ())
+        self.mean, self.std, self.layers = mean, std, list(layers or ())
 
     @classmethod
-    def from_model(cls, model: Segmenter) -> Space:
-        """The space that ``model`` comes with; the plain one for models without."""
+    def from_model(cls, model: Segmenter) -> FeatureNormalizer:
+        """The normalizer that ``model`` comes with; the plain one for models without."""
         state = model.patch_statistics()
         if state is None:
             return cls()
-        return cls(state["mean"].float(), state["std"].float(), state["layers"].tolist())
+        return cls(state["mean"].astype(np.float32), state["std"].astype(np.float32), state["layers"].tolist())
 
     @classmethod
-    def measured(cls, raw: Sequence[Tensor], layers: Sequence[int]) -> Space:
-        """The space of many images' raw cells, each (C, n)."""
-        every = torch.cat(list(raw), 1).double()
-        return cls(every.mean(1).float(), every.std(1).float() + 1e-3, layers)
+    def from_patches(cls, raw: Sequence[Array], layers: Sequence[int]) -> FeatureNormalizer:
+        """Measured on many images' raw patches, each (C, n)."""
+        every = np.concatenate(list(raw), 1).astype(np.float64)
+        return cls(every.mean(1).astype(np.float32), every.std(1, ddof=1).astype(np.float32) + 1e-3, layers)
 
-    def state(self) -> dict[str, Tensor]:
-        """What ``of`` reads."""
+    def state(self) -> dict[str, NDArray[Any]]:
+        """What ``from_model`` reads."""
         assert self.mean is not None
         assert self.std is not None
-        return {"mean": self.mean, "std": self.std, "layers": torch.tensor(self.layers)}
+        return {"mean": self.mean, "std": self.std, "layers": np.array(self.layers)}
 
-    def forward(self, raw: Tensor) -> Tensor:
+    def __call__(self, raw: NDArray[Any]) -> Array:
         """(b, C, h, w) -> the same, unit vectors."""
         if self.mean is None or self.std is None or raw.shape[1] != len(self.mean):
             return unit(raw)
         standard = (raw - self.mean[:, None, None]) / self.std[:, None, None]
-        return unit(torch.cat([unit(part) for part in torch.split(standard, self.layers, 1)], 1))
+        parts = np.split(standard, np.cumsum(self.layers)[:-1], 1)
+        return unit(np.concatenate([unit(part) for part in parts], 1))
 
     @property
     def digest(self) -> str:
         """Of the numbers, for cache keys."""
         sha = hashlib.sha256()
-        for buffer in (self.mean, self.std):
-            if buffer is not None:
-                sha.update(buffer.cpu().numpy().tobytes())
+        for numbers in (self.mean, self.std):
+            if numbers is not None:
+                sha.update(numbers.tobytes())
         return sha.hexdigest()[:16]

@@ -17,6 +17,7 @@ from segue.core.types import Click, Reference
 from segue.models.sam.model import Sam
 from segue.models.sam.persam import PerSam
 from segue.models.sam.persam_f import fit_scale_weights
+from segue.nn.frames import to_image_size
 from segue.nn.losses import persam_dice, persam_focal
 
 Comparator = Literal["none", "prompts", "adapter", "lora", "three-weights", "two-weights"]
@@ -79,7 +80,7 @@ def _adapted(sam: Sam, reference: Reference, kind: str, steps: int, rate: float)
             # transformers adds the target embedding to the tokens in place: what autograd keeps must be copies.
             with torch.autograd.graph.saved_tensors_hooks(torch.clone, lambda kept: kept):
                 low, _ = sam.ask(features, clicks, multimask=False, guidance=guidance)
-            logits = features.frame.to_image_size(sam.high(low))[0, 0].flatten()[None]
+            logits = to_image_size(features.frame, sam.high(low))[0, 0].flatten()[None]
             loss = persam_dice(logits, target) + persam_focal(logits, target)
             optimiser.zero_grad()
             torch.autograd.backward(loss)
@@ -104,7 +105,7 @@ def _three_weights(sam: Sam, reference: Reference, steps: int, rate: float) -> F
         features = sam.encode([reference.image])
         clicks: tuple[Click, ...] = model.clicks(model.confidence(features, target.direction))
         low, _ = sam.ask(features, clicks, multimask=True)
-        logits = features.frame.to_image_size(sam.high(low))[0]
+        logits = to_image_size(features.frame, sam.high(low))[0]
     fit = fit_scale_weights(logits, torch.from_numpy(reference.mask).to(sam.device), steps, rate, free=3)
     model.use_weights([reference], fit.weights)
     return Fitted(model, 3, fit.losses.sum(1))

@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from segue.core.types import Image, Mask, Probability, Reference
-from segue.oneshot.finder import Finder, Found
+from segue.oneshot.finder import Finder, Match
 
 LabelMap: TypeAlias = NDArray[np.int32]
 
@@ -30,15 +29,14 @@ class LabeledMatch:
 
 def search(
     finder: Finder, image: Image, references: Mapping[int, Reference], instances: int = 1
-) -> dict[int, list[Found]]:
+) -> dict[int, list[Match]]:
     """Object -> its matches in ``image``, best first, whatever their score."""
-    with torch.inference_mode():
-        features = finder.encode([image])
-        return {label: finder.find(features, reference, instances) for label, reference in references.items()}
+    features = finder.encode([image])
+    return {label: finder.find(features, reference, instances) for label, reference in references.items()}
 
 
 def label_matches(
-    matches: Mapping[int, Sequence[Found]], threshold: float, size: Sequence[int], instances: int = 1
+    matches: Mapping[int, Sequence[Match]], threshold: float, size: Sequence[int], instances: int = 1
 ) -> tuple[list[LabeledMatch], LabelMap]:
     """The matches that reach ``threshold`` and their label map (H, W).
 
@@ -47,7 +45,7 @@ def label_matches(
     accepted = [(name, match) for name, several in matches.items() for match in several if match.score >= threshold]
     labeled = []
     for number, (name, match) in enumerate(accepted, start=1):
-        probability = match.prediction.probability().cpu().numpy()
+        probability = match.prediction.probability()
         label = name if instances == 1 else number
         labeled.append(LabeledMatch(label, name, probability > 0.5, probability, match.score))
     return labeled, label_map([(match.label, match.probability) for match in labeled], size)

@@ -18,16 +18,16 @@ from pathlib import Path
 from typing import Any
 
 import fsspec
-import torch
+import numpy as np
+from numpy.typing import NDArray
 from safetensors import SafetensorError
-from safetensors.torch import load, save
-from torch import Tensor, nn
+from safetensors.numpy import load, save
 
 from segue.core.errors import ConfigError, InputError, StorageError
 from segue.core.files import write_bytes
 from segue.core.frame import Frame
 from segue.core.segmenter import Segmenter
-from segue.core.types import Features, Image, digest
+from segue.core.types import Features, Image, digest, on_host
 
 SETTINGS = "cache.json"
 ENTRY = ".safetensors"
@@ -67,10 +67,9 @@ class FeatureCache:
     >>> cache = FeatureCache("memory://doctest-cache")
     >>> cache.get(model, image) is None
     True
-    >>> with torch.inference_mode():
-    ...     cache.put(model, image, model.encode([image]))
+    >>> cache.put(model, image, model.encode([image]))
     >>> cache.get(model, image).maps["stride4"].shape
-    torch.Size([1, 8, 8, 16])
+    (1, 8, 8, 16)
     """
 
     def __init__(self, url: str | Path, *, half: bool | None = None, limit: int | None = None) -> None:
@@ -86,7 +85,7 @@ class FeatureCache:
     def key(self, model: Segmenter, image: Image, frame: Frame | None = None) -> str:
         """The entry's name: a digest of the image, the view (by default the model's own), and the model."""
         view = frame or model.frame((image.shape[0], image.shape[1]))
-        causes = (digest(image), str(view.to_tensor().tolist()), self._fingerprint(model), str(self.half))
+        causes = (digest(image), str(view.to_array().tolist()), self._fingerprint(model), str(self.half))
         return hashlib.sha256("\0".join(causes).encode()).hexdigest()
 
     def __contains__(self, key: str) -> bool:
@@ -202,7 +201,7 @@ class FeatureCache:
 
     def _fingerprint(self, model: Segmenter) -> str:
         """The model's fingerprint, computed again only when a weight or a module changed."""
-        state = _state_of(model)
+        state = model.version()
         known = self._fingerprints.get(model)
         if known is None or known[0] != state:
             known = (state, model.fingerprint())
@@ -210,27 +209,20 @@ class FeatureCache:
         return known[1]
 
 
-def _state_of(model: nn.Module) -> tuple[Any, ...]:
-    """Changes whenever a parameter is written or replaced or a module is exchanged; reads no weight."""
-    tensors = [*model.named_parameters(), *model.named_buffers()]
-    versions = tuple((name, t.data_ptr(), 0 if t.is_inference() else t._version) for name, t in tensors)
-    return versions, tuple(id(module) for module in model.modules())
-
-
 def _pack(features: Features, half: bool) -> bytes:
-    maps = {name: _kept(value, half) for name, value in features.maps.items()}
+    arrays = {name: on_host(value) for name, value in features.maps.items()}
+    maps = {name: _stored(value, half) for name, value in arrays.items()}
     facts = {
-        "frame": json.dumps(features.frame.to_tensor().tolist()),
-        "dtypes": json.dumps({name: str(value.dtype) for name, value in features.maps.items()}),
+        "frame": json.dumps(features.frame.to_array().tolist()),
+        "dtypes": json.dumps({name: str(value.dtype) for name, value in arrays.items()}),
     }
     content: bytes = save(maps, metadata=facts | {"digest": _content_digest(maps, facts)})
     return content
 
 
-def _kept(value: Tensor, half: bool) -> Tensor:
-    value = value.detach().cpu().contiguous()
-    fits = half and value.dtype == torch.float32 and (not value.numel() or value.abs().max() < LARGEST_HALF)
-    return value.half() if fits else value
+def _stored(value: NDArray[Any], half: bool) -> NDArray[Any]:
+    fits = half and value.dtype == np.float32 and (not value.size or np.abs(value).max() < LARGEST_HALF)
+    return np.ascontiguousarray(value, np.float16 if fits else value.dtype)
 
 
 def _unpack(content: bytes) -> Features | None:
@@ -241,21 +233,21 @@ def _unpack(content: bytes) -> Features | None:
         facts = header["__metadata__"]
         if facts.pop("digest") != _content_digest(maps, facts):
             return None
-        frame = Frame.from_tensor(torch.tensor(json.loads(facts["frame"])))
+        frame = Frame.from_array(np.array(json.loads(facts["frame"])))
         dtypes = json.loads(facts["dtypes"])
-        whole = {name: value.to(getattr(torch, dtypes[name].removeprefix("torch."))) for name, value in maps.items()}
+        whole = {name: value.astype(dtypes[name], copy=False) for name, value in maps.items()}
     except (SafetensorError, ValueError, KeyError, TypeError, AttributeError, IndexError, InputError):
         return None
     return Features(whole, (frame,))
 
 
-def _content_digest(maps: Mapping[str, Tensor], facts: Mapping[str, str]) -> str:
+def _content_digest(maps: Mapping[str, NDArray[Any]], facts: Mapping[str, str]) -> str:
     """safetensors checks no content, so an entry carries this: over every fact and every byte."""
     sha = hashlib.blake2b(facts["frame"].encode() + facts["dtypes"].encode(), digest_size=20)
     for name in sorted(maps):
         value = maps[name]
-        sha.update(f"\0{name}{value.dtype}{tuple(value.shape)}".encode())
-        sha.update(value.reshape(-1).view(torch.uint8).numpy().data)
+        sha.update(f"\0{name}{value.dtype}{value.shape}".encode())
+        sha.update(np.ascontiguousarray(value).data)
     return sha.hexdigest()
 
 

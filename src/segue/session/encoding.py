@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Literal
 
-import torch
-
 from segue.core.errors import ImageError, MissingFile
 from segue.core.frame import Frame
 from segue.core.segmenter import Segmenter
@@ -67,8 +65,7 @@ def _read(model: Segmenter, cache: FeatureCache, path: str) -> _Read | EncodedIm
 
 
 def _encode_group(model: Segmenter, cache: FeatureCache, group: list[_Read]) -> Iterator[EncodedImage]:
-    with torch.inference_mode():
-        features = model.encode([read.image for read in group])
+    features = model.encode([read.image for read in group])
     for read, one in zip(group, features.split(), strict=True):
         yield EncodedImage(read.path, "encoded", read.key, cache.write(read.key, one))
 

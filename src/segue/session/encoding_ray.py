@@ -108,7 +108,7 @@ def _run(model: Segmenter, work: RayWork) -> Iterator[EncodedImage]:
     chunks = [work.paths[i : i + work.chunk] for i in range(0, len(work.paths), work.chunk)]
     running: list[Any] = []
     try:
-        shared = ray.put(model.cpu())
+        shared = ray.put(model.module.cpu())
         workers = max(1, int(ray.cluster_resources().get("CPU", 1)))
         while chunks or running:
             while chunks and len(running) < AHEAD * workers:

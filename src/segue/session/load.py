@@ -4,19 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from types import MappingProxyType
-from typing import Any, cast
+from typing import Any
 
 import torch
 
-from segue.core.errors import CheckpointError, ConfigError, MissingFile
 from segue.core.segmenter import Segmenter
-from segue.data.hub import check_sha256, fetch, is_hub_id
-from segue.models.clipseg.tokens import FILES as TOKENIZER
-from segue.models.pretrained import CONFIG, WEIGHTS, read_config, read_state, shipped_file
-from segue.models.registry import FOLDERS, MODELS, ModelEntry
+from segue.models.opening import build, open_model
 
-RANDOM = "random"
+__all__ = ["build", "load"]
 
 
 def load(
@@ -42,86 +37,11 @@ def load(
     >>> sorted(kind.__name__ for kind in segue.load("nano").accepts)
     ['Box', 'Click']
     """
-    name = str(name_or_path)
-    if name in MODELS:
-        model = _from_row(name, weights, config, revision, local_files_only)
-    elif Path(name).is_dir():
-        model = _from_folder(Path(name), weights, config)
-    elif is_hub_id(name):
-        model = _from_folder(fetch(name, revision, local_files_only), weights, config)
-    else:
-        MODELS[name]  # raises, naming the nearest row
-        raise AssertionError
+    model = open_model(
+        name_or_path, weights=weights, config=config, revision=revision, local_files_only=local_files_only
+    )
     if adapter is not None:
         from segue.adapters.base import load_adapter
 
         load_adapter(model, adapter, local_files_only=local_files_only)
-    return model.eval().to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-
-
-def build(name: str, config: Mapping[str, Any] | None = None) -> Segmenter:
-    """Row ``name`` with random weights and ``config`` over the row's own."""
-    row = MODELS[name]
-    keywords = {**row.config, **(config or {})}
-    try:
-        model = cast(Segmenter, row.load()(**keywords))
-    except TypeError as error:
-        raise ConfigError(
-            f"the configuration {keywords} for {name}", "its constructor's keywords", str(error)
-        ) from error
-    model.name, model.config = name, MappingProxyType(keywords)
-    return model
-
-
-def _from_row(
-    name: str,
-    weights: str | Path | None,
-    config: Mapping[str, Any] | None,
-    revision: str | None,
-    local_files_only: bool | None,
-) -> Segmenter:
-    row = MODELS[name]
-    if weights is None and not row.shipped and row.hub:
-        files = (CONFIG, WEIGHTS, *row.beside)
-        model = _from_folder(fetch(row.hub, revision, local_files_only, files=files), None, config)
-        model.name = name
-        return model
-    if config is None and weights is not None and Path(weights).name == row.card.file and Path(weights).is_file():
-        check_sha256(Path(weights), row.card.sha256)  # of the published sizes; other sizes are other files
-    model = build(name, config)
-    if weights is None and row.shipped:
-        weights = shipped_file(name)
-    if weights is None:
-        raise MissingFile(
-            _no_weights(name, row),
-            f"the file {row.card.file or 'of its publisher'} from {row.card.source}",
-            "pass it as --weights FILE, or --weights random to try without training",
-        )
-    if str(weights) != RANDOM:
-        model.load_published(read_state(weights))
-    return model
-
-
-def _no_weights(name: str, row: ModelEntry) -> str:
-    return f"no weights for {name} (they are not shipped; licence {row.card.licence})"
-
-
-def _from_folder(folder: Path, weights: str | Path | None, config: Mapping[str, Any] | None) -> Segmenter:
-    stored = read_config(folder)
-    if stored.get("library") == "segue":
-        model = build(str(stored.get("segue_model")), {**stored.get("config", {}), **(config or {})})
-        if weights is None and (folder / WEIGHTS).is_file():
-            check_sha256(folder / WEIGHTS, str(stored.get("sha256", "")))
-        model.load_published(read_state(weights or folder / WEIGHTS))
-        if hasattr(model, "tokenizer") and any((folder / name).is_file() for name in TOKENIZER):
-            setattr(model, "tokenizer", str(folder))  # noqa: B010 - only text models have one
-        return model
-    kind = stored.get("model_type")
-    if not isinstance(kind, str) or kind not in FOLDERS:
-        raise CheckpointError(
-            f"a model of type {kind!r} in {folder}", f"one of: {', '.join(FOLDERS)}, or a segue folder"
-        )
-    model = cast(Segmenter, FOLDERS.load(kind)(folder))
-    if weights is not None:
-        model.load_published(read_state(weights))
-    return model
+    return model.to(device or ("cuda" if torch.cuda.is_available() else "cpu"))

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 
-import torch
-
 from segue.core.segmenter import Segmenter
 from segue.core.types import Features, Image
 
@@ -31,8 +29,7 @@ class Kept:
         """The image (H, W, 3) of ``key``, read if need be, and its features."""
         if key not in self._rows:
             image = read()
-            with torch.inference_mode():
-                self._rows[key] = image, self.model.encode([image])
+            self._rows[key] = image, self.model.encode([image])
         self._rows.move_to_end(key)
         while len(self._rows) > self.limit:
             self._rows.popitem(last=False)

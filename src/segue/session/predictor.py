@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
+from segue.core.arrays import logit, sigmoid
 from segue.core.errors import InputError
 from segue.core.frame import Frame
 from segue.core.segmenter import Segmenter
@@ -17,6 +16,7 @@ from segue.core.types import Box, Click, Features, Memory, Prediction, Prompt, c
 
 LOW = 256  # side of the low-resolution logits that go back and forth
 Given = tuple[NDArray[Any] | None, NDArray[Any] | None, NDArray[Any] | None, NDArray[Any] | None]
+Array = NDArray[np.float32]
 Masks = tuple[NDArray[Any], NDArray[np.float32], NDArray[np.float32]]
 
 
@@ -24,13 +24,11 @@ Masks = tuple[NDArray[Any], NDArray[np.float32], NDArray[np.float32]]
 class Scaled(Protocol):
     """A model that can be asked for one candidate or for three, and hands out low-resolution logits itself."""
 
-    def ask(
+    def predict_arrays(
         self, features: Features, prompts: Sequence[Prompt], memory: Memory | None = None, *, multimask: bool
-    ) -> tuple[Tensor, Tensor]: ...
+    ) -> tuple[Array, Array, Array]: ...
 
-    def high(self, low: Tensor) -> Tensor: ...
-
-    def recall(self, low: Tensor) -> Memory: ...
+    def recall(self, low: Array) -> Memory: ...
 
 
 class SamPredictor:
@@ -58,9 +56,9 @@ class SamPredictor:
         self.reset_image()
 
     @property
-    def device(self) -> torch.device:
+    def device(self) -> Any:
         """Where the model lives."""
-        return self.model.device
+        return getattr(self.model, "device", "cpu")
 
     def reset_image(self) -> None:
         """Forget the image."""
@@ -77,8 +75,7 @@ class SamPredictor:
         for image in images:
             check_image(image)
         ordered = [np.ascontiguousarray(i[..., ::-1]) if image_format == "BGR" else i for i in images]
-        with torch.inference_mode():
-            self._features = [self.model.encode([image]) for image in ordered]
+        self._features = [self.model.encode([image]) for image in ordered]
 
     @property
     def features(self) -> Features:
@@ -133,29 +130,25 @@ class SamPredictor:
     ) -> Masks:
         prompts, mask_input = _prompts(*given[:3]), given[3]
         check_prompts(prompts, features.frame.size, self.model.accepts)
-        with torch.inference_mode():
-            memory = None if mask_input is None else self._memory(features, torch.as_tensor(mask_input))
-            if isinstance(self.model, Scaled):
-                low, scores = self.model.ask(features, prompts, memory, multimask=multimask)
-                logits = features.frame.to_image_size(self.model.high(low))
-            else:
-                said = self.model.decode(features, prompts, memory)
-                chosen = slice(None) if multimask else slice(said.best, said.best + 1)
-                logits, scores = _full(said)[:, chosen], said.scores[:, chosen]
-                low = _low(logits, said.frame)
-        full = logits[0].float().cpu().numpy()
-        masks = full if return_logits else full > self.mask_threshold
-        return masks, scores[0].float().cpu().numpy(), low[0].float().cpu().numpy()
+        memory = None if mask_input is None else self._memory(features, np.asarray(mask_input, np.float32))
+        if isinstance(self.model, Scaled):
+            low, scores, grid = self.model.predict_arrays(features, prompts, memory, multimask=multimask)
+            logits = features.frame.to_image_size(grid)
+        else:
+            prediction = self.model.decode(features, prompts, memory)
+            chosen = slice(None) if multimask else slice(prediction.best, prediction.best + 1)
+            logits, scores = _full(prediction)[:, chosen], prediction.scores[:, chosen]
+            low = _low(logits, prediction.frame)
+        masks = logits[0] if return_logits else logits[0] > self.mask_threshold
+        return masks, scores[0], low[0]
 
-    def _memory(self, features: Features, low: Tensor) -> Memory:
+    def _memory(self, features: Features, low: Array) -> Memory:
         if isinstance(self.model, Scaled):
             return self.model.recall(low)
         if tuple(low.shape) != (1, LOW, LOW):
             raise InputError(f"a mask input of shape {tuple(low.shape)}", f"(1, {LOW}, {LOW}) logits")
         square = _square(features.frame)
-        return self.model.memory_from_mask(
-            features, square.to_image_size(low[None].float()).sigmoid()[0, 0].to(self.device)
-        )
+        return self.model.memory_from_mask(features, sigmoid(square.to_image_size(low[0])))
 
 
 def _prompts(points: NDArray[Any] | None, labels: NDArray[Any] | None, box: NDArray[Any] | None) -> list[Prompt]:
@@ -179,14 +172,15 @@ def _square(frame: Frame) -> Frame:
     return Frame.longest(frame.size, LOW, square=True)
 
 
-def _full(said: Prediction) -> Tensor:
+def _full(prediction: Prediction) -> Array:
     """(1, k, H, W) logits at the image's size."""
-    if said.frame.align_corners or not said.frame.is_whole_image:
-        return torch.logit(said.frame.to_image_probability(said.logits.float()), eps=1e-6)
-    return said.frame.to_image_size(said.logits.float())
+    frame = prediction.frame
+    if frame.align_corners or not frame.is_whole_image:
+        return logit(frame.to_image_probability(prediction.logits))
+    return frame.to_image_size(prediction.logits)
 
 
-def _low(logits: Tensor, frame: Frame) -> Tensor:
+def _low(logits: Array, frame: Frame) -> Array:
     square = _square(frame)
     view = square.resample(logits)
     return square.pad(view, value=float(view.min()))

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-import torch
 
 from segue.core.errors import InputError
 from segue.core.segmenter import Segmenter
@@ -75,8 +74,7 @@ class Session:
         if self._features is None:
             cached = self._cache.get(self.model, self.image) if self._cache else None
             if cached is None:
-                with torch.inference_mode():
-                    cached = self.model.encode([self.image])
+                cached = self.model.encode([self.image])
                 if self._cache:
                     self._cache.put(self.model, self.image, cached)
             self._features = cached
@@ -88,17 +86,14 @@ class Session:
             raise InputError("no prompt", "at least one click, box, text or reference")
         check_prompts(prompts, self.image.shape[:2], self.model.accepts)
         every = (*self.prompts, *prompts)
-        with torch.inference_mode():
-            prediction = self.model.decode(self.features, every, self._memory)
+        prediction = self.model.decode(self.features, every, self._memory)
         self._push(_Step(every, prediction.memory, prediction))
         return self._mask_now()
 
     def set_mask(self, mask: Mask) -> Mask:
         """Start over from a mask (H, W) bool made elsewhere; the next clicks correct it."""
         check_mask(mask, self.image.shape[:2])
-        probability = torch.from_numpy(mask.astype(np.float32)).to(self.model.device)
-        with torch.inference_mode():
-            memory = self.model.memory_from_mask(self.features, probability)
+        memory = self.model.memory_from_mask(self.features, mask.astype(np.float32))
         self._push(_Step((), memory, given_mask=mask.copy()))
         return self._mask_now()
 
@@ -124,7 +119,7 @@ class Session:
         """(H, W) float32 in [0, 1], or None before the first prompt."""
         prediction = self.prediction
         if prediction is not None:
-            return prediction.probability().cpu().numpy()
+            return prediction.probability()
         return self._mask_now().astype(np.float32) if self._done else None
 
     @property
@@ -154,7 +149,7 @@ class Session:
     def _mask_now(self) -> Mask:
         step = self._done[-1]
         if step.prediction is not None:
-            return step.prediction.mask(threshold=self.threshold).cpu().numpy()
+            return step.prediction.mask(threshold=self.threshold)
         assert step.given_mask is not None
         return step.given_mask.copy()
 

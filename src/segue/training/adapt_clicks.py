@@ -137,7 +137,7 @@ class AdaptTrainer(Trainer):
         self.cutouts = self.shapes = CutOuts.drawn(0)
         self.adapter = adapter
         # what the loop averages, clips and steps is the adapter; the model is reached through its core
-        self.model = adapter  # type: ignore[assignment]
+        self.model = adapter
         self.core = model.training_core()
         self.whole = model
         self.average = {k: v.detach().clone() for k, v in adapter.state_dict().items()}

@@ -21,6 +21,7 @@ from segue.core.types import Mask, Text
 from segue.data.record import Sample
 from segue.metrics.distance import hd95
 from segue.metrics.overlap import dice, iou
+from segue.nn import frames as tensor_frames
 from segue.nn.losses import TEXT_LOSSES, TextLoss
 from segue.nn.training_core import TextTrainingCore
 from segue.training.checkpoint import write_checkpoint
@@ -75,7 +76,8 @@ def prepare(model: Segmenter, samples: Sequence[Sample]) -> list[Said]:
     for sample in samples:
         image, target = sample.read()
         frame = model.frame((image.shape[0], image.shape[1]))
-        view = frame.view(torch.from_numpy(image).permute(2, 0, 1)[None].float())[0].round().to(torch.uint8)
+        pixels = torch.from_numpy(image).permute(2, 0, 1)[None].float()
+        view = tensor_frames.view(frame, pixels)[0].round().to(torch.uint8)
         for instance in target.annotations:
             if not instance.texts:
                 raise DataError(
@@ -83,7 +85,7 @@ def prepare(model: Segmenter, samples: Sequence[Sample]) -> list[Said]:
                     "at least one per mask",
                     "say what the masks show: --name WORDS",
                 )
-            wanted = frame.view(torch.from_numpy(instance.mask)[None, None].float())[0, 0] > 0.5
+            wanted = tensor_frames.view(frame, torch.from_numpy(instance.mask)[None, None].float())[0, 0] > 0.5
             found.append(Said(instance.id, view, wanted, instance.texts))
     return found
 
@@ -258,7 +260,7 @@ def score(model: Segmenter, samples: Sequence[Sample], seed: int = 0) -> list[Sc
         features = model.encode([image])
         for instance in target.annotations:
             text = instance.texts[int(rng.integers(len(instance.texts)))]
-            said = model.decode(features, [Text(text)]).mask().cpu().numpy()
+            said = model.decode(features, [Text(text)]).mask()
             found.append(Score(instance.id, text, **{k: f(said, instance.mask) for k, f in MEASURES.items()}))
     return found
 

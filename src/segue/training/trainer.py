@@ -57,10 +57,10 @@ class Trainer:
         self.sampler = ViewSampler(self.pack, train, data.folders, self.generator)
         self.cutouts = CutOuts.from_folders([data.root / name for name in data.cutouts], cache=data.cache)
         self.shapes = CutOuts.drawn(SHAPES if data.shapes else 0, config.seed)
-        self.model = build(config.model, config.config).train()
+        self.model = build(config.model, config.config).module.train()
         self.core: TrainingCore = self.model.training_core()
         self._prepare()
-        self.model.to(self.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.model.to(self.device).to(memory_format=torch.channels_last)
         self.average = {k: v.detach().clone() for k, v in self.model.state_dict().items()}
         self.optimiser = self._optimiser()
 

@@ -1,6 +1,5 @@
 import numpy as np
 import pytest
-import torch
 
 from segue.core.errors import ImageError, InputError
 from segue.core.types import NO_MEMORY, Click, Prediction, Reference
@@ -72,8 +71,8 @@ def test_a_model_that_takes_examples_gets_one():
         def decode(self, features, prompts, memory=None):
             if isinstance(prompts[0], Reference):
                 seen.append(prompts[0])
-                logits = torch.ones_like(features.maps["pixels"][:, :1])
-                return Prediction(logits, torch.ones(1, 1), NO_MEMORY, features.frame)
+                logits = np.ones_like(features.maps["pixels"][:, :1])
+                return Prediction(logits, np.ones((1, 1), np.float32), NO_MEMORY, features.frame)
             return super().decode(features, prompts, memory)
 
     stack = Stack(OneShot(), cells(3))

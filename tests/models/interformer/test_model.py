@@ -38,7 +38,7 @@ def test_a_dialogue_follows_the_published_order(model, image):
     from segue.models.interformer.reference_map import unknown_labels, with_answer, with_clicks
 
     session = Session(model, image)
-    labels, state = unknown_labels((64, 96)), session.features.maps
+    labels, state = unknown_labels((64, 96)), model.tensors(session.features.maps)
     for x, y, positive in ((30, 20, True), (60, 40, False), (45, 12, True)):
         session.add(Click(x, y, positive))
         labels = with_clicks(labels, [(y, x, positive)])
@@ -48,7 +48,7 @@ def test_a_dialogue_follows_the_published_order(model, image):
         answer = full.argmax(1, keepdim=True) == 1
         assert np.array_equal(session.mask, answer[0, 0, :50, :70].numpy())
         labels = with_answer(labels, answer)
-        assert torch.equal(session.prediction.memory["labels"], labels)
+        assert np.array_equal(session.prediction.memory["labels"], labels.numpy())
 
 
 def test_several_clicks_at_once_are_drawn_in_order(model, image):
@@ -67,13 +67,12 @@ def test_the_zoomed_variant_looks_closer_from_the_second_click_on(image):
     sessions = [Session(m, big) for m in (plain, zoomed)]
     for session in sessions:
         session.add(Click(20, 20))
-    assert torch.equal(sessions[0].prediction.logits, sessions[1].prediction.logits)
+    assert np.array_equal(sessions[0].prediction.logits, sessions[1].prediction.logits)
     answers = []
     for session in sessions:
-        small = {**session.prediction.memory, "answer": torch.zeros_like(session.prediction.memory["answer"])}
-        with torch.inference_mode():
-            answers.append(session.model.decode(session.features, [Click(20, 20), Click(25, 22)], small).logits)
-    assert not torch.equal(*answers)
+        small = {**session.prediction.memory, "answer": np.zeros_like(session.prediction.memory["answer"])}
+        answers.append(session.model.decode(session.features, [Click(20, 20), Click(25, 22)], small).logits)
+    assert not np.array_equal(*answers)
 
 
 def test_the_decoder_alone_answers_from_carried_features(model, image):
@@ -81,11 +80,10 @@ def test_the_decoder_alone_answers_from_carried_features(model, image):
     assert sum(p.numel() for p in alone.parameters()) < sum(p.numel() for p in model.parameters())
     assert alone.fingerprint() == model.fingerprint()
     features = model.encode([image])
-    half = Features({k: v.half() for k, v in features.maps.items()}, features.frames)
-    with torch.inference_mode():
-        expected = model.decode(features, [Click(30, 20)]).logits
-        assert torch.equal(alone.decode(features, [Click(30, 20)]).logits, expected)
-        assert (alone.decode(half, [Click(30, 20)]).logits - expected).abs().max() < 0.02 * expected.abs().max()
+    half = Features({k: v.astype(np.float16) for k, v in features.maps.items()}, features.frames)
+    expected = model.decode(features, [Click(30, 20)]).logits
+    assert np.array_equal(alone.decode(features, [Click(30, 20)]).logits, expected)
+    assert np.abs(alone.decode(half, [Click(30, 20)]).logits - expected).max() < 0.02 * np.abs(expected).max()
     with pytest.raises(InputError, match="segue encode"):
         alone.encode([image])
 
@@ -94,7 +92,7 @@ def test_no_cached_map_depends_on_the_batch(model, image):
     other = image[::-1].copy()
     both, alone = model.encode([other, image]).split()[1], model.encode([image])
     for name, value in alone.maps.items():
-        assert torch.allclose(both.maps[name], value, atol=1e-5), name
+        assert np.allclose(both.maps[name], value, rtol=1e-5, atol=1e-5), name
     with pytest.raises(InputError, match="one grid"):
         model.encode([image, np.zeros((100, 100, 3), np.uint8)])
 

@@ -126,9 +126,8 @@ def test_a_click_where_the_mask_is_wrong_never_makes_it_much_worse(nano: Nano, s
 def test_small_objects_are_looked_at_again(nano: Nano) -> None:
     image = np.full((600, 900, 3), 120, np.uint8)
     cv2.circle(image, (700, 130), 18, (220, 60, 40), -1, cv2.LINE_AA)
-    with torch.inference_mode():
-        features = nano.encode([image])
-        said = nano.decode(features, [Click(700, 130)])
+    features = nano.encode([image])
+    said = nano.decode(features, [Click(700, 130)])
     assert not said.frame.is_whole_image
     assert said.frame.scale[0] > 2 * features.frame.scale[0]
 
@@ -147,17 +146,15 @@ def test_a_dialogue_begins_with_a_glance_and_is_answered_in_a_finer_view(
 
     monkeypatch.setattr(nano, "_answer", spy)
     monkeypatch.setattr(nano, "unsure", 0.0)
-    with torch.inference_mode():
-        features = nano.encode([image])
-        said = nano.decode(features, [Click(450, 300)])
-        nano.decode(features, [Click(450, 300), Click(500, 300)], said.memory)
+    features = nano.encode([image])
+    said = nano.decode(features, [Click(450, 300)])
+    nano.decode(features, [Click(450, 300), Click(500, 300)], said.memory)
     assert said.frame == features.frame, "a large object needs no closer look"
     first = [Frame.longest((600, 900), nano.glance, multiple=64).grid, said.frame.grid]
     assert grids == [*first, said.frame.grid]
     grids.clear()
     monkeypatch.setattr(nano, "unsure", 1.0)
-    with torch.inference_mode():
-        nano.decode(features, [Click(450, 300), Click(500, 300)], nano.decode(features, [Click(450, 300)]).memory)
+    nano.decode(features, [Click(450, 300), Click(500, 300)], nano.decode(features, [Click(450, 300)]).memory)
     assert grids == [*first, said.frame.grid, said.frame.grid], "only a first answer is thought over"
 
 
@@ -166,8 +163,7 @@ def test_pytorch_gets_its_threads_back(nano: Nano, scene: tuple[Image, Mask]) ->
     before = torch.get_num_threads()
     torch.set_num_threads(before + 1)
     try:
-        with torch.inference_mode():
-            nano.decode(nano.encode([scene[0]]), [Click(70, 120)])
+        nano.decode(nano.encode([scene[0]]), [Click(70, 120)])
         assert torch.get_num_threads() == before + 1
     finally:
         torch.set_num_threads(before)
@@ -188,29 +184,28 @@ def test_a_click_outside_the_region_is_answered_too(nano: Nano) -> None:
 def test_onnx_runtime_and_pytorch_say_the_same(nano: Nano, scene: tuple[Image, Mask]) -> None:
     plain = segue.load("nano", config={"engine": "torch"}, device="cpu")
     assert isinstance(plain, Nano)
-    with torch.inference_mode():
-        one, other = (m.decode(m.encode([scene[0]]), [Click(70, 120)]) for m in (nano, plain))
-        assert nano.in_onnx()
-        assert not plain.in_onnx()
+    one, other = (m.decode(m.encode([scene[0]]), [Click(70, 120)]) for m in (nano, plain))
+    assert nano.in_onnx()
+    assert not plain.in_onnx()
     assert one.frame == other.frame
-    torch.testing.assert_close(one.logits, other.logits, atol=2e-3, rtol=1e-3)
+    np.testing.assert_allclose(one.logits, other.logits, atol=2e-3, rtol=1e-3)
 
 
 def test_changed_weights_reach_onnx_runtime(scene: tuple[Image, Mask]) -> None:
     torch.manual_seed(0)
     model = Nano(longest=64, zoom=0, width=0.25, channels=(16, 16, 16), blocks=(1, 1, 1), heads=2, engine="onnx").eval()
-    with torch.inference_mode():
-        before = model.decode(model.encode([scene[0]]), [Click(70, 120)]).logits
+    before = model.decode(model.encode([scene[0]]), [Click(70, 120)]).logits
     with torch.no_grad():
         model.network.decoder.logits.bias.add_(1.0)
-    with torch.inference_mode():
-        after = model.decode(model.encode([scene[0]]), [Click(70, 120)]).logits
-    assert not torch.allclose(before, after)
+    after = model.decode(model.encode([scene[0]]), [Click(70, 120)]).logits
+    assert not np.allclose(before, after)
 
 
-def test_gradients_flow_when_they_are_wanted(scene: tuple[Image, Mask]) -> None:
+def test_gradients_reach_the_encoder_through_the_network() -> None:
     model = Nano(longest=64, zoom=0, width=0.25, channels=(16, 16, 16), blocks=(1, 1, 1), heads=2).eval()
-    model.decode(model.encode([scene[0]]), [Click(70, 120)]).logits.sum().backward()
+    maps = model.network.encoder(torch.zeros(1, 3, 64, 64))
+    clicks, previous = torch.tensor([[[20.0, 30.0, 1.0]]]), torch.zeros(1, 1, 32, 32)
+    model.network.decoder(maps, clicks, torch.zeros(1, 4), previous)[0].sum().backward()
     assert model.network.encoder.backbone.stem.weight.grad is not None
 
 
@@ -223,9 +218,9 @@ def test_obey_reaches_the_lifted_pixel() -> None:
     frame = Frame.longest((50, 90), 128, multiple=64)
     for x, y, positive in ((0, 0, True), (89, 49, True), (44, 20, False)):
         logits = torch.full((1, 1, 64, 64), -5.0 if positive else 5.0)
-        at = frame.to_grid(torch.tensor([[x + 0.5, y + 0.5]]))[0]
+        at = frame.to_grid(np.array([x + 0.5, y + 0.5]))
         forced = obey(logits, torch.tensor([[[at[0], at[1], float(positive)]]]))
-        assert bool(frame.to_image_probability(forced)[0, 0, y, x] > 0.5) == positive
+        assert bool(frame.to_image_probability(forced.numpy())[0, 0, y, x] > 0.5) == positive
 
 
 def test_resampling_between_views_keeps_places() -> None:
@@ -233,7 +228,7 @@ def test_resampling_between_views_keeps_places() -> None:
     part = whole.zoomed((100, 20, 180, 80), (96, 128), multiple=64)
     seen = torch.zeros(1, 1, *(s // 2 for s in part.grid))
     seen[..., : part.resized[0] // 2, : part.resized[1] // 2] = 1  # the region itself
-    lifted = whole.to_image_size(resample(seen, part, whole))[0, 0]
+    lifted = whole.to_image_size(resample(seen, part, whole).numpy())[0, 0]
     assert lifted[50, 140] > 0.9
     assert lifted[50, 90] < 0.1
     assert lifted[10, 140] < 0.1

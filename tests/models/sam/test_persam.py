@@ -86,7 +86,7 @@ def test_persam_f_learns_three_weights_that_sum_to_one(sam):
 def test_the_box_ends_on_the_last_pixel(sam):
     model = PerSam(sam)
     prediction = model.stages(model.encode([IMAGE]), [REFERENCE]).steps[0]
-    low = torch.full_like(prediction.logits, -5.0)
+    low = np.full_like(prediction.logits, -5.0)
     low[..., 8:24, 16:40] = 5.0
     box = enclosing_box(type(prediction)(low, prediction.scores, {}, prediction.frame))
     assert (box.x0, box.y0, box.x1, box.y1) == (16, 8, 39, 23)

@@ -21,7 +21,7 @@ from transformers.models.clipseg.modeling_clipseg import CLIPSegDecoder
 from segue.core.errors import CheckpointError, InputError
 from segue.core.frame import Frame, Size
 from segue.core.geometry import mask_box
-from segue.core.segmenter import ExportGraph, Segmenter, load_strict
+from segue.core.segmenter import ExportGraph
 from segue.core.types import (
     NO_MEMORY,
     Features,
@@ -29,6 +29,7 @@ from segue.core.types import (
     Mask,
     Memory,
     Prediction,
+    Probability,
     Prompt,
     Reference,
     Text,
@@ -38,13 +39,16 @@ from segue.models.clipseg.network import ClipSegDecoder, ClipSegNet
 from segue.models.clipseg.tokens import Tokens
 from segue.models.clipseg.training import ClipSegCore, normalised
 from segue.models.clipseg.weights import official_keys, resize_positions
+from segue.models.opening import Pretrained
+from segue.nn import frames as tensor_frames
 from segue.nn.confidence import mask_confidence
+from segue.nn.module import TorchSegmenter, load_strict
 
 _NO_KEYWORDS = ("architectures", "dtype", "model_type", "torch_dtype", "transformers_version")
 REMEMBERED = 256  # prompts whose condition is kept; a condition is a vector
 
 
-class CLIPSeg(Segmenter):
+class CLIPSeg(TorchSegmenter, Pretrained):
     """Text- and example-prompted segmentation (Lüddecke and Ecker, CVPR 2022).
 
     Each text or reference is one candidate mask; the best-scoring candidate is the answer. The score is the mean
@@ -64,7 +68,7 @@ class CLIPSeg(Segmenter):
     >>> model = build("clipseg-rd64-refined", MODELS["clipseg-rd64-refined"].tiny).eval()
     >>> features = model.encode([np.zeros((40, 60, 3), np.uint8)])
     >>> model.decode(features, [Text("a cup"), Text("a hand")]).logits.shape
-    torch.Size([1, 2, 64, 64])
+    (1, 2, 64, 64)
     """
 
     accepts = frozenset({Text, Reference})
@@ -92,14 +96,16 @@ class CLIPSeg(Segmenter):
         side = int(self.core.config.vision_config.image_size)
         return Frame.resize(size, (side, side))
 
+    @torch.inference_mode()
     def encode(self, images: Sequence[Image], frames: Sequence[Frame] | None = None) -> Features:
         for image in images:
             check_image(image)
         frames = tuple(frames or (self.frame(image.shape[:2]) for image in images))
-        views = [f.pad(self._pixels(i, f)) for i, f in zip(images, frames, strict=True)]
+        views = [tensor_frames.pad(f, self._pixels(i, f)) for i, f in zip(images, frames, strict=True)]
         taps = self.core.vision(torch.cat(views))
-        return Features({f"tap{i}": tap for i, tap in enumerate(taps)}, frames)
+        return self.features({f"tap{i}": tap for i, tap in enumerate(taps)}, frames)
 
+    @torch.inference_mode()
     def decode(self, features: Features, prompts: Sequence[Prompt], memory: Memory | None = None) -> Prediction:
         if not prompts:
             raise InputError("no prompt", "at least one text or reference", "say what to segment")
@@ -108,11 +114,13 @@ class CLIPSeg(Segmenter):
                 "a CLIP without CLIPSeg's decoder", "the decoder's weights as well", "pass --weights rd64-uni.pth"
             )
         conditions = torch.cat([self.condition(prompt) for prompt in prompts])
-        taps = [features.maps[f"tap{i}"].expand(len(conditions), -1, -1) for i in range(len(features.maps))]
+        taps = [
+            self.tensor(features.maps[f"tap{i}"]).expand(len(conditions), -1, -1) for i in range(len(features.maps))
+        ]
         logits = self.core.decode(taps, conditions, self._grid(features.frame)).transpose(0, 1)
-        return Prediction(logits, confidence(logits), NO_MEMORY, features.frame)
+        return self.prediction(logits, confidence(logits), NO_MEMORY, features.frame)
 
-    def memory_from_mask(self, features: Features, probability: Tensor) -> Memory:
+    def memory_from_mask(self, features: Features, probability: Probability) -> Memory:
         """Nothing: the mask of a text depends on the text alone."""
         return NO_MEMORY
 
@@ -138,8 +146,7 @@ class CLIPSeg(Segmenter):
         raise InputError(f"a {type(prompt).__name__} prompt", "Text or Reference", "choose a model that accepts it")
 
     def _pixels(self, image: Image, frame: Frame) -> Tensor:
-        whole = torch.from_numpy(np.ascontiguousarray(image)).to(self.device).permute(2, 0, 1)[None]
-        return normalised(frame.resample(whole.float()).round_().clamp_(0, 255))
+        return normalised(tensor_frames.resample(frame, self.photo(image).float()).round_().clamp_(0, 255))
 
     def _grid(self, frame: Frame) -> tuple[int, int]:
         return frame.grid[0] // self.core.patch, frame.grid[1] // self.core.patch

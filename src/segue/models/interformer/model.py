@@ -10,25 +10,29 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, ClassVar
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from segue.core.errors import InputError
 from segue.core.frame import Frame, Size
-from segue.core.segmenter import ExportGraph, Segmenter, weights_digest
-from segue.core.types import Click, Features, Image, Memory, Prediction, Prompt
+from segue.core.segmenter import ExportGraph
+from segue.core.types import Click, Features, Image, Memory, Prediction, Probability, Prompt
 from segue.models.checkpoints import load_official
 from segue.models.interformer.network import STAGES, InterFormerConfig, InterFormerNet
 from segue.models.interformer.reference_map import Point, region_of_interest, unknown_labels, with_answer, with_clicks
 from segue.models.interformer.training import InterFormerCore
 from segue.models.interformer.weights import interformer_label
+from segue.models.opening import Pretrained
+from segue.nn import frames as tensor_frames
 from segue.nn.confidence import mask_confidence
+from segue.nn.module import TorchSegmenter, as_arrays, weights_digest
 
 MULTIPLE = 32  # the coarsest stride: inputs are padded and regions cut to it
 
 
-class InterFormer(Segmenter):
+class InterFormer(TorchSegmenter, Pretrained):
     """InterFormer as a Segmenter. Its memory is the reference map on the grid and how many clicks it holds.
 
     >>> import numpy as np
@@ -36,7 +40,7 @@ class InterFormer(Segmenter):
     >>> model = InterFormer(**TINY).eval()
     >>> features = model.encode([np.zeros((30, 40, 3), np.uint8)])
     >>> model.decode(features, [Click(10, 20)]).probability().shape
-    torch.Size([30, 40])
+    (30, 40)
     """
 
     accepts: ClassVar[frozenset[type]] = frozenset({Click})
@@ -50,6 +54,7 @@ class InterFormer(Segmenter):
         longest = min(self.spec.longest or max(size), max(size))
         return Frame.longest(size, longest, multiple=MULTIPLE, enlarge=False)
 
+    @torch.inference_mode()
     def encode(self, images: Sequence[Image], frames: Sequence[Frame] | None = None) -> Features:
         if not self.spec.encoder:
             raise InputError(
@@ -67,32 +72,34 @@ class InterFormer(Segmenter):
                 "encode images of different sizes one group at a time",
             )
         views = [self._normalised(image, frame) for image, frame in zip(images, chosen, strict=True)]
-        return Features(self.net.encode(torch.cat(views)), chosen)
+        return self.features(self.net.encode(torch.cat(views)), chosen)
 
+    @torch.inference_mode()
     def decode(self, features: Features, prompts: Sequence[Prompt], memory: Memory | None = None) -> Prediction:
         frame, memory = features.frame, memory or {}
         points = grid_clicks(prompts, frame)
         drawn = int(memory["drawn"]) if "drawn" in memory else 0
-        labels = memory.get("labels", unknown_labels(frame.grid, self.device))
+        labels = self.tensor(memory["labels"]) if memory else unknown_labels(frame.grid, self.device)
         for point in points[drawn:]:
             labels = with_clicks(labels, [point], self.spec.inner_radius, self.spec.outer_radius)
         regions = None
         if self.spec.zoom_in and "answer" in memory:
-            answer = memory["answer"][0, 0] > 0
+            answer = self.tensor(memory["answer"])[0, 0] > 0
             regions = [region_of_interest(labels[0, 0], answer, self.spec.expansion, self.spec.min_region)]
-        state = {name: self.ready(value) for name, value in features.maps.items()}
+        state = {name: self.ready(value) for name, value in self.tensors(features.maps).items()}
         two = self.net.decode(state, labels, regions)
         two = F.interpolate(two.float(), size=frame.grid, mode="bilinear", align_corners=False)
         logits = two[:, 1:] - two[:, :1]  # the sigmoid of the difference is the softmax over the two
         answer = logits > 0
-        kept = {"labels": with_answer(labels, answer), "drawn": torch.tensor(len(points)), "answer": answer.byte()}
-        return Prediction(logits, mask_confidence(logits.sigmoid(), logits > 0), kept, frame)
+        after = {"labels": with_answer(labels, answer), "drawn": np.array(len(points)), "answer": answer.byte()}
+        return self.prediction(logits, mask_confidence(logits.sigmoid(), answer), after, frame)
 
-    def memory_from_mask(self, features: Features, probability: Tensor) -> Memory:
+    @torch.inference_mode()
+    def memory_from_mask(self, features: Features, probability: Probability) -> Memory:
         frame = features.frame
-        answer = frame.view(probability[None, None].to(self.device)) > 0.5
+        answer = tensor_frames.view(frame, self.tensor(probability)[None, None]) > 0.5
         labels = with_answer(unknown_labels(frame.grid, self.device), answer)
-        return {"labels": labels, "drawn": torch.tensor(0), "answer": answer.byte()}
+        return as_arrays({"labels": labels, "drawn": np.array(0), "answer": answer.byte()})
 
     def sites(self) -> Mapping[str, str]:
         found = {"neck": "net.neck", "head": "net.decode_head"}
@@ -126,10 +133,10 @@ class InterFormer(Segmenter):
         return graphs
 
     def load_published(self, state: Mapping[str, Tensor]) -> None:
-        kept = {k.removeprefix("net."): v for k, v in state.items() if not k.endswith("relative_position_index")}
+        own = {k.removeprefix("net."): v for k, v in state.items() if not k.endswith("relative_position_index")}
         if not self.spec.encoder:
-            kept = {key: value for key, value in kept.items() if not key.startswith("backbone.")}
-        load_official(self.net, kept, interformer_label)
+            own = {key: value for key, value in own.items() if not key.startswith("backbone.")}
+        load_official(self.net, own, interformer_label)
 
     def load_backbone(self, state: Mapping[str, Tensor]) -> list[str]:
         return self.net.load_backbone(state)
@@ -157,10 +164,10 @@ class InterFormer(Segmenter):
         return cached.to(self.device, torch.float32, memory_format=form)
 
     def _normalised(self, image: Image, frame: Frame) -> Tensor:
-        pixels = torch.from_numpy(image).to(self.device).permute(2, 0, 1)[None].float()
+        pixels = self.photo(image).float()
         mean, std = (pixels.new_tensor(v).view(1, 3, 1, 1) for v in (self.spec.mean, self.spec.std))
         # padded after normalising, so the padding is the mean colour, as published
-        return frame.pad((frame.resample(pixels) - mean) / std)
+        return tensor_frames.pad(frame, (tensor_frames.resample(frame, pixels) - mean) / std)
 
 
 class _EncoderGraph(nn.Module):
@@ -196,7 +203,6 @@ def grid_clicks(prompts: Sequence[Prompt], frame: Frame) -> list[Point]:
     clicks = [prompt for prompt in prompts if isinstance(prompt, Click)]
     if not clicks:
         return []
-    at = frame.to_grid(torch.tensor([(c.x, c.y) for c in clicks], dtype=torch.float64))
-    limit = torch.tensor([frame.resized[1] - 1, frame.resized[0] - 1])
-    cells = torch.minimum(at.long().clamp(min=0), limit).tolist()
+    at = frame.to_grid(np.array([(c.x, c.y) for c in clicks], np.float64))
+    cells = np.clip(at.astype(np.int64), 0, (frame.resized[1] - 1, frame.resized[0] - 1))
     return [(int(y), int(x), click.positive) for (x, y), click in zip(cells, clicks, strict=True)]

@@ -7,20 +7,32 @@ the model so that the encoded region is kept in the memory from click to click).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
-from typing import ClassVar, Literal, TypeAlias
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any, ClassVar, Literal, TypeAlias
 
 import numpy as np
 import torch
-from safetensors.torch import load_file
+from numpy.typing import NDArray
+from safetensors.numpy import load_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from segue.core.errors import InputError
 from segue.core.frame import Frame, Size
-from segue.core.segmenter import ExportGraph, Segmenter
-from segue.core.types import Box, Click, Features, Image, Memory, Prediction, Prompt, Reference, check_prompts
+from segue.core.segmenter import ExportGraph
+from segue.core.types import (
+    Box,
+    Click,
+    Features,
+    Image,
+    Memory,
+    Prediction,
+    Probability,
+    Prompt,
+    Reference,
+    check_prompts,
+)
 from segue.models.nano.mobilenet import MobileNetV2
 from segue.models.nano.network import NanoNet, NanoSizes
 from segue.models.nano.onnx_engine import Graphs, available
@@ -38,7 +50,10 @@ from segue.models.nano.views import (
     stored_photo,
     zoomed,
 )
+from segue.models.opening import Pretrained
 from segue.models.pretrained import shipped_file
+from segue.nn import frames as tensor_frames
+from segue.nn.module import TorchSegmenter, as_array, as_arrays
 
 MAPS = ("stride16", "stride8", "stride4", "embedding")
 GLANCE = "glance."  # before the names of the small copy's maps
@@ -47,7 +62,7 @@ GLANCED = 0.25  # its share in the mask that an unsure first answer is thought o
 Engine: TypeAlias = Literal["auto", "onnx", "torch"]
 
 
-class Nano(Segmenter):
+class Nano(TorchSegmenter, Pretrained):
     """A small backbone and an attention decoder: clicks and boxes in, one mask and its estimated IoU out.
 
     ``longest`` is the longer side, in pixels, at which a whole photo is encoded; ``zoom`` that of a region
@@ -63,7 +78,7 @@ class Nano(Segmenter):
     >>> image = np.full((60, 80, 3), 200, np.uint8)
     >>> model = Nano(longest=64, zoom=0).eval()
     >>> model.decode(model.encode([image]), [Click(40, 30)]).probability().shape
-    torch.Size([60, 80])
+    (60, 80)
     """
 
     accepts: ClassVar[frozenset[type]] = frozenset({Click, Box})
@@ -87,7 +102,8 @@ class Nano(Segmenter):
     ) -> None:
         super().__init__()
         self.longest, self.zoom, self.glance, self.margin, self.gain = longest, zoom, glance, margin, gain
-        self.smallest, self.eager, self.unsure, self.engine = smallest, eager, unsure, engine
+        self.smallest, self.zooms_at_once, self.unsure, self.engine = smallest, eager, unsure, engine
+        self._eager = False
         c, n = tuple(channels), tuple(blocks)
         self.network = NanoNet(NanoSizes((c[0], c[1], c[2]), (n[0], n[1], n[2]), embedding, heads, width))
         self._deep = self.network.encoder.backbone.deep
@@ -98,6 +114,7 @@ class Nano(Segmenter):
         """The whole image, its longer side at ``longest`` pixels, padded to multiples of 64."""
         return Frame.longest(size, self.longest, multiple=MULTIPLE)
 
+    @torch.inference_mode()
     def encode(self, images: Sequence[Image], frames: Sequence[Frame] | None = None) -> Features:
         """Images (H, W, 3) uint8 -> decoder maps and, in the model's own view, the photo for zooming in and the
         glance's maps."""
@@ -105,7 +122,7 @@ class Nano(Segmenter):
         if len({f.grid for f in views}) != 1:
             sizes = ", ".join(str(f.grid) for f in views)
             raise InputError(f"views on the grids {sizes}", "one grid a batch", "encode them one by one")
-        photos = [torch.from_numpy(np.array(i)).to(self.device).permute(2, 0, 1)[None] for i in images]
+        photos = [self.photo(i) for i in images]
         onnx = self.in_onnx()
         with self._engine(onnx):
             maps = self._encode(seen(photos, views), onnx)
@@ -114,8 +131,9 @@ class Nano(Segmenter):
                 if 0 < self.glance < self.longest:
                     small = [self._glance(f.size) for f in views]
                     maps |= {GLANCE + k: v for k, v in self._encode(seen(photos, small), onnx).items()}
-        return Features(maps, tuple(views))
+        return self.features(maps, tuple(views))
 
+    @torch.inference_mode()
     def decode(self, features: Features, prompts: Sequence[Prompt], memory: Memory | None = None) -> Prediction:
         """All prompts so far on one image -> one mask on the grid of the view it was answered in."""
         check_prompts(prompts, features.frame.size, self.accepts)
@@ -123,13 +141,14 @@ class Nano(Segmenter):
             raise InputError("no prompt", "at least one click or box")
         onnx = self.in_onnx()
         with self._engine(onnx):
-            return self._closer_and_closer(features, prompts, memory, onnx)
+            maps = self.tensors(features.maps)
+            return self._closer_and_closer(Features(maps, features.frames), prompts, self.tensors(memory or {}), onnx)
 
     def _closer_and_closer(
         self, features: Features, prompts: Sequence[Prompt], memory: Memory | None, onnx: bool
     ) -> Prediction:
         whole = features.frame
-        zooms = bool(self.zoom and "photo" in features.maps and (memory or self.eager))
+        zooms = bool(self.zoom and "photo" in features.maps and (memory or self.zooms_at_once))
         frame, maps = self._first_view(features, prompts, memory, zooms, onnx)
         logits, score = self._answer(maps, frame, prompts, so_far(memory, frame), onnx)
         if zooms:
@@ -143,16 +162,17 @@ class Nano(Segmenter):
                     previous = torch.lerp(logits.sigmoid(), resample(earlier.sigmoid(), frame, wanted), GLANCED)
                     logits, score = self._answer(maps, wanted, prompts, previous, onnx)
                 frame = wanted
-        kept = {"frame": frame.to_tensor(), "probability": logits.sigmoid()}
+        kept = {"frame": frame.to_array(), "probability": logits.sigmoid()}
         if not frame.is_whole_image:
             kept |= {k: maps[k] for k in MAPS}
-        return Prediction(logits, score.sigmoid(), kept, frame)
+        return self.prediction(logits, score.sigmoid(), kept, frame)
 
-    def memory_from_mask(self, features: Features, probability: Tensor) -> Memory:
+    @torch.inference_mode()
+    def memory_from_mask(self, features: Features, probability: Probability) -> Memory:
         """The (H, W) map as the previous answer, seen in the whole view."""
         frame = features.frame
-        view = frame.view(probability[None, None].to(self.device).float())
-        return {"frame": frame.to_tensor(), "probability": F.avg_pool2d(view, 2)}
+        view = tensor_frames.view(frame, self.tensor(probability)[None, None].float())
+        return as_arrays({"frame": frame.to_array(), "probability": F.avg_pool2d(view, 2)})
 
     def sites(self) -> Mapping[str, str]:
         """The encoder's maps (``features``), every block of the backbone from stride 8 on and of the decoder at each
@@ -182,19 +202,17 @@ class Nano(Segmenter):
     def training_core(self) -> NanoCore:
         return NanoCore(self.network, self)
 
-    def patch_features(self, images: Sequence[Image], features: Features) -> Tensor:
+    @torch.inference_mode()
+    def patch_features(self, images: Sequence[Image], features: Features) -> NDArray[Any]:
         """The backbone at strides 8, 16 and 32, the decoder's map at 16 and the click embedding, all at stride 16."""
-        views = []
-        for image, frame in zip(images, features.frames, strict=True):
-            pixels = torch.from_numpy(np.ascontiguousarray(image)).to(self.device).permute(2, 0, 1)[None]
-            views.append(frame.pad(as_pixels(frame.resample(pixels))))
-        taps = self._backbone(torch.cat(views))
+        taps = self._backbone(seen([self.photo(image) for image in images], features.frames))
+        maps = self.tensors({name: features.maps[name] for name in ("stride16", "embedding")})
         size = taps[16].shape[-2:]
         deep = F.interpolate(taps[32], size, mode="bilinear", align_corners=False)
-        fine = [F.adaptive_avg_pool2d(m, size) for m in (taps[8], features.maps["embedding"])]
-        return torch.cat((fine[0], taps[16], deep, features.maps["stride16"], fine[1]), 1)
+        fine = [F.adaptive_avg_pool2d(m, size) for m in (taps[8], maps["embedding"])]
+        return as_array(torch.cat((fine[0], taps[16], deep, maps["stride16"], fine[1]), 1))
 
-    def patch_statistics(self) -> Mapping[str, Tensor] | None:
+    def patch_statistics(self) -> Mapping[str, NDArray[Any]] | None:
         path = shipped_file(MATCH)
         return load_file(path) if path.is_file() else None
 
@@ -215,10 +233,19 @@ class Nano(Segmenter):
 
     def in_onnx(self) -> bool:
         """Whether ONNX Runtime answers now."""
-        if self.engine == "torch" or self.device.type != "cpu" or torch.is_grad_enabled() or self.training:
+        if self.engine == "torch" or self._eager or self.device.type != "cpu" or self.training:
             return False
         untouched = sum(1 for _ in self.network.modules()) == self._built_of
         return untouched and (self.engine == "onnx" or available())
+
+    @contextmanager
+    def eager(self) -> Iterator[None]:
+        """Meanwhile PyTorch answers."""
+        before, self._eager = self._eager, True
+        try:
+            yield
+        finally:
+            self._eager = before
 
     def _engine(self, onnx: bool) -> AbstractContextManager[None]:
         return self._graphs.alone() if onnx else nullcontext()
@@ -256,7 +283,7 @@ class Nano(Segmenter):
         """
         whole = features.frame
         if memory:
-            before = Frame.from_tensor(memory["frame"])
+            before = Frame.from_array(memory["frame"])
             if inside(prompts[-1], before):
                 return before, memory if MAPS[0] in memory else features.maps
             view = self._region(whole, prompts, memory["probability"] - 0.5, before) if zooms else whole
@@ -297,8 +324,8 @@ class Nano(Segmenter):
         left, top = int(x0 * sx), int(y0 * sy)
         right, bottom = max(left + 1, round(x1 * sx)), max(top + 1, round(y1 * sy))
         part = photo[..., top:bottom, left:right]
-        view = Frame.resize((part.shape[-2], part.shape[-1]), region.resized).resample(part)
-        return self._encode(region.pad(as_pixels(view)), onnx)
+        view = tensor_frames.resample(Frame.resize((part.shape[-2], part.shape[-1]), region.resized), part)
+        return self._encode(tensor_frames.pad(region, as_pixels(view)), onnx)
 
 
 class TensorEncoder(nn.Module):
@@ -331,13 +358,15 @@ def so_far(memory: Memory | None, frame: Frame) -> Tensor | None:
     """The last answer (1, 1, h, w) at half the grid of ``frame``; None before the first."""
     if not memory:
         return None
-    before = Frame.from_tensor(memory["frame"])
+    before = Frame.from_array(memory["frame"])
     return memory["probability"] if before == frame else resample(memory["probability"], before, frame)
 
 
 def seen(photos: Sequence[Tensor], views: Sequence[Frame]) -> Tensor:
     """(1, 3, H, W) photos through frames of one grid -> (b, 3, h, w) in the backbone's range."""
-    return torch.cat([f.pad(as_pixels(f.resample(p))) for f, p in zip(views, photos, strict=True)])
+    return torch.cat(
+        [tensor_frames.pad(f, as_pixels(tensor_frames.resample(f, p))) for f, p in zip(views, photos, strict=True)]
+    )
 
 
 def as_pixels(view: Tensor) -> Tensor:

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from segue.core.errors import CheckpointError
-from segue.core.segmenter import load_strict
 from segue.models.nano.mobilenet import MobileNetV2
 from segue.models.pretrained import read_state
+from segue.nn.module import load_strict
 
 
 def start_backbone(backbone: MobileNetV2, path: Path) -> None:

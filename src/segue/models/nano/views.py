@@ -38,13 +38,13 @@ def as_tensors(prompts: Sequence[Prompt], frame: Frame, device: torch.device) ->
     mirrored = float(frame.flip)
     table = torch.full((1, max(1, len(clicks)), 3), -1.0)
     if clicks:
-        centres = torch.tensor([[np.floor(p.x) + 0.5, np.floor(p.y) + 0.5] for p in clicks], dtype=torch.float32)
-        table[0, :, :2] = frame.to_grid(centres) + torch.tensor([mirrored, 0.0])
+        centres = np.array([[np.floor(p.x) + 0.5, np.floor(p.y) + 0.5] for p in clicks], np.float32)
+        table[0, :, :2] = torch.from_numpy(frame.to_grid(centres)) + torch.tensor([mirrored, 0.0])
         table[0, :, 2] = torch.tensor([float(p.positive) for p in clicks])
     box = torch.zeros(1, 4)
     if boxes:
         last = boxes[-1]
-        corners = frame.to_grid(torch.tensor([[last.x0, last.y0], [last.x1, last.y1]], dtype=torch.float32))
+        corners = torch.from_numpy(frame.to_grid(np.array([[last.x0, last.y0], [last.x1, last.y1]], np.float32)))
         corners[:, 0] += mirrored
         box[0] = torch.cat([corners.amin(0), corners.amax(0)])
     return table.to(device), box.to(device)
@@ -88,9 +88,8 @@ def inside(prompt: Prompt, frame: Frame) -> bool:
 def resample(probability: Tensor, frame: Frame, other: Frame) -> Tensor:
     """(1, 1, h, w) at half the grid of `frame` -> the same map at half the grid of `other`, 0 outside."""
     rows, columns = other.grid[0] // 2, other.grid[1] // 2
-    cells = torch.stack([(torch.arange(n, device=probability.device) + 0.5) * 2 for n in (max(rows, columns),)] * 2, 1)
-    image = other.to_image(cells.float())
-    x, y = frame.to_grid(image).unbind(1)
+    cells = (np.arange(max(rows, columns), dtype=np.float32) + np.float32(0.5)) * 2
+    x, y = torch.from_numpy(frame.to_grid(other.to_image(np.stack([cells, cells], 1)))).to(probability).unbind(1)
     height, width = frame.grid
     gx, gy = x[:columns] / width * 2 - 1, y[:rows] / height * 2 - 1
     grid = torch.stack([gx[None, :].expand(rows, -1), gy[:, None].expand(-1, columns)], dim=-1)
@@ -102,7 +101,7 @@ def bounding_box(mask: Tensor, frame: Frame) -> tuple[float, float, float, float
     box = mask_box(mask.cpu().numpy())
     if box is None:
         return None
-    (x0, y0), (x1, y1) = frame.to_image(torch.tensor(box, dtype=torch.float32).reshape(2, 2) * 2).tolist()
+    (x0, y0), (x1, y1) = frame.to_image(np.array(box, np.float32).reshape(2, 2) * 2).tolist()
     return min(x0, x1), y0, max(x0, x1), y1
 
 

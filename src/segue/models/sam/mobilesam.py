@@ -23,7 +23,7 @@ class MobileSam(Sam):
     >>> from segue.models.registry import MODELS
     >>> sam = MobileSam(**MODELS["mobilesam"].tiny).eval()
     >>> sam.decode(sam.encode([np.zeros((48, 64, 3), np.uint8)]), [Click(9, 9)]).scores.shape
-    torch.Size([1, 3])
+    (1, 3)
     """
 
     def __init__(

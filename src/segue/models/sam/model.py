@@ -15,17 +15,22 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, ClassVar, Literal, TypeAlias
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 import transformers
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from transformers import AttentionInterface
 
 from segue.core.errors import CheckpointError, InputError, MissingExtra
 from segue.core.frame import Frame, Size
-from segue.core.segmenter import ExportGraph, Segmenter, load_strict
-from segue.core.types import Box, Click, Features, Image, Memory, Prediction, Prompt
+from segue.core.segmenter import ExportGraph
+from segue.core.types import Box, Click, Features, Image, Memory, Prediction, Probability, Prompt
+from segue.models.opening import Pretrained
 from segue.models.sam.checkpoints import SHARED, TIED, is_official, to_transformers
+from segue.nn import frames as tensor_frames
+from segue.nn.module import TorchSegmenter, as_array, as_arrays, load_strict
 from segue.oneshot.finder import Finder
 
 Kind: TypeAlias = Literal["sam", "sam_hq", "sam2", "edgetam"]
@@ -77,7 +82,7 @@ def guided_attention(
 AttentionInterface.register(GUIDED, guided_attention)
 
 
-class Sam(Segmenter):
+class Sam(TorchSegmenter, Pretrained):
     """A member of the SAM family.
 
     ``kind`` names transformers' model type; the three configurations are transformers' own keywords. One
@@ -91,7 +96,7 @@ class Sam(Segmenter):
     >>> sam = Sam(**MODELS["sam-vit-base"].tiny)
     >>> features = sam.encode([np.zeros((30, 40, 3), np.uint8)])
     >>> sam.decode(features, [Click(20, 15)]).logits.shape
-    torch.Size([1, 3, 64, 64])
+    (1, 3, 64, 64)
     """
 
     accepts: ClassVar[frozenset[type]] = frozenset({Click, Box})
@@ -155,12 +160,14 @@ class Sam(Segmenter):
             return Frame.resize(size, (self.side, self.side))
         return Frame.longest(size, self.side, square=True)
 
+    @torch.inference_mode()
     def encode(self, images: Sequence[Image], frames: Sequence[Frame] | None = None) -> Features:
         """Images -> the decoder's image embedding and, by family, its high-resolution companions."""
         frames = [self._onto_square(f) for f in frames] if frames else [self.frame(i.shape[:2]) for i in images]
         views = [self.pixels(image, frame) for image, frame in zip(images, frames, strict=True)]
-        return Features(self.embed(torch.cat(views)), tuple(frames))
+        return self.features(self.embed(torch.cat(views)), tuple(frames))
 
+    @torch.inference_mode()
     def decode(self, features: Features, prompts: Sequence[Prompt], memory: Memory | None = None) -> Prediction:
         """One prediction; three candidates for a single click without memory, else one."""
         alone = len(prompts) == 1 and isinstance(prompts[0], Click) and not memory
@@ -185,7 +192,8 @@ class Sam(Segmenter):
         """``decode`` with the number of candidates (3 or 1) and PerSAM's guidance chosen by the caller."""
         low, scores = self.ask(features, prompts, memory, multimask=multimask, guidance=guidance)
         best = int(scores[0].argmax())
-        return Prediction(self.high(low), into_unit(scores), {"logits": low[:, best : best + 1]}, features.frame)
+        memory = {"logits": low[:, best : best + 1]}
+        return self.prediction(self.high(low), into_unit(scores), memory, features.frame)
 
     def ask(
         self,
@@ -198,12 +206,20 @@ class Sam(Segmenter):
     ) -> tuple[Tensor, Tensor]:
         """What the decoder says of one image: low-resolution logits (1, k, h, w) and its raw scores (1, k)."""
         return self.answer(
-            features.maps,
+            self.tensors(features.maps),
             *self.prompt_tensors(features.frame, prompts),
-            mask=memory["logits"] if memory else None,
+            mask=self.tensor(memory["logits"]) if memory else None,
             multimask=multimask,
             guidance=guidance,
         )
+
+    @torch.inference_mode()
+    def predict_arrays(
+        self, features: Features, prompts: Sequence[Prompt], memory: Memory | None = None, *, multimask: bool
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+        """``ask`` in arrays: low-resolution logits (1, k, h, w), raw scores (1, k), logits on the frame's grid."""
+        low, scores = self.ask(features, prompts, memory, multimask=multimask)
+        return as_array(low), as_array(scores), as_array(self.high(low))
 
     def high(self, low: Tensor) -> Tensor:
         """(b, k, h, w) low-resolution logits -> logits on the grid that ``Frame.to_image_size`` takes to the image.
@@ -215,15 +231,15 @@ class Sam(Segmenter):
             return low
         return F.interpolate(low, (self.side, self.side), mode="bilinear", align_corners=False)
 
-    def memory_from_mask(self, features: Features, probability: Tensor) -> Memory:
+    @torch.inference_mode()
+    def memory_from_mask(self, features: Features, probability: Probability) -> Memory:
         """A previous mask enters as low-resolution logits."""
-        frame = features.frame
-        view = frame.resample(probability[None, None].float().clamp(CERTAIN, 1 - CERTAIN))
-        square = frame.pad(view, value=CERTAIN)
+        certain = self.tensor(probability)[None, None].float().clamp(CERTAIN, 1 - CERTAIN)
+        square = tensor_frames.view(features.frame, certain, value=CERTAIN)
         low = F.interpolate(square, (self.low_side, self.low_side), mode="bilinear", antialias=True)
-        return {"logits": torch.logit(low)}
+        return as_arrays({"logits": torch.logit(low)})
 
-    def recall(self, low: Tensor) -> Memory:
+    def recall(self, low: NDArray[np.float32]) -> Memory:
         """(1, h, w) low-resolution logits of an earlier prediction -> the memory that holds them."""
         if tuple(low.shape) != (1, self.low_side, self.low_side):
             raise InputError(
@@ -231,13 +247,13 @@ class Sam(Segmenter):
                 f"(1, {self.low_side}, {self.low_side}) logits",
                 "pass the low-resolution logits of an earlier prediction",
             )
-        return {"logits": low[None].float().to(self.device)}
+        return {"logits": np.asarray(low[None], np.float32)}
 
     def pixels(self, image: Image, frame: Frame) -> Tensor:
         """(H, W, 3) uint8 -> (1, 3, side, side) float: resized in 8 bits, normalised, then padded with zeros."""
-        view = frame.resample(torch.from_numpy(image).to(self.device).permute(2, 0, 1)[None])
+        view = tensor_frames.resample(frame, self.photo(image))
         mean, std = self.get_buffer("mean"), self.get_buffer("std")
-        return frame.pad((view.to(mean.dtype) - mean) / std)
+        return tensor_frames.pad(frame, (view.to(mean.dtype) - mean) / std)
 
     def embed(self, pixels: Tensor) -> dict[str, Tensor]:
         """(b, 3, side, side) normalised pixels -> maps: the tensor core of ``encode``."""
@@ -310,14 +326,12 @@ class Sam(Segmenter):
         boxes = [p for p in prompts if isinstance(p, Box)]
         points = labels = box = None
         if clicks:
-            places = torch.tensor([[[c.x, c.y] for c in clicks]], dtype=torch.float32, device=self.device)
-            points = frame.to_grid(places)
+            points = self.tensor(frame.to_grid(np.array([[[c.x, c.y] for c in clicks]], np.float32)))
             labels = torch.tensor([[int(c.positive) for c in clicks]], dtype=torch.int32, device=self.device)
         if boxes:
             last = boxes[-1]
-            corners = torch.tensor([[last.x0, last.y0], [last.x1, last.y1]], dtype=torch.float32, device=self.device)
-            moved = frame.to_grid(corners)
-            box = torch.cat((moved.amin(0), moved.amax(0)))[None]
+            moved = frame.to_grid(np.array([[last.x0, last.y0], [last.x1, last.y1]], np.float32))
+            box = self.tensor(np.concatenate((moved.min(0), moved.max(0)))[None])
         return points, labels, box
 
     def load_published(self, state: Mapping[str, Tensor]) -> None:

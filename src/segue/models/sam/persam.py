@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -19,10 +20,13 @@ from segue.core.errors import InputError
 from segue.core.frame import Frame, Size
 from segue.core.geometry import mask_box
 from segue.core.segmenter import Segmenter
-from segue.core.types import Box, Click, Features, Image, Mask, Memory, Prediction, Prompt, Reference
+from segue.core.types import Box, Click, Features, Image, Mask, Memory, Prediction, Probability, Prompt, Reference
+from segue.models.opening import Pretrained
 from segue.models.sam.model import Guidance, Sam
 from segue.models.sam.persam_f import fit_scale_weights
-from segue.oneshot.finder import Evidence, Finder, Found
+from segue.nn import frames as tensor_frames
+from segue.nn.module import TorchSegmenter, as_array
+from segue.oneshot.finder import Evidence, Finder, Match
 
 REMEMBERED = 16  # references whose features are kept
 
@@ -68,14 +72,14 @@ class Stages:
     """Everything PerSAM computed for one image: ``confidence`` (H, W), the clicks taken from it, the guidance, the
     prediction of every step (the last is the answer) and the boxes (x0, y0, x1, y1) between them."""
 
-    confidence: Tensor
+    confidence: Probability
     clicks: tuple[Click, ...]
     guidance: Guidance
     steps: tuple[Prediction, ...]
     boxes: tuple[Box, ...]
 
 
-class PerSam(Segmenter):
+class PerSam(TorchSegmenter, Pretrained):
     """A SAM that understands references; clicks and boxes after them go to the SAM with the mask so far.
 
     ``sam`` is a ``Sam`` or the keywords of one. ``mask_value`` is the grey value of the object in the reference's
@@ -88,7 +92,7 @@ class PerSam(Segmenter):
     >>> image = np.zeros((32, 48, 3), np.uint8)
     >>> mask = np.zeros((32, 48), bool); mask[4:20, 8:30] = True
     >>> model.decode(model.encode([image]), [Reference(image, mask)]).probability().shape
-    torch.Size([32, 48])
+    (32, 48)
     """
 
     accepts: ClassVar[frozenset[type]] = frozenset({Reference, Click, Box})
@@ -119,7 +123,7 @@ class PerSam(Segmenter):
         """The SAM's own."""
         return self.sam.encode(images, frames)
 
-    def memory_from_mask(self, features: Features, probability: Tensor) -> Memory:
+    def memory_from_mask(self, features: Features, probability: Probability) -> Memory:
         """The SAM's own."""
         return self.sam.memory_from_mask(features, probability)
 
@@ -127,6 +131,7 @@ class PerSam(Segmenter):
         """Its own pipeline; whether scales are fitted was said when it was built."""
         return PerSamFinder(self).eval()
 
+    @torch.inference_mode()
     def decode(self, features: Features, prompts: Sequence[Prompt], memory: Memory | None = None) -> Prediction:
         """References -> the object they show; clicks and boxes beside them correct that answer."""
         references = [p for p in prompts if isinstance(p, Reference)]
@@ -138,7 +143,7 @@ class PerSam(Segmenter):
         answer = self.stages(features, references).steps[-1]
         return self.sam.decode(features, corrections, answer.memory) if corrections else answer
 
-    def stages(self, features: Features, references: Sequence[Reference], taken: Tensor | None = None) -> Stages:
+    def stages(self, features: Features, references: Sequence[Reference], taken: Mask | None = None) -> Stages:
         """Prior, guided decoding and refinement, kept apart; several references pool their cells.
 
         Pixels of ``taken`` (H, W) bool, instances found before, have the lowest confidence of all.
@@ -146,7 +151,7 @@ class PerSam(Segmenter):
         target = self.target(references)
         confidence = self.confidence(features, target.direction)
         if taken is not None:
-            confidence = torch.where(taken, confidence.min(), confidence)
+            confidence = np.where(taken, confidence.min(), confidence)
         clicks = self.clicks(confidence)
         guidance = self.guidance(features, confidence, target)
         first = self._first(features, clicks, guidance, target)
@@ -169,12 +174,12 @@ class PerSam(Segmenter):
         """Let ``references`` mean the scales ``weights`` (3,), whatever was fitted to them."""
         self._targets[_key(references)] = replace(self.target(references), weights=weights)
 
-    def confidence(self, features: Features, direction: Tensor) -> Tensor:
+    def confidence(self, features: Features, direction: Tensor) -> Probability:
         """(H, W) cosine similarity of every pixel to ``direction`` (c,). Equations 5 and 6."""
-        cells = F.normalize(features.maps["embedding"], dim=1)
+        cells = F.normalize(self.tensor(features.maps["embedding"]), dim=1)
         low = torch.einsum("bchw,c->bhw", cells, direction)[:, None]
         enlarged = F.interpolate(low, scale_factor=4, mode="bilinear")
-        return features.frame.to_image_size(self.sam.high(enlarged))[0, 0]
+        return features.frame.to_image_size(as_array(self.sam.high(enlarged)[0, 0]))
 
     def load_published(self, state: Mapping[str, Tensor]) -> None:
         """The SAM's checkpoint: PerSAM has no weights of its own."""
@@ -198,13 +203,13 @@ class PerSam(Segmenter):
         features, reference = encoded[0]
         clicks = self.clicks(self.confidence(features, direction))
         low, _ = self.sam.ask(features, clicks, multimask=True)
-        logits = features.frame.to_image_size(self.sam.high(low))[0]
-        mask = torch.from_numpy(reference.mask).to(logits.device)
+        logits = tensor_frames.to_image_size(features.frame, self.sam.high(low))[0]
+        mask = self.tensor(reference.mask)
         return ReferenceFeatures(direction, mean, fit_scale_weights(logits, mask, self.epochs).weights)
 
     def _covered(self, features: Features, mask: Mask) -> Tensor:
         """(n, c) features of the cells that the reference mask covers."""
-        cells = features.maps["embedding"][0]
+        cells = self.tensor(features.maps["embedding"])[0]
         picture = (mask[..., None].repeat(3, -1) * self.mask_value).astype("uint8")
         value = self.sam.pixels(picture, features.frame)[:, :1]
         value = F.interpolate(value, cells.shape[-2:], mode="bilinear", align_corners=False)[0, 0]
@@ -213,18 +218,19 @@ class PerSam(Segmenter):
             covered = value == value.max()
         return cells[:, covered].T
 
-    def clicks(self, confidence: Tensor) -> tuple[Click, ...]:
+    def clicks(self, confidence: Probability) -> tuple[Click, ...]:
         """The most and the least similar pixel of (H, W) as clicks."""
         width = confidence.shape[1]
         high, low = int(confidence.argmax()), int(confidence.argmin())
         clicks = (Click(high % width, high // width), Click(low % width, low // width, positive=False))
         return clicks if self.components.negative else clicks[:1]
 
-    def guidance(self, features: Features, confidence: Tensor, target: ReferenceFeatures) -> Guidance:
+    def guidance(self, features: Features, confidence: Probability, target: ReferenceFeatures) -> Guidance:
         """What the decoder is told beside its clicks, as far as the components are on."""
         attention = embedding = None
         if self.components.attention:
-            standard = (confidence - confidence.mean()) / confidence.std()
+            whole = self.tensor(confidence)
+            standard = (whole - whole.mean()) / whole.std()
             # The published code stretches the image-sized map over the whole padded grid; so do we.
             grid = features.maps["embedding"].shape[-2:]
             small = F.interpolate(standard[None, None], grid, mode="bilinear", align_corners=False)
@@ -242,7 +248,7 @@ class PerSam(Segmenter):
         weights = target.weights.to(low)
         low = (low * weights[:, None, None]).sum(1, keepdim=True)
         score = (scores * weights).sum(1, keepdim=True).clamp(0, 1)
-        return Prediction(self.sam.high(low), score, {"logits": low}, features.frame)
+        return self.sam.prediction(self.sam.high(low), score, {"logits": low}, features.frame)
 
     def _refine(
         self, features: Features, clicks: Sequence[Click], first: Prediction
@@ -268,8 +274,7 @@ def _key(references: Sequence[Reference]) -> tuple[str, ...]:
 def enclosing_box(prediction: Prediction) -> Box | None:
     """The box from the first to the last pixel of the best candidate's mask, as the published code draws it (the
     last pixel's own coordinates, not one past); None for an empty mask."""
-    best = prediction.logits[:1, prediction.best : prediction.best + 1]
-    box = mask_box((prediction.frame.to_image_size(best)[0, 0] > 0).cpu().numpy())
+    box = mask_box(prediction.frame.to_image_size(prediction.logits[0, prediction.best]) > 0)
     if box is None:
         return None
     x0, y0, x1, y1 = box
@@ -294,7 +299,7 @@ class PerSamFinder(Finder):
     def __init__(self, model: PerSam) -> None:
         super().__init__(model)
 
-    def _best(self, seen: Evidence) -> Found:
+    def _best(self, seen: Evidence) -> Match:
         persam = self.model
         assert isinstance(persam, PerSam)
         stages = persam.stages(seen.features, [seen.reference], taken=seen.taken)

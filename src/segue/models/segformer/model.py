@@ -12,9 +12,9 @@ from torch import Tensor, nn
 
 from segue.core.errors import InputError
 from segue.core.frame import Frame, Size
-from segue.core.segmenter import load_strict, weights_digest
 from segue.models.segformer.network import SegFormerClickNet
 from segue.models.simpleclick.model import SimpleClick
+from segue.nn.module import load_strict, weights_digest
 
 STRIDE = 32  # the deepest map's
 
@@ -29,7 +29,7 @@ class SegFormerClick(SimpleClick):
     >>> model = SegFormerClick(widths=(8, 16, 40, 64), depths=(1, 1, 1, 1), side=64, channels=8).eval()
     >>> features = model.encode([np.zeros((30, 40, 3), np.uint8)])
     >>> model.decode(features, [Click(10, 20)]).probability().shape
-    torch.Size([30, 40])
+    (30, 40)
     """
 
     def __init__(self, widths: Sequence[int], depths: Sequence[int], side: int = 448, channels: int = 256) -> None:

@@ -13,10 +13,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from segue.core.errors import CheckpointError
-from segue.core.segmenter import load_strict
 from segue.models.simpleclick.network import ClickNet
 from segue.nn.clickmaps import click_disks
 from segue.nn.heads import AllMlpHead
+from segue.nn.module import load_strict
 from segue.nn.vit import to_map
 
 HEADS, REDUCTIONS = (1, 2, 5, 8), (8, 4, 2, 1)

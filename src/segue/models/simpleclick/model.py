@@ -9,24 +9,28 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from segue.core.errors import InputError
 from segue.core.frame import Frame, Size
-from segue.core.segmenter import ExportGraph, Segmenter, weights_digest
-from segue.core.types import Click, Features, Image, Memory, Prediction, Prompt
+from segue.core.segmenter import ExportGraph, Segmenter
+from segue.core.types import Click, Features, Image, Memory, Prediction, Probability, Prompt
 from segue.models.checkpoints import load_official
+from segue.models.opening import Pretrained
 from segue.models.simpleclick.network import SimpleClickConfig, SimpleClickNet, check_grid
 from segue.models.simpleclick.training import SimpleClickCore
 from segue.models.simpleclick.weights import simpleclick_label
 from segue.models.wrappers import FlipAverage, ZoomIn, ZoomRule
+from segue.nn import frames as tensor_frames
 from segue.nn.clickmaps import pack_clicks
 from segue.nn.confidence import mask_confidence
+from segue.nn.module import TorchSegmenter, as_arrays, weights_digest
 
 
-class SimpleClick(Segmenter):
+class SimpleClick(TorchSegmenter, Pretrained):
     """SimpleClick as a Segmenter. Nothing is known of an image before a click, so ``encode`` only resamples.
 
     Its memory is the last probability map on the input grid. Official evaluation wraps it in ``ZoomIn`` (and
@@ -37,7 +41,7 @@ class SimpleClick(Segmenter):
     >>> model = SimpleClick(**TINY).eval()
     >>> features = model.encode([np.zeros((30, 40, 3), np.uint8)])
     >>> model.decode(features, [Click(10, 20)]).probability().shape
-    torch.Size([30, 40])
+    (30, 40)
     """
 
     accepts: ClassVar[frozenset[type]] = frozenset({Click})
@@ -56,25 +60,31 @@ class SimpleClick(Segmenter):
     def frame(self, size: Size) -> Frame:
         return Frame.resize(size, self.input_size, align_corners=True)
 
+    @torch.inference_mode()
     def encode(self, images: Sequence[Image], frames: Sequence[Frame] | None = None) -> Features:
         chosen = tuple(frames or (self.frame((i.shape[0], i.shape[1])) for i in images))
         for frame in chosen:
             self._check_view(frame)
-        views = [frame.view(as_pixels(image, self.device)) for image, frame in zip(images, chosen, strict=True)]
-        return Features({"image": torch.cat(views)}, chosen)
+        views = [
+            tensor_frames.view(frame, as_pixels(image, self.device))
+            for image, frame in zip(images, chosen, strict=True)
+        ]
+        return self.features({"image": torch.cat(views)}, chosen)
 
+    @torch.inference_mode()
     def decode(self, features: Features, prompts: Sequence[Prompt], memory: Memory | None = None) -> Prediction:
-        image, frame = features.maps["image"], features.frame
-        previous = (memory or {}).get("probability")
-        if previous is None:
-            previous = image.new_zeros(1, 1, *image.shape[-2:])
-        logits = self.net(image, previous.to(image), grid_points(prompts, frame).to(image.device))
+        image, frame = self.tensor(features.maps["image"]), features.frame
+        previous = image.new_zeros(1, 1, *image.shape[-2:])
+        if memory:
+            previous = self.tensor(memory["probability"]).to(image)
+        logits = self.net(image, previous, grid_points(prompts, frame).to(image.device))
         probability = F.interpolate(logits, size=frame.grid, mode="bilinear", align_corners=True).sigmoid()
-        return Prediction(logits, mask_confidence(probability), {"probability": probability}, frame)
+        return self.prediction(logits, mask_confidence(probability), {"probability": probability}, frame)
 
-    def memory_from_mask(self, features: Features, probability: Tensor) -> Memory:
-        pixels = probability[None, None].to(features.maps["image"])
-        return {"probability": features.frame.view(pixels)}
+    @torch.inference_mode()
+    def memory_from_mask(self, features: Features, probability: Probability) -> Memory:
+        pixels = self.tensor(probability)[None, None].float()
+        return as_arrays({"probability": tensor_frames.view(features.frame, pixels)})
 
     def sites(self) -> Mapping[str, str]:
         blocks = {f"block.{i}": f"net.backbone.blocks.{i}" for i in range(self.spec.depth)}
@@ -145,5 +155,5 @@ def grid_points(prompts: Sequence[Prompt], frame: Frame) -> Tensor:
     if not clicks:
         return pack_clicks([])
     # double precision: a click on the rim of a disk must not change side by rounding
-    at = torch.tensor([(c.x, c.y) for c in clicks], dtype=torch.float64)
+    at = np.array([(c.x, c.y) for c in clicks], np.float64)
     return pack_clicks([(y, x, c.positive) for (x, y), c in zip(frame.to_grid(at).tolist(), clicks, strict=True)])
