@@ -51,6 +51,14 @@ def test_positive_and_negative_clicks_and_a_box_together(tmp_path: Path) -> None
     assert labels[10, 10] == 0
 
 
+def test_the_object_alone_is_written_with_transparency(tmp_path: Path) -> None:
+    out, alone = tmp_path / "mask.png", tmp_path / "alone.png"
+    assert main(["mask", str(CAT), "--click", "230,120", "-o", str(out), "--cutout", str(alone)]) == 0
+    cutout = np.asarray(Pillow.open(alone))
+    assert (cutout[..., 3] == read_labels(out)).all()
+    assert (cutout[..., :3] == read_image(CAT)).all()
+
+
 BAD = {
     "truncated JPEG": (["mask", "{bad}/truncated.jpg", "--click", "9,9"], "truncated"),
     "0-byte file": (["mask", "{bad}/empty.png", "--click", "9,9"], "empty"),
@@ -63,7 +71,7 @@ BAD = {
     "inverted box": (["mask", "{cat}", "--box", "90,0,9,9"], "x0 < x1"),
     "no prompt": (["mask", "{cat}"], "--click X,Y"),
     "empty text": (["mask", "{cat}", "--text", " "], "at least one word"),
-    "text to a click model": (["mask", "{cat}", "--text", "cat"], "Text prompt"),
+    "text to a click model": (["mask", "{cat}", "--text", "cat"], "takes no words"),
     "unknown model": (["mask", "{cat}", "--click", "9,9", "--model", "nanno"], "Did you mean 'nano'?"),
     "checkpoint of another model": (["mask", "{cat}", "--click", "9,9", "--weights", "{bad}/other.pth"], "not fit"),
     "broken checkpoint": (["mask", "{cat}", "--click", "9,9", "--weights", "{bad}/broken.pth"], "cannot be read"),

@@ -69,7 +69,7 @@ class JobCommand:
         json_to, file = given.pop("json", None), given.pop("config_file", None)
         given.pop("debug", None)
         values = read_fields(file) if file is not None else {}
-        values |= {name: converters[name](value) for name, value in given.items()}
+        values |= {name: _converted(name, converters[name], value) for name, value in given.items()}
         result = self.run(self.config.from_fields(**values)) if self.config is not None else self.run(None)
         if result is None:
             return
@@ -79,6 +79,14 @@ class JobCommand:
             self.show(result)
         if getattr(result, "failed", None):
             raise typer.Exit(1)
+
+
+def _converted(name: str, convert: Convert, value: Any) -> Any:
+    try:
+        return convert(value)
+    except typer.BadParameter as error:
+        error.param_hint = f"--{name.replace('_', '-')}"
+        raise
 
 
 def _was_given(context: typer.Context, name: str) -> bool:
@@ -128,6 +136,7 @@ def _option(name: str, field: FieldInfo, optional: bool) -> _Option | None:
     if default is None:
         kind = operator.or_(kind, None)
     if style.positional:
+        about["metavar"] = style.metavar or name.upper()
         return _Option(name, _parameter(name, kind, typer.Argument(**about), default), convert, True)
     names = style.names or _names(name, kind == bool | None or default is True)
     repeatable = tuple(names) if kind in (list[int], list[float], list[int] | None, list[float] | None) else ()
@@ -168,13 +177,26 @@ def _typed(annotation: Any) -> tuple[Any, Convert, str | None] | None:
         return str, functools.partial(numbers, count=len(arguments)), METAVARS.get(len(arguments))
     if origin is dict:
         return list[str], pairs, "KEY=VALUE"
-    if origin is Literal or annotation in (bool, int, float, str, Path):
+    if origin is Literal:
+        return str, functools.partial(choice, choices=arguments), "|".join(arguments)
+    if annotation in (bool, int, float, str, Path):
         return annotation, _same, None
     return None if isinstance(annotation, type) and issubclass(annotation, BaseModel) else (str, _same, None)
 
 
 def _same(value: Any) -> Any:
     return value
+
+
+def choice(text: str, choices: Sequence[str]) -> str:
+    """``text`` itself if it is one of ``choices``; anything else is a usage error.
+
+    >>> choice("onnx", ["onnx"])
+    'onnx'
+    """
+    if text not in choices:
+        raise typer.BadParameter(f"'{text}' is not one of: {', '.join(choices)}")
+    return text
 
 
 def numbers(text: str, count: int) -> tuple[float, ...]:

@@ -9,10 +9,11 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field, field_validator
 
-from segue.core.errors import ConfigError
+from segue.core.errors import ConfigError, InputError
+from segue.core.segmenter import Segmenter
 from segue.core.types import Box, Click, Image, Prompt, Text
 from segue.data.io.drawing import overlay
-from segue.data.io.image import MAX_PIXELS, WRITABLE, open_image, write_image, write_labels
+from segue.data.io.image import MAX_PIXELS, WRITABLE, open_image, write_cutout, write_image, write_labels
 from segue.data.io.image_file import ImageFile
 from segue.data.io.tiff import write_mask_tiff
 from segue.jobs.job import job
@@ -21,6 +22,7 @@ from segue.session.config import CommandLine, Corners, JobResult, ModelChoice, P
 from segue.session.session import Session
 from segue.session.windowed import WindowedSession
 
+READER = "CIDAS/clipseg-rd64-refined"
 LOSSLESS = (".png", ".tif", ".tiff")
 
 
@@ -34,6 +36,7 @@ class MaskConfig(ModelChoice):
     box: Annotated[Corners | None, Field(description="A rectangle around the object.")] = None
     text: Annotated[str | None, Field(description="What to segment, in words.")] = None
     overlay: Annotated[Path | None, Field(description="Also write the mask drawn on the photo.")] = None
+    cutout: Annotated[Path | None, Field(description="Also write the object alone, a PNG with transparency.")] = None
     cache: Annotated[str | None, Field(description="Features that segue encode made: a folder or URL.")] = None
 
     @field_validator("output")
@@ -41,6 +44,13 @@ class MaskConfig(ModelChoice):
     def _lossless(cls, path: Path) -> Path:
         if path.suffix.lower() not in LOSSLESS:
             raise ValueError("a mask needs a lossless format; name it .png")
+        return path
+
+    @field_validator("cutout")
+    @classmethod
+    def _transparent(cls, path: Path | None) -> Path | None:
+        if path is not None and path.suffix.lower() != ".png":
+            raise ValueError("a cut-out needs transparency; name it .png")
         return path
 
     @field_validator("overlay")
@@ -79,6 +89,7 @@ class MaskResult(JobResult):
     image: Path
     mask: Path
     overlay: Path | None
+    cutout: Path | None = None
     model: str
     size: tuple[int, int]
     area: int
@@ -108,8 +119,19 @@ def mask(config: MaskConfig) -> MaskResult:
         return _windowed(config, file, prompts) if large else _whole(config, file.window(), prompts)
 
 
+def _model(config: MaskConfig) -> Segmenter:
+    model = config.load()
+    if config.text is not None and Text not in model.accepts:
+        raise InputError(
+            f"a Text prompt for {config.model}, which takes no words",
+            "a model that reads",
+            f"choose --model {READER}, which is fetched when it is first used",
+        )
+    return model
+
+
 def _whole(config: MaskConfig, image: Image, prompts: list[Prompt]) -> MaskResult:
-    session = Session(config.load(), image, FeatureCache(config.cache) if config.cache else None)
+    session = Session(_model(config), image, FeatureCache(config.cache) if config.cache else None)
     started = time.perf_counter()
     _ = session.features
     encoded = time.perf_counter()
@@ -118,10 +140,13 @@ def _whole(config: MaskConfig, image: Image, prompts: list[Prompt]) -> MaskResul
     write_labels(config.output, drawn)
     if config.overlay is not None:
         write_image(config.overlay, overlay(image, drawn, prompts))
+    if config.cutout is not None:
+        write_cutout(config.cutout, image, drawn)
     return MaskResult(
         image=config.image,
         mask=config.output,
         overlay=config.overlay,
+        cutout=config.cutout,
         model=config.model,
         size=drawn.shape,
         area=int(np.count_nonzero(drawn)),
@@ -136,8 +161,9 @@ def _windowed(config: MaskConfig, source: ImageFile, prompts: list[Prompt]) -> M
         raise ConfigError(
             f"the mask file {config.output} for {config.image}", "a tiled TIFF, as the image is one", "name it .tif"
         )
-    model = config.load()
-    session = WindowedSession(model, source)
+    if config.cutout is not None:
+        raise ConfigError(f"a cut-out of {config.image}, which is too large to hold", "no cut-out", "leave it out")
+    session = WindowedSession(_model(config), source)
     started = time.perf_counter()
     rle = session.add(*prompts)
     seconds = MaskSeconds(encode=0.0, decode=round(time.perf_counter() - started, 4))

@@ -9,7 +9,7 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field, model_validator
 
-from segue.core.errors import ImageError
+from segue.core.errors import ConfigError, ImageError
 from segue.core.segmenter import Segmenter
 from segue.core.types import Box, Click, Prompt, Reference, check_mask
 from segue.data.io.image import read_image, read_labels
@@ -34,7 +34,11 @@ class ReferenceChoice(ModelChoice):
     @model_validator(mode="after")
     def _one_way(self) -> ReferenceChoice:
         if (self.mask is not None) + (self.box is not None or bool(self.click)) != 1:
-            raise ValueError("say what is meant in the reference: a mask file, or a box or clicks")
+            raise ConfigError(
+                "a reference without what is meant in it" if self.mask is None else "a mask beside a box or clicks",
+                "a mask file, or a box or clicks",
+                "add --mask PNG, --box X0,Y0,X1,Y1 or --click X,Y" if self.mask is None else "leave one of them out",
+            )
         return self
 
     def examples(self, model: Segmenter) -> dict[int, Reference]:

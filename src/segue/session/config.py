@@ -120,7 +120,7 @@ def read_fields(path: str | Path) -> dict[str, Any]:
 
 def _config_error(error: ValidationError, kind: type[BaseModel]) -> SegueError:
     """The first mistake of several, in words: what arrived and what was expected, never pydantic's own."""
-    first = error.errors()[0]
+    first = min(error.errors(), key=lambda e: e["type"] != "extra_forbidden")  # a misspelt key before a missing one
     if isinstance(cause := first.get("ctx", {}).get("error"), SegueError):
         return cause
     name, message = ".".join(map(str, first["loc"])), str(first["msg"]).removeprefix("Value error, ")
@@ -130,10 +130,11 @@ def _config_error(error: ValidationError, kind: type[BaseModel]) -> SegueError:
         return ConfigError(f"{name}={first['input']!r}", f"one of: {', '.join(kind.model_fields)}", fix)
     if first["type"] == "missing":
         field = kind.model_fields.get(name)
-        return ConfigError(f"no {name}", f"{field.description if field and field.description else 'a value'}")
+        expected = field.description if field is not None and field.description else "a value"
+        return ConfigError(f"no {name}", expected[:1].lower() + expected[1:])
     if not name:
         return ConfigError(message)
     arrived = f"{name}={str(first['input']) if isinstance(first['input'], Path) else first['input']!r}"
     if first["type"] == "value_error":
-        return ConfigError(f"{arrived}: {message}")
+        return ConfigError(f"{name}={first['input']}: {message}")
     return ConfigError(arrived, message.removeprefix("Input should be ").removeprefix("Input should "))

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from segue.core.errors import ImageError, MissingFile
 from segue.core.files import natural_sorted, write_bytes
-from segue.core.types import Image, Mask, check_image, describe
+from segue.core.types import Image, Mask, check_image, check_mask, describe
 from segue.data.io.dicom import DicomImage
 from segue.data.io.image_file import ImageFile, Labels
 from segue.data.io.pillow import PillowFile, register
@@ -160,6 +160,24 @@ def write_image(path: str | os.PathLike[str], image: Image, quality: int = 95) -
     """
     check_image(image)
     _save(Path(path), PIL.Image.fromarray(image), quality=quality, subsampling=0)
+
+
+def write_cutout(path: str | os.PathLike[str], image: Image, mask: Mask) -> None:
+    """Write (H, W, 3) uint8 RGB with ``mask`` (H, W) bool as its alpha, atomically, as PNG.
+
+    Raises ``ImageError`` for other arrays or a suffix that holds no alpha, ``StorageError`` if the disk refuses.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_cutout(f"{folder}/a.png", np.zeros((4, 6, 3), np.uint8), np.eye(4, 6, dtype=bool))
+    ...     PIL.Image.open(f"{folder}/a.png").mode
+    'RGBA'
+    """
+    if Path(path).suffix.lower() != ".png":
+        raise ImageError(f"the file name {path}", "a format with transparency", "name it .png")
+    check_image(image)
+    check_mask(mask, image.shape[:2])
+    _save(Path(path), PIL.Image.fromarray(np.dstack((image, mask.astype(np.uint8) * 255))))
 
 
 def write_labels(path: str | os.PathLike[str], labels: NDArray[Any]) -> None:
