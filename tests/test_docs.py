@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+import segue
 from segue.cli import COMMANDS, command
 from segue.models.registry import MODELS
 
@@ -24,6 +25,11 @@ def test_every_command_and_option_is_documented(name: str) -> None:
         where = text.partition("\n## ")[0] if longest in ("--json", "--debug", "--config") else section[1]
         if longest.startswith("--") and longest != "--help":
             assert f"`{longest}" in where, f"docs/commands.md, segue {name}: {longest} is not documented"
+
+
+@pytest.mark.parametrize("name", segue.__all__)
+def test_every_public_name_is_documented(name: str) -> None:
+    assert f"`segue.{name}`" in (DOCS / "commands.md").read_text()
 
 
 @pytest.mark.parametrize("name", list(MODELS))

@@ -8,7 +8,7 @@ import pytest
 from pydantic import Field
 
 from segue.cli.options import JobCommand
-from segue.core.errors import ConfigError
+from segue.core.errors import ConfigError, MissingFile
 from segue.session.config import CommandLine, JobConfig, JobResult, Points
 
 
@@ -92,3 +92,10 @@ def test_json_is_the_results_own(tmp_path: Path) -> None:
     command = JobCommand(PaintConfig, lambda config: PaintResult(config=config)).build("paint", "Paint.")
     command.main(["a.png", "-o", "b.png", "--json", str(tmp_path / "r.json")], standalone_mode=False)
     assert json.loads((tmp_path / "r.json").read_text())["config"]["photo"] == "a.png"
+
+
+def test_a_configuration_reads_files_from_python_too(tmp_path: Path) -> None:
+    (tmp_path / "paint.yaml").write_text("photo: a.png\noutput: b.png\n")
+    assert PaintConfig.from_file(tmp_path / "paint.yaml", kind="chalk").kind == "chalk"
+    with pytest.raises(MissingFile, match=r"none\.yaml"):
+        PaintConfig.from_file(tmp_path / "none.yaml")
