@@ -36,18 +36,23 @@ def show_rows(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
 
 def lines(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
-    """(name, text) of every value; what is not there and lists of objects are left out.
+    """(name, text) of every value; what is not there and lists of objects are left out, but for pairs of texts such as
+    a file and what is wrong with it.
 
     >>> list(lines({"area": 12, "adapter": None, "seconds": {"encode": 0.25}}))
     [('area', '12 pixels'), ('seconds encode', '0.25 s')]
+    >>> list(lines({"unreadable": [{"path": "a.jpg", "why": "empty"}], "rows": [{"a": 1}]}))
+    [('unreadable', 'a.jpg: empty')]
     """
     for key, value in values.items():
         name = f"{prefix}{key.replace('_', ' ')}"
+        rows = value if isinstance(value, list) and value and isinstance(value[0], dict) else []
         if isinstance(value, dict):
             yield from lines(value, f"{name} ")
-        elif key == "unreadable":
-            yield from ((name, f"{row['path']}: {row['why']}") for row in value)
-        elif value is not None and value != [] and not (isinstance(value, list) and isinstance(value[0], dict)):
+        elif rows:
+            texts = [list(row.values()) for row in rows]
+            yield from ((name, ": ".join(pair)) for pair in texts if [type(v) for v in pair] == [str, str])
+        elif value is not None and value != []:
             yield name, text_of(value, name)
 
 
