@@ -34,7 +34,7 @@ def test_a_converted_model_answers_like_the_published_weights(published, tmp_pat
     points = torch.tensor([[[30.0, 20.0, 0.0], [-1.0, -1.0, -1.0]]])
     with torch.inference_mode():
         expected = net(torch.full((1, 3, 64, 64), 90 / 255), torch.zeros(1, 1, 64, 64), points)
-    assert torch.allclose(session.prediction.logits, expected, atol=1e-6)
+    assert np.allclose(session.prediction.logits, expected.numpy(), rtol=1e-5, atol=1e-6)
     assert result.parameters == sum(p.numel() for p in net.parameters())
     assert result.sha256 in (tmp_path / "out" / "README.md").read_text()
 
@@ -74,4 +74,4 @@ def test_an_mm_style_interformer_is_recognised_and_answers_alike(tmp_path, depth
         session = Session(one, image)
         session.add(Click(20, 20))
         answers.append(session.prediction.logits)
-    assert torch.allclose(*answers, atol=1e-6)
+    assert np.allclose(*answers, rtol=1e-5, atol=1e-6)
