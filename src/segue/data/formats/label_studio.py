@@ -204,6 +204,10 @@ def _chosen(task: Mapping[str, Any], kind: str, name: str) -> tuple[Sequence[Map
     by_kind["annotations"] = [a for a in by_kind["annotations"] if not a.get("was_cancelled")]
     chosen = next((a for a in by_kind[kind] if a.get("result")), None) or next(iter(by_kind[kind]), None)
     losses = []
+    if not any(isinstance(task.get(one), list) for one in (*RESULTS, "completions")):
+        losses.append(Loss(name, "task without a list of annotations"))
+    if any(not isinstance(a.get("result"), list) for a in by_kind[kind]):
+        losses.append(Loss(name, f"{kind} without a list of results"))
     if any(a.get("result") for a in cancelled):
         losses.append(_left_out(name, "cancelled annotation left out", cancelled))
     for other in RESULTS:

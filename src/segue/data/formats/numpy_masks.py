@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+import zlib
 from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
@@ -74,7 +75,16 @@ def _annotated(file: Path, stem: str, locator: ImageLocator) -> AnnotatedImage:
         rles, size = _masks(file, None if image is None else photo_size(image))
         names = [str(n) for n in stored.get("names", ())] or [""] * len(rles)
         ignore_rle = Rle.from_mask(stored["void"].astype(bool)) if "void" in stored else None
-    except (ValueError, OSError, KeyError, zipfile.BadZipFile, EOFError, IndexError, NotImplementedError) as error:
+    except (
+        ValueError,
+        OSError,
+        KeyError,
+        zipfile.BadZipFile,
+        zlib.error,
+        EOFError,
+        IndexError,
+        NotImplementedError,
+    ) as error:
         raise DataError(f"{file}, which does not read ({error})", expected) from error
     if len(names) != len(rles):
         raise DataError(f"{len(names)} names for {len(rles)} masks in {file}", "a name for each")

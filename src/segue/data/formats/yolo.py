@@ -115,7 +115,8 @@ class _Classes:
             known = {int(k): str(name) for k, name in pairs}
             self.pose = self.pose or math.prod(int(n) for n in content.get("kpt_shape", (0,)))
         except (yaml.YAMLError, AttributeError, TypeError, ValueError) as error:
-            raise DataError(f"{file}, which does not read ({error})", "names: a list, or numbers with names") from error
+            why = " ".join(str(error).split())
+            raise DataError(f"{file}, which does not read ({why})", "names: a list, or numbers with names") from error
         if max(known, default=0) > 1_000_000 or min(known, default=0) < 0:
             raise DataError(f"class numbers up to {max(known)} in {file}", "numbers from 0 on")
         return [known.get(k, str(k)) for k in range(max(known, default=-1) + 1)]
