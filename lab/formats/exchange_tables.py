@@ -1,7 +1,7 @@
-"""The tables of docs/exchange.md: what each format gives back, case by case, and how fast it is converted.
+"""What each format gives back, case by case, and how fast it is converted.
 
-python examples/exchange_tables.py                  # what survives
-python examples/exchange_tables.py --images 1000    # rates on 5,000 synthetic annotations, in processor time
+python lab/formats/exchange_tables.py                  # what survives
+python lab/formats/exchange_tables.py --images 1000    # rates on 5,000 synthetic annotations, in processor time
 """
 
 from __future__ import annotations

@@ -10,6 +10,7 @@ from segue.data.formats.registry import FORMATS, format_named, open_data, recogn
 from segue.data.record import Annotation, Sample
 
 HEIGHT, WIDTH = 40, 56
+WRITTEN = [name for name, row in FORMATS.items() if row.writes]
 HERE = Path(__file__).parents[1]
 
 
@@ -70,12 +71,12 @@ def round_trip(name, folder, samples):
             np.testing.assert_array_equal(a_image, b_image)
 
 
-@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("name", WRITTEN)
 def test_objects_survive_a_round_trip_bit_by_bit(name, tmp_path):
     round_trip(name, tmp_path, ONE)
 
 
-@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("name", WRITTEN)
 @pytest.mark.parametrize(("ability", "samples"), [("many", MANY), ("ignore_mask", VOID), ("overlap", OVERLAP)])
 def test_what_a_format_can_hold_survives_and_the_rest_is_refused(name, ability, samples, tmp_path):
     if getattr(FORMATS[name], ability):
@@ -85,14 +86,14 @@ def test_what_a_format_can_hold_survives_and_the_rest_is_refused(name, ability, 
             format_named(name).write(tmp_path, samples)
 
 
-@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("name", WRITTEN)
 def test_auto_recognises_what_the_format_wrote(name, tmp_path):
     format_named(name).write(tmp_path, MANY if name == "berkeley" else ONE)
     assert recognise(tmp_path) == name
     assert open_data(tmp_path).format == name
 
 
-@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("name", WRITTEN)
 def test_ids_are_unique_and_the_order_is_stable(name, tmp_path):
     format_named(name).write(tmp_path, MANY if FORMATS[name].many else ONE)
     first, second = open_data(tmp_path, name).samples, open_data(tmp_path, name).samples
@@ -101,7 +102,7 @@ def test_ids_are_unique_and_the_order_is_stable(name, tmp_path):
     assert [s.id for s in first] == [s.id for s in second]
 
 
-@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("name", WRITTEN)
 def test_an_image_that_is_damaged_is_named(name, tmp_path):
     format_named(name).write(tmp_path, ONE)
     for path in tmp_path.rglob("*"):
@@ -132,5 +133,5 @@ def test_unknown_formats_and_layouts_are_explained(tmp_path):
 @pytest.mark.parametrize("name", FORMATS)
 def test_each_format_is_documented_with_its_layout(name):
     page = (HERE.parent / "docs" / "formats.md").read_text()
-    assert f"| `{name}` |" in page
+    assert f"| `{name}`" in page
     assert f"`{name}`" in (HERE.parent / "docs" / "commands.md").read_text()

@@ -56,7 +56,10 @@ class ConvertDataConfig(JobConfig):
     @field_validator("to")
     @classmethod
     def _known(cls, name: str) -> str:
-        return known_name(name)  # raises, naming the nearest
+        plain = known_name(name)  # raises, naming the nearest
+        if not FORMATS[plain].writes:
+            raise ValueError(f"'{plain}' is read only")
+        return plain
 
     @model_validator(mode="after")
     def _somewhere(self) -> ConvertDataConfig:

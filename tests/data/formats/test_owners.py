@@ -140,7 +140,7 @@ def test_fiftyone_imports_the_coco_export(tmp_path, photo):
         )
     except Exception as error:  # its database does not start everywhere
         if "ServiceListenTimeout" in type(error).__name__ or "mongo" in str(error).lower():
-            pytest.skip(f"fiftyone's mongod does not start ({type(error).__name__}): see docs/exchange.md")
+            pytest.skip(f"fiftyone's mongod does not start ({type(error).__name__}): see docs/formats.md")
         raise
     field = next(k for k in ("ground_truth", "segmentations", "detections") if k in data.get_field_schema())
     detections = data.first()[field].detections

@@ -131,13 +131,13 @@ class CocoFile:
     """
 
     def __init__(self, file: Path, folder: Path, options: Options) -> None:
-        self.file = file
+        self.file, self.folder = file, folder
         self.index = _Index(file)
         self.ids: Sequence[str] = self.index.file_names
         self.classes: Sequence[str] = list(self.index.names.values())
         self.losses: Sequence[Loss] = self.index.losses()
         split = file.stem.removeprefix("instances_")
-        self._locator = ImageLocator(
+        self.locator = ImageLocator(
             *options.places(folder / "images", folder, folder / split, folder / "images" / split, file.parent)
         )
 
@@ -148,7 +148,7 @@ class CocoFile:
             rows = [element_at(stream, *place) for place in self.index.of_row(row)]
         name = self.ids[row]
         try:
-            return self._annotated(name, image, rows)
+            return self.annotated(name, image, rows)
         except SegueError as error:
             raise DataError(f"image {name} of {self.file}: {error}") from error
         except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError) as error:
@@ -156,8 +156,9 @@ class CocoFile:
                 f"image {name} of {self.file} that does not read ({type(error).__name__}: {error})", "COCO instances"
             ) from error
 
-    def _annotated(self, name: str, image: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> AnnotatedImage:
-        path = self._locator.find(name)
+    def annotated(self, name: str, image: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> AnnotatedImage:
+        """The annotations of an image's rows."""
+        path = self.locator.find(name)
         size = stated_size(image.get("height"), image.get("width"), path, name)
         annotations: list[Annotation] = []
         crowds, losses = [], []
@@ -168,7 +169,7 @@ class CocoFile:
                 losses.append(Loss(name, what, which, file=self.file.name))
                 continue
             rle = _named(which, row["segmentation"], size)
-            crowd, doubt = _flag(row.get("iscrowd"))
+            crowd, doubt = flag(row.get("iscrowd"))
             if doubt:
                 losses.append(Loss(name, doubt, which, 1.0, self.file.name))
             if crowd:
@@ -307,7 +308,7 @@ def _named(which: str, segmentation: Any, size: tuple[int, int]) -> Rle:
         raise DataError(f"{error.arrived} in {which}", error.expected, error.fix) from error
 
 
-def _flag(value: object) -> tuple[bool, str]:
+def flag(value: object) -> tuple[bool, str]:
     """iscrowd as a truth value, and what to say where it is no such value."""
     text = str(value).strip().lower()
     if text in ("none", "", "0", "0.0", "false"):

@@ -18,7 +18,7 @@ from segue.data.record import DataSet, Options
 class FormatEntry(RegistryEntry):
     """One format: its ``layout`` in a few words, the ``signs`` by which it is recognised, and what it can hold:
     ``many`` objects an image, ``ignore_mask`` pixels, ``overlap``, ``polygons`` as a choice, ``names`` of classes;
-    ``exchange`` if other tools read and write it; ``lossy`` if images come back only nearly equal.
+    ``exchange`` if other tools read and write it, ``writes`` if segue does; ``lossy`` if images come back nearly equal.
 
     >>> FORMATS["davis"].layout
     'img/ gt/'
@@ -32,6 +32,7 @@ class FormatEntry(RegistryEntry):
     polygons: bool = False
     names: bool = False
     exchange: bool = False
+    writes: bool = True
     lossy: bool = False
 
 
@@ -54,6 +55,14 @@ FORMATS: Registry[FormatEntry] = Registry(
             signs.coco,
             ignore_mask=True,
             polygons=True,
+        ),
+        "coco-panoptic": _row(
+            "coco_panoptic:CocoPanoptic",
+            "COCO panoptic, segments in PNGs",
+            "images/ annotations/panoptic_*.json panoptic_*/*.png",
+            signs.coco_panoptic,
+            ignore_mask=True,
+            writes=False,
         ),
         "yolo": _exchange(
             "yolo:Yolo", "YOLO segmentation", "images/ labels/*.txt data.yaml", signs.yolo, polygons=True
