@@ -13,7 +13,7 @@ from pycocotools import mask as pycocotools_mask
 from segue.core.errors import DataError
 from segue.data.io.image import Labels
 from segue.data.polygon import Ring, fill
-from segue.data.rle import Rle
+from segue.data.rle import PackedRle, Rle
 
 _COUNTED = 1 << 20  # labels up to here are found by counting
 _FAR = 1 << 16  # pycocotools walks along every fifth of a pixel, and its numbers have 32 bits
@@ -55,11 +55,12 @@ def rle_of_coco_polygons(polygons: Sequence[Any], size: tuple[int, int]) -> Rle:
     rings = [ring for ring in map(_coco_ring, polygons) if ring.size >= 6]
     if not rings:
         return Rle.empty(size)
-    if any(np.abs(ring).max() > _FAR for ring in rings):
+    if max(float(np.abs(ring).max()) for ring in rings) > _FAR:
         filled = [rle_of_rings([ring.reshape(-1, 2)], size).mask() for ring in rings]
         return Rle.from_mask(np.any(filled, axis=0))
     painted = pycocotools_mask.frPyObjects([ring.tolist() for ring in rings], *size)
-    return Rle.from_coco(pycocotools_mask.merge(painted) if len(painted) > 1 else painted[0])
+    one = pycocotools_mask.merge(painted) if len(painted) > 1 else painted[0]
+    return PackedRle(size, one["counts"])
 
 
 def _coco_ring(polygon: Any) -> NDArray[np.float64]:

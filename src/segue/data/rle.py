@@ -170,6 +170,28 @@ class Rle:
         return starts[keep_start], ends[keep_end]
 
 
+class PackedRle(Rle):
+    """A mask of ``size`` whose COCO ``counts`` are trusted, and decoded only when its runs are asked for.
+
+    >>> rle = PackedRle((2, 2), b"13")
+    >>> rle.text, rle.runs.tolist(), rle == Rle((2, 2), np.array([1, 3]))
+    ('13', [1, 3], True)
+    """
+
+    def __init__(self, size: tuple[int, int], counts: bytes) -> None:
+        object.__setattr__(self, "size", size)
+        object.__setattr__(self, "_counts", counts)
+
+    @cached_property
+    def runs(self) -> Runs:
+        return _runs_of_text(self.__dict__["_counts"])
+
+    @property
+    def text(self) -> str:
+        """COCO's compressed counts."""
+        return bytes(self.__dict__["_counts"]).decode("ascii")
+
+
 def union(masks: Sequence[Rle]) -> Rle:
     """All pixels of any of ``masks``, which share one size.
 
@@ -191,6 +213,8 @@ def overlap(a: Rle, b: Rle) -> float:
 
 def _combined(masks: Sequence[Rle], least: int) -> Rle:
     """Pixels that at least so many of ``masks`` hold."""
+    if len(masks) == 1 and least == 1:
+        return masks[0]
     if len({m.size for m in masks}) != 1:
         raise DataError(f"masks of the sizes {sorted({m.size for m in masks})}", "one size for all")
     at = np.concatenate([part for m in masks for part in m.spans])

@@ -161,7 +161,7 @@ class CocoFile:
         path = self.locator.find(name)
         size = stated_size(image.get("height"), image.get("width"), path, name)
         annotations: list[Annotation] = []
-        crowds, losses = [], []
+        crowds, losses, stem = [], [], PurePosixPath(name).stem
         for row in rows:
             which = f"annotation {row.get('id', '?')}"
             if not row.get("segmentation"):
@@ -180,7 +180,7 @@ class CocoFile:
                 what = f"category id {row.get('category_id')!r} is not listed: object without a class"
                 losses.append(Loss(name, what, which, 1.0, self.file.name))
             kind = self.index.names.get(key_of(row.get("category_id")), "")
-            id = f"{PurePosixPath(name).stem}#{row.get('id', len(annotations))}"
+            id = f"{stem}#{row.get('id', len(annotations))}"
             annotations.append(Annotation(kind, rle, id, extra=_unknown(row, _ANNOTATION)))
         extra = _unknown(image, _IMAGE)
         ignore_rle = union(crowds) if crowds else None
