@@ -12,6 +12,8 @@ from segue.data.io.image import open_image
 from segue.data.io.pixels import sideways, turned
 from segue.data.rle import Rle
 
+MOST_PIXELS = 1 << 32  # of an image that is not there to say its size
+
 
 def photo_size(path: Path) -> tuple[int, int]:
     """Upright (H, W) of an image file, from its header. Raises as ``open_image``."""
@@ -31,8 +33,12 @@ def stated_size(height: object, width: object, path: Path | None, name: str) -> 
     segue.core.errors.DataError: got the image a.jpg without width and height; expected both, as the file itself is not there
     """  # noqa: E501
     sides = [_side(value) for value in (height, width)]
-    if all(sides):
+    if all(sides) and (path is not None or sides[0] * sides[1] <= MOST_PIXELS):
         return sides[0], sides[1]
+    if all(sides):
+        raise DataError(
+            f"the image {name} of {sides[1]} x {sides[0]} pixels", f"at most {MOST_PIXELS:,} without its file"
+        )
     if path is None:
         raise DataError(f"the image {name} without width and height", "both, as the file itself is not there")
     return photo_size(path)

@@ -71,3 +71,11 @@ def test_the_training_folders_read_as_their_readmes_say(shared):
         assert void_in_readme(shared / "data" / "train" / name) == ()
     polyps = open_data(shared / "data" / "medical" / "kvasir_seg").samples
     assert len(polyps[0].read()[1].annotations) == 1
+
+
+@pytest.mark.parametrize("colour", [(255, 255, 255), (200, 30, 30), (0, 0, 0)])
+def test_a_mask_cut_out_of_transparency_is_one_object(folder, colour):
+    rgba = np.zeros((1, 5, 4), np.uint8)
+    rgba[0, 2:4] = (*colour, 255)
+    PIL.Image.fromarray(rgba).save(folder / "masks" / "scene.png")
+    assert list(objects(folder)[0].values()) == [2]

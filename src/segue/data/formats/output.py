@@ -14,7 +14,8 @@ from typing import BinaryIO
 from segue.core.errors import SegueError
 from segue.core.files import replacing, write_bytes, writing
 from segue.core.types import Image
-from segue.data.io.image import SUFFIXES, open_image, read_image, write_image
+from segue.data.io.image import open_image, read_image, write_image
+from segue.data.io.signature import SUFFIXES_OF
 
 
 class OutputFolder:
@@ -83,10 +84,10 @@ class OutputFolder:
     def image(self, name: str, file: Path | None, pixels: Callable[[], Image] | None, how: str) -> str:
         """Place an image below the folder under ``name`` and return the name it got.
 
-        Every image gets a name of its own. A file is copied (or linked) byte by byte; one that its EXIF orientation
-        turns is written upright as PNG, because few readers turn it and the masks are upright.
+        Every image gets a name of its own. A file is copied (or linked) byte by byte; one that its orientation
+        turns, or whose suffix says another format than it is, is written upright as PNG.
         """
-        if file is not None and file.suffix.lower() in SUFFIXES and not _turned(file):
+        if file is not None and _as_it_is(file):
             name = self._unique(str(PurePosixPath(name).with_suffix(file.suffix)))
             if self.folder is not None and how != "none":
                 _copy(file, self.folder / name, link=how == "link")
@@ -109,12 +110,13 @@ class _Nothing(BytesIO):
         return 0
 
 
-def _turned(file: Path) -> bool:
+def _as_it_is(file: Path) -> bool:
+    """Whether other readers see a photo's bytes as this one does: upright, and of the format that the suffix says."""
     try:
         with open_image(file) as image:
-            return image.orientation != 1
+            return image.orientation == 1 and file.suffix.lower() in SUFFIXES_OF.get(image.kind, ())
     except SegueError:
-        return False  # a damaged file is carried over as it is; its reader will name it
+        return True  # a damaged file is carried over as it is; its reader will name it
 
 
 def _copy(source: Path, target: Path, link: bool) -> None:

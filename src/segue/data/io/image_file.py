@@ -128,7 +128,8 @@ def labels_of(values: NDArray[Any], path: Path) -> Labels:
     """Stored values (H, W) or colours (H, W, C), alpha last of 2 and 4 -> (H, W) int32 labels.
 
     Whole numbers stay; True is 255; colours whose channels agree are grey, real colours become 1, 2, ... in the
-    order of (r, g, b), black 0. What is fully transparent is background. Raises ``ImageError`` for other numbers.
+    order of (r, g, b), black 0. What is fully transparent is background; black is an
+    object where nothing else is opaque. Raises ``ImageError`` for other numbers.
 
     >>> labels_of(np.array([[[0, 0, 0], [9, 0, 0], [9, 9, 0]]], np.uint8), Path("mask.png"))
     array([[0, 1, 2]], dtype=int32)
@@ -142,6 +143,8 @@ def labels_of(values: NDArray[Any], path: Path) -> Labels:
     samples = values.astype(np.int64)
     opaque = samples[..., -1] > 0 if samples.shape[2] in (2, 4) else np.ones(samples.shape[:2], bool)
     colours = samples[..., :3] if samples.shape[2] > 2 else samples[..., :1]
+    if not opaque.all() and not colours[opaque].any():
+        return opaque * np.int32(255)  # a black object cut out of nothing
     if (colours == colours[..., :1]).all():
         return np.where(opaque, colours[..., 0], 0).astype(np.int32)
     codes = np.where(opaque, (colours[..., 0] << 32) | (colours[..., 1] << 16) | colours[..., 2], 0)
