@@ -40,14 +40,14 @@ def test_parameter_counts_of_table_5_on_a_real_decoder():
 def test_adapters_learn_the_reference_and_leave_the_sam_as_it_was(sam, kind):
     features = sam.encode([IMAGE])
     with torch.no_grad():
-        before, _ = sam.ask(features, [Click(20, 20)], multimask=True)
+        before, _ = sam.predict_low_res(features, [Click(20, 20)], multimask=True)
     fitted = fit_comparator(sam, REFERENCE, kind, steps=25, rate=1e-2)
     assert fitted.losses[-1] < fitted.losses[0]
     assert all(p.grad is None for n, p in sam.named_parameters() if "adapter" not in n and "lora" not in n)
     with torch.no_grad():
         fitted.model.decode(features, [REFERENCE])
         detach(sam, fitted.adapter)
-        after, _ = sam.ask(features, [Click(20, 20)], multimask=True)
+        after, _ = sam.predict_low_res(features, [Click(20, 20)], multimask=True)
     assert torch.equal(before, after)
 
 

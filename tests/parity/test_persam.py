@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 
 from segue.core.types import Reference
 from segue.models.sam.checkpoints import sizes
-from segue.models.sam.model import Sam, into_unit
+from segue.models.sam.model import Sam, bounded_scores
 from segue.models.sam.persam import PerSam
 from segue.models.sam.persam_f import fit_scale_weights
 from segue.nn.frames import to_image_size
@@ -99,7 +99,7 @@ def test_every_step_masks_scores_and_box(golden, stages):
     assert len(stages.steps) == 3
     for i, step in enumerate(stages.steps):
         assert same_masks(step, golden.io[f"step{i}.masks"])
-        close(step.scores[0], into_unit(golden.io[f"step{i}.scores"]), STAGE)
+        close(step.scores[0], bounded_scores(golden.io[f"step{i}.scores"]), STAGE)
     box = stages.boxes[0]
     assert [box.x0, box.y0, box.x1, box.y1] == golden.io["step2.box"][0].tolist()
     close(stages.steps[2].memory["logits"][0], golden.io["step2.low_res"], LOGITS)
@@ -118,7 +118,7 @@ def test_scale_weights_are_trained_alike(golden):
     with torch.no_grad():
         features = golden.sam.encode([golden.reference.image])
         low = io["f.ref_low_res"][None]
-        logits = to_image_size(features.frame, golden.sam.high(low))[0]
+        logits = to_image_size(features.frame, golden.sam.upscale_logits(low))[0]
     fit = fit_scale_weights(logits, torch.from_numpy(golden.reference.mask), golden.config["epochs"])
     close(fit.history, io["f.weights_before_epoch"], 1e-6)
     close(fit.losses.double(), io["f.losses"], 1e-5)
@@ -133,7 +133,7 @@ def test_persam_f_end_to_end(golden, scaled):
     assert torch.equal(xy(stages.clicks), io["f.points"])
     for i in (1, 2):
         assert same_masks(stages.steps[i], io[f"f.step{i}.masks"])
-        close(stages.steps[i].scores[0], into_unit(io[f"f.step{i}.scores"]), STAGE)
+        close(stages.steps[i].scores[0], bounded_scores(io[f"f.step{i}.scores"]), STAGE)
         box = stages.boxes[i - 1]
         assert [box.x0, box.y0, box.x1, box.y1] == io[f"f.step{i}.box"][0].tolist()
     best = stages.steps[2].best

@@ -19,7 +19,8 @@ from segue.jobs.job import job
 from segue.jobs.output import Force, claim_output
 from segue.jobs.progress import progress
 from segue.jobs.reference import ReferenceChoice
-from segue.oneshot.finder import Match, finder
+from segue.oneshot.finder import Match
+from segue.oneshot.finders import finder
 from segue.oneshot.search import LabeledMatch, label_matches, search
 from segue.session.config import CommandLine, JobResult
 

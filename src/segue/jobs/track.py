@@ -22,7 +22,8 @@ from segue.jobs.output import Force, claim_output
 from segue.jobs.progress import progress
 from segue.jobs.reference import ReferenceChoice, reference_clicks, scale_clicks
 from segue.metrics.video import contour_accuracy, region_similarity
-from segue.oneshot.finder import Finder, finder
+from segue.oneshot.finder import Finder
+from segue.oneshot.finders import finder
 from segue.oneshot.search import LabelMap, label_map
 from segue.oneshot.tracker import Tracked, Tracker
 from segue.session.config import CommandLine, JobResult

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import ClassVar, Protocol, runtime_checkable
+from typing import ClassVar
 
 import cv2
 import numpy as np
@@ -63,14 +63,6 @@ class Evidence:
     bank: Bank
     taken: Mask | None = None  # (H, W) bool, pixels of instances found before
     several: bool = False  # whether what else is likely may be another instance, not a part of this one
-
-
-@runtime_checkable
-class HasFinder(Protocol):
-    """A model that has a way of its own to find an object shown once."""
-
-    def finder(self, fit_scale: bool = False) -> Finder:
-        """That way; ``fit_scale`` learns which of its scales is meant."""
 
 
 class Finder(TorchSegmenter):
@@ -327,15 +319,3 @@ def inside_image(frame: Frame, grid: Sequence[int]) -> Array:
     rows = np.arange(grid[0]) + 0.5 < frame.resized[0] * grid[0] / frame.grid[0]
     columns = np.arange(grid[1]) + 0.5 < frame.resized[1] * grid[1] / frame.grid[1]
     return (rows[:, None] & columns[None]).astype(np.float32)
-
-
-def finder(model: Segmenter, *, fit_scale: bool = False) -> Finder:
-    """The right finder for ``model``: its own where it has one (PerSAM over a SAM, PerSAM-F with ``fit_scale``),
-    else ``Finder``."""
-    if isinstance(model, Finder):
-        return model
-    if isinstance(model, HasFinder):
-        return model.finder(fit_scale)
-    if fit_scale:
-        raise InputError(f"--fit-scale with {type(model).__name__}", "a model with three scales", "choose a SAM")
-    return Finder(model).eval()

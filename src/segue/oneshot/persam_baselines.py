@@ -79,8 +79,8 @@ def _adapted(sam: Sam, reference: Reference, kind: str, steps: int, rate: float)
         for _ in range(steps):
             # transformers adds the target embedding to the tokens in place: what autograd keeps must be copies.
             with torch.autograd.graph.saved_tensors_hooks(torch.clone, lambda kept: kept):
-                low, _ = sam.ask(features, clicks, multimask=False, guidance=guidance)
-            logits = to_image_size(features.frame, sam.high(low))[0, 0].flatten()[None]
+                low, _ = sam.predict_low_res(features, clicks, multimask=False, guidance=guidance)
+            logits = to_image_size(features.frame, sam.upscale_logits(low))[0, 0].flatten()[None]
             loss = persam_dice(logits, target) + persam_focal(logits, target)
             optimiser.zero_grad()
             torch.autograd.backward(loss)
@@ -104,8 +104,8 @@ def _three_weights(sam: Sam, reference: Reference, steps: int, rate: float) -> F
     with torch.no_grad():
         features = sam.encode([reference.image])
         clicks: tuple[Click, ...] = model.clicks(model.confidence(features, target.direction))
-        low, _ = sam.ask(features, clicks, multimask=True)
-        logits = to_image_size(features.frame, sam.high(low))[0]
+        low, _ = sam.predict_low_res(features, clicks, multimask=True)
+        logits = to_image_size(features.frame, sam.upscale_logits(low))[0]
     fit = fit_scale_weights(logits, torch.from_numpy(reference.mask).to(sam.device), steps, rate, free=3)
     model.use_weights([reference], fit.weights)
     return Fitted(model, 3, fit.losses.sum(1))

@@ -28,7 +28,7 @@ class Scaled(Protocol):
         self, features: Features, prompts: Sequence[Prompt], memory: Memory | None = None, *, multimask: bool
     ) -> tuple[Array, Array, Array]: ...
 
-    def recall(self, low: Array) -> Memory: ...
+    def memory_from_logits(self, low: Array) -> Memory: ...
 
 
 class SamPredictor:
@@ -144,7 +144,7 @@ class SamPredictor:
 
     def _memory(self, features: Features, low: Array) -> Memory:
         if isinstance(self.model, Scaled):
-            return self.model.recall(low)
+            return self.model.memory_from_logits(low)
         if tuple(low.shape) != (1, LOW, LOW):
             raise InputError(f"a mask input of shape {tuple(low.shape)}", f"(1, {LOW}, {LOW}) logits")
         square = _square(features.frame)

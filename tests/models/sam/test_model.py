@@ -11,7 +11,8 @@ from segue.core.types import Box, Click, Features
 from segue.models.pretrained import read_state
 from segue.models.registry import MODELS
 from segue.models.sam.checkpoints import is_official, sizes, to_transformers
-from segue.models.sam.model import Guidance, Sam, guided_attention
+from segue.models.sam.model import Sam
+from segue.models.sam.network import Guidance, embed, guided_attention
 from segue.models.sam.sizes import TINY_HIERA, tiny_vit_sam
 from segue.nn.frames import to_image_size
 from segue.session.load import load
@@ -58,7 +59,9 @@ def test_one_click_offers_three_masks_and_more_prompts_one(sam):
 
 def test_answers_equal_transformers_own_model(sam):
     features = sam.encode([IMAGE])
-    low, scores = sam.ask(features, [Click(20, 15), Click(4.5, 30, False), Box(3, 4, 50, 33)], multimask=True)
+    low, scores = sam.predict_low_res(
+        features, [Click(20, 15), Click(4.5, 30, False), Box(3, 4, 50, 33)], multimask=True
+    )
     frame = features.frame
     points = torch.from_numpy(frame.to_grid(np.array([[[[20.0, 15.0], [4.5, 30.0]]]], np.float32)))
     corners = torch.from_numpy(frame.to_grid(np.array([[3.0, 4.0], [50.0, 33.0]], np.float32))).reshape(1, 1, 4)
@@ -74,8 +77,8 @@ def test_answers_equal_transformers_own_model(sam):
 
 def test_whole_number_clicks_are_not_rounded_on_the_way_to_the_grid(plain):
     features = plain.encode([IMAGE])
-    whole, _ = plain.ask(features, [Click(21, 13)], multimask=True)
-    real, _ = plain.ask(features, [Click(21.0, 13.0)], multimask=True)
+    whole, _ = plain.predict_low_res(features, [Click(21, 13)], multimask=True)
+    real, _ = plain.predict_low_res(features, [Click(21.0, 13.0)], multimask=True)
     assert torch.equal(whole, real)
 
 
@@ -85,8 +88,8 @@ def test_a_mask_brought_in_changes_the_answer(sam):
     probability[10:30, 10:40] = 1
     memory = sam.memory_from_mask(features, probability)
     assert memory["logits"].shape[-1] == sam.low_side
-    with_mask, _ = sam.ask(features, [Click(20, 15)], memory, multimask=True)
-    without, _ = sam.ask(features, [Click(20, 15)], multimask=True)
+    with_mask, _ = sam.predict_low_res(features, [Click(20, 15)], memory, multimask=True)
+    without, _ = sam.predict_low_res(features, [Click(20, 15)], multimask=True)
     assert not torch.allclose(with_mask, without)
 
 
@@ -95,7 +98,7 @@ def test_a_remembered_mask_lies_where_it_was(plain):
     probability[10:30, 10:40] = 1
     features = plain.encode([IMAGE])
     low = plain.memory_from_mask(features, probability)["logits"]
-    logits = features.frame.to_image_size(plain.high(torch.from_numpy(low)).numpy())[0, 0]
+    logits = features.frame.to_image_size(plain.upscale_logits(torch.from_numpy(low)).numpy())[0, 0]
     assert ((logits > 0) == (probability > 0)).mean() > 0.97
 
 
@@ -103,7 +106,7 @@ def test_scores_stay_in_range_and_keep_their_order(plain):
     with torch.no_grad():
         plain.net.mask_decoder.iou_prediction_head.proj_out.weight.mul_(10)
     features = plain.encode([IMAGE])
-    _, raw = plain.ask(features, [Click(3, 3)], multimask=True)
+    _, raw = plain.predict_low_res(features, [Click(3, 3)], multimask=True)
     scores = plain.decode(features, [Click(3, 3)]).scores
     plain.net.mask_decoder.iou_prediction_head.proj_out.weight.div_(10)
     assert scores.min() >= 0
@@ -133,10 +136,10 @@ def test_guidance_softmaxes_twice():
 
 def test_guidance_of_one_decode_does_not_leak_into_the_next(plain):
     features = plain.encode([IMAGE])
-    before, _ = plain.ask(features, [Click(20, 15)], multimask=True)
+    before, _ = plain.predict_low_res(features, [Click(20, 15)], multimask=True)
     guidance = Guidance(torch.rand(1, 1, 1, 256), torch.ones(1, 1, 32))
-    guided, _ = plain.ask(features, [Click(20, 15)], multimask=True, guidance=guidance)
-    after, _ = plain.ask(features, [Click(20, 15)], multimask=True)
+    guided, _ = plain.predict_low_res(features, [Click(20, 15)], multimask=True, guidance=guidance)
+    after, _ = plain.predict_low_res(features, [Click(20, 15)], multimask=True)
     assert torch.equal(before, after)
     assert not torch.allclose(before, guided)
 
@@ -144,8 +147,8 @@ def test_guidance_of_one_decode_does_not_leak_into_the_next(plain):
 def test_gradients_reach_the_encoder(sam):
     with torch.enable_grad():
         frame = sam.frame(IMAGE.shape[:2])
-        features = Features(sam.embed(sam.pixels(IMAGE, frame)), (frame,))
-        sam.ask(features, [Click(20, 15)], multimask=True)[0].mean().backward()
+        features = Features(embed(sam.net, sam.kind, sam.pixels(IMAGE, frame)), (frame,))
+        sam.predict_low_res(features, [Click(20, 15)], multimask=True)[0].mean().backward()
     first = next(p for p in sam.net.vision_encoder.parameters() if p.requires_grad)
     assert first.grad is not None
     sam.zero_grad(set_to_none=True)
@@ -192,9 +195,9 @@ def test_a_published_pth_answers_like_the_model_it_was_written_from(plain, tmp_p
     read = Sam("sam", **sizes(state, decoder_heads=2)).eval()
     read.load_published(state)
     again = load("sam-vit-base", weights=tmp_path / "sam.pth", config=MODELS["sam-vit-base"].tiny, device="cpu")
-    expected, _ = plain.ask(plain.encode([IMAGE]), [Click(9, 9)], multimask=True)
+    expected, _ = plain.predict_low_res(plain.encode([IMAGE]), [Click(9, 9)], multimask=True)
     for model in (read, again):
-        low, _ = model.ask(model.encode([IMAGE]), [Click(9, 9)], multimask=True)
+        low, _ = model.predict_low_res(model.encode([IMAGE]), [Click(9, 9)], multimask=True)
         torch.testing.assert_close(low, expected, rtol=1e-3, atol=1e-3)
 
 
@@ -210,11 +213,11 @@ def test_a_transformers_folder_opens(kind, tmp_path):
     sam = lively(Sam(**KINDS[kind]))
     sam.net.save_pretrained(tmp_path)
     opened = load(tmp_path, device="cpu")
-    expected, _ = sam.ask(sam.encode([IMAGE]), [Click(9, 9)], multimask=True)
-    low, _ = opened.ask(opened.encode([IMAGE]), [Click(9, 9)], multimask=True)
+    expected, _ = sam.predict_low_res(sam.encode([IMAGE]), [Click(9, 9)], multimask=True)
+    low, _ = opened.predict_low_res(opened.encode([IMAGE]), [Click(9, 9)], multimask=True)
     torch.testing.assert_close(low, expected)
     again = load(opened.save_pretrained(tmp_path / "ours"), device="cpu")
-    saved, _ = again.ask(again.encode([IMAGE]), [Click(9, 9)], multimask=True)
+    saved, _ = again.predict_low_res(again.encode([IMAGE]), [Click(9, 9)], multimask=True)
     assert again.fingerprint() == opened.fingerprint()
     torch.testing.assert_close(saved, low)
 
@@ -227,8 +230,8 @@ def test_mobilesam_takes_a_checkpoint_with_the_classifier_head_that_it_has_no_us
     rest = official_names({k: v for k, v in state.items() if not k.startswith("vision_")})
     torch.save({**encoder, **rest, "image_encoder.head.bias": torch.zeros(9)}, tmp_path / "mobile_sam.pt")
     opened = load("mobilesam", weights=tmp_path / "mobile_sam.pt", config=row.tiny, device="cpu")
-    expected, _ = made.ask(made.encode([IMAGE]), [Click(9, 9)], multimask=True)
-    low, _ = opened.ask(opened.encode([IMAGE]), [Click(9, 9)], multimask=True)
+    expected, _ = made.predict_low_res(made.encode([IMAGE]), [Click(9, 9)], multimask=True)
+    low, _ = opened.predict_low_res(opened.encode([IMAGE]), [Click(9, 9)], multimask=True)
     assert torch.equal(low, expected)
 
 
@@ -248,10 +251,10 @@ def test_exported_decoder_graph_equals_asking(sam):
         torch.tensor([40.0, 56.0]),
         *others,
     )
-    expected, raw = sam.ask(features, [Click(20, 15)], multimask=True)
+    expected, raw = sam.predict_low_res(features, [Click(20, 15)], multimask=True)
     torch.testing.assert_close(low[:, 1:], expected)
     torch.testing.assert_close(scores[:, 1:], raw)
-    torch.testing.assert_close(masks[:, 1:], to_image_size(features.frame, sam.high(expected)))
+    torch.testing.assert_close(masks[:, 1:], to_image_size(features.frame, sam.upscale_logits(expected)))
 
 
 def test_edgetam_without_timm_says_what_to_install():

@@ -7,7 +7,7 @@ import torch
 from segue.core.errors import InputError
 from segue.core.types import Click, Reference
 from segue.models.sam.model import Sam
-from segue.models.sam.persam import TABLE_4, PerSam, enclosing_box, personal
+from segue.models.sam.persam import TABLE_4, PerSam, enclosing_box, personalized
 from segue.models.sam.sizes import tiny_vit_sam
 from segue.session.session import Session
 from tests.fakes import ColourModel
@@ -95,4 +95,4 @@ def test_the_box_ends_on_the_last_pixel(sam):
 
 def test_only_a_sam_can_be_a_persam():
     with pytest.raises(InputError, match="SAM family"):
-        personal(ColourModel())
+        personalized(ColourModel())

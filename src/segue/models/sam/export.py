@@ -6,30 +6,30 @@ Source: segment-anything's ONNX contract (``utils/onnx.py``): inputs and outputs
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from segue.core.segmenter import ExportGraph
-
-if TYPE_CHECKING:
-    from segue.models.sam.model import Sam
+from segue.models.sam.network import Kind, companions, embed, input_side, is_squashed, low_res_side
 
 OUTPUTS = ("masks", "iou_predictions", "low_res_masks")
 
 
 class EncoderGraph(nn.Module):
-    """(b, 3, side, side) normalised pixels -> the maps of ``Sam.embed``, in their order."""
+    """(b, 3, side, side) normalised pixels -> the maps of ``embed``, in their order."""
 
-    def __init__(self, sam: Sam) -> None:
+    net: Any
+
+    def __init__(self, net: Any, kind: Kind) -> None:
         super().__init__()
-        self.sam = sam
+        self.net, self.kind = net, kind
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
         """(b, 3, side, side) -> one tensor per map."""
-        return tuple(self.sam.embed(pixels).values())
+        return tuple(embed(self.net, self.kind, pixels).values())
 
 
 class DecoderGraph(nn.Module):
@@ -41,9 +41,11 @@ class DecoderGraph(nn.Module):
     after one click.
     """
 
-    def __init__(self, sam: Sam) -> None:
+    net: Any
+
+    def __init__(self, net: Any, kind: Kind) -> None:
         super().__init__()
-        self.sam = sam
+        self.net, self.kind = net, kind
 
     def forward(
         self,
@@ -57,18 +59,18 @@ class DecoderGraph(nn.Module):
     ) -> tuple[Tensor, Tensor, Tensor]:
         """(1, c, h, w), (1, n, 2), (1, n), (1, 1, 4h, 4w), (1,), (2,) as (H, W), then the other maps of ``embed``
         -> masks (1, k, H, W) logits, scores (1, k), low-resolution logits (1, k, 4h, 4w)."""
-        net = self.sam.net
         low, scores = self._decode(
             image_embeddings,
             self._points(point_coords, point_labels),
-            self._mask(mask_input, has_mask_input, net.prompt_encoder),
+            self._mask(mask_input, has_mask_input, self.net.prompt_encoder),
             more,
         )
         return self._to_image(low, orig_im_size), scores, low
 
     def _points(self, coords: Tensor, labels: Tensor) -> Tensor:
-        encoder: Any = self.sam.net.prompt_encoder
-        where = encoder.shared_embedding((coords[:, None] + 0.5), (self.sam.side, self.sam.side))
+        encoder = self.net.prompt_encoder
+        side = input_side(self.net)
+        where = encoder.shared_embedding(coords[:, None] + 0.5, (side, side))
         kinds = labels[:, None, :, None]
         embedded = torch.where(kinds == -1, encoder.not_a_point_embed.weight, where)
         table = encoder.point_embed
@@ -86,27 +88,23 @@ class DecoderGraph(nn.Module):
     def _decode(
         self, embedding: Tensor, sparse: Tensor, dense: Tensor, more: tuple[Tensor, ...]
     ) -> tuple[Tensor, Tensor]:
-        net, extra = self.sam.net, {}
-        if self.sam.kind == "sam_hq":
-            extra = {"intermediate_embeddings": list(more), "hq_token_only": False}
-        elif self.sam.squashed:
-            extra = {"high_resolution_features": list(more)}
+        names = ("early",) if self.kind == "sam_hq" else ("high0", "high1")
         common = {
             "image_embeddings": embedding,
-            "image_positional_embeddings": net.get_image_wide_positional_embeddings(),
+            "image_positional_embeddings": self.net.get_image_wide_positional_embeddings(),
             "sparse_prompt_embeddings": sparse,
             "dense_prompt_embeddings": dense,
-            **extra,
+            **companions(self.kind, dict(zip(names, more, strict=False))),
         }
-        three = net.mask_decoder(multimask_output=True, **common)
-        one = net.mask_decoder(multimask_output=False, **common)
+        three = self.net.mask_decoder(multimask_output=True, **common)
+        one = self.net.mask_decoder(multimask_output=False, **common)
         return torch.cat((one[0][:, 0], three[0][:, 0]), 1), torch.cat((one[1][:, 0], three[1][:, 0]), 1)
 
     def _to_image(self, low: Tensor, size: Tensor) -> Tensor:
         height, width = size[0].to(torch.int64), size[1].to(torch.int64)
-        if self.sam.squashed:
+        if is_squashed(self.kind):
             return F.interpolate(low, (height, width), mode="bilinear", align_corners=False)  # type: ignore[arg-type]
-        side = self.sam.side
+        side = input_side(self.net)
         high = F.interpolate(low, (side, side), mode="bilinear", align_corners=False)
         scale = side / torch.max(size).float()
         rows, columns = (torch.floor(s * scale + 0.5).to(torch.int64) for s in (height, width))
@@ -114,29 +112,30 @@ class DecoderGraph(nn.Module):
         return F.interpolate(cut, (height, width), mode="bilinear", align_corners=False)  # type: ignore[arg-type]
 
 
-def sam_parts(sam: Sam) -> Mapping[str, ExportGraph]:
-    """``encoder`` and ``decoder`` of ``sam``, with example inputs."""
-    pixels = torch.zeros(1, 3, sam.side, sam.side, device=sam.device)
+def export_graphs(net: Any, kind: Kind) -> Mapping[str, ExportGraph]:
+    """``encoder`` and ``decoder`` of ``net``, with example inputs."""
+    weight, side, low = next(net.parameters()), input_side(net), low_res_side(net)
+    pixels = torch.zeros(1, 3, side, side, device=weight.device)
     with torch.no_grad():
-        maps = sam.embed(pixels)
+        maps = embed(net, kind, pixels)
     others = {k: v for k, v in maps.items() if k != "embedding"}
     names = tuple("image_embeddings" if k == "embedding" else k for k in maps)
     inputs = {
         "image_embeddings": maps["embedding"],
-        "point_coords": torch.tensor([[[sam.side / 4, sam.side / 4], [sam.side / 3, sam.side / 3]]]),
+        "point_coords": torch.tensor([[[side / 4, side / 4], [side / 3, side / 3]]]),
         "point_labels": torch.tensor([[1.0, 0.0]]),
-        "mask_input": torch.zeros(1, 1, sam.low_side, sam.low_side),
+        "mask_input": torch.zeros(1, 1, low, low),
         "has_mask_input": torch.zeros(1),
-        "orig_im_size": torch.tensor([float(sam.side), float(sam.side * 3 // 4)]),
+        "orig_im_size": torch.tensor([float(side), float(side * 3 // 4)]),
         **others,
     }
     # tracing fixes the batch of SAM 2's window attention
-    free = {} if sam.squashed else {"pixels": {0: "batch"}}
+    free = {} if is_squashed(kind) else {"pixels": {0: "batch"}}
     return {
-        "encoder": ExportGraph(EncoderGraph(sam).train(sam.training), {"pixels": pixels}, names, free),
+        "encoder": ExportGraph(EncoderGraph(net, kind).train(net.training), {"pixels": pixels}, names, free),
         "decoder": ExportGraph(
-            DecoderGraph(sam).train(sam.training),
-            {k: v.to(sam.device) for k, v in inputs.items()},
+            DecoderGraph(net, kind).train(net.training),
+            {k: v.to(weight.device) for k, v in inputs.items()},
             OUTPUTS,
             {"point_coords": {1: "points"}, "point_labels": {1: "points"}},
         ),

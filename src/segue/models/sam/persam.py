@@ -17,16 +17,16 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from segue.core.errors import InputError
-from segue.core.frame import Frame, Size
+from segue.core.frame import Frame
 from segue.core.geometry import mask_box
 from segue.core.segmenter import Segmenter
 from segue.core.types import Box, Click, Features, Image, Mask, Memory, Prediction, Probability, Prompt, Reference
-from segue.models.opening import Pretrained
-from segue.models.sam.model import Guidance, Sam
+from segue.models.sam.model import Sam
+from segue.models.sam.network import Guidance
 from segue.models.sam.persam_f import fit_scale_weights
+from segue.models.wrappers import Wrapper
 from segue.nn import frames as tensor_frames
-from segue.nn.module import TorchSegmenter, as_array
-from segue.oneshot.finder import Evidence, Finder, Match
+from segue.nn.module import as_array
 
 REMEMBERED = 16  # references whose features are kept
 
@@ -79,7 +79,7 @@ class Stages:
     boxes: tuple[Box, ...]
 
 
-class PerSam(TorchSegmenter, Pretrained):
+class PerSam(Wrapper):
     """A SAM that understands references; clicks and boxes after them go to the SAM with the mask so far.
 
     ``sam`` is a ``Sam`` or the keywords of one. ``mask_value`` is the grey value of the object in the reference's
@@ -95,7 +95,7 @@ class PerSam(TorchSegmenter, Pretrained):
     (32, 48)
     """
 
-    accepts: ClassVar[frozenset[type]] = frozenset({Reference, Click, Box})
+    one_shot: ClassVar[str] = "persam"
 
     def __init__(
         self,
@@ -109,15 +109,10 @@ class PerSam(TorchSegmenter, Pretrained):
         mask_value: int = 128,
         epochs: int = 1000,
     ) -> None:
-        super().__init__()
-        self.sam = sam if isinstance(sam, Sam) else Sam(**sam)
+        super().__init__(sam if isinstance(sam, Sam) else Sam(**sam))
         self.components = Components(negative, refine, attention, semantic, scale)
         self.mask_value, self.epochs = mask_value, epochs
         self._targets: dict[tuple[str, ...], ReferenceFeatures] = {}
-
-    def frame(self, size: Size) -> Frame:
-        """The SAM's own."""
-        return self.sam.frame(size)
 
     def encode(self, images: Sequence[Image], frames: Sequence[Frame] | None = None) -> Features:
         """The SAM's own."""
@@ -127,9 +122,15 @@ class PerSam(TorchSegmenter, Pretrained):
         """The SAM's own."""
         return self.sam.memory_from_mask(features, probability)
 
-    def finder(self, fit_scale: bool = False) -> Finder:
-        """Its own pipeline; whether scales are fitted was said when it was built."""
-        return PerSamFinder(self).eval()
+    @property
+    def sam(self) -> Sam:
+        """The SAM."""
+        assert isinstance(self.inner, Sam)
+        return self.inner
+
+    @property
+    def accepts(self) -> frozenset[type]:  # type: ignore[override]
+        return frozenset({Reference}) | self.inner.accepts
 
     @torch.inference_mode()
     def decode(self, features: Features, prompts: Sequence[Prompt], memory: Memory | None = None) -> Prediction:
@@ -179,15 +180,11 @@ class PerSam(TorchSegmenter, Pretrained):
         cells = F.normalize(self.tensor(features.maps["embedding"]), dim=1)
         low = torch.einsum("bchw,c->bhw", cells, direction)[:, None]
         enlarged = F.interpolate(low, scale_factor=4, mode="bilinear")
-        return features.frame.to_image_size(as_array(self.sam.high(enlarged)[0, 0]))
+        return features.frame.to_image_size(as_array(self.sam.upscale_logits(enlarged)[0, 0]))
 
     def load_published(self, state: Mapping[str, Tensor]) -> None:
         """The SAM's checkpoint: PerSAM has no weights of its own."""
-        self.sam.load_published({k.removeprefix("sam."): v for k, v in state.items()})
-
-    def sites(self) -> Mapping[str, str]:
-        """The SAM's own."""
-        return {name: f"sam.{path}" for name, path in self.sam.sites().items()}
+        self.sam.load_published({k.removeprefix("inner.").removeprefix("sam."): v for k, v in state.items()})
 
     def fingerprint(self) -> str:
         """That of the SAM, because encoding is the SAM's."""
@@ -202,8 +199,8 @@ class PerSam(TorchSegmenter, Pretrained):
         direction = F.normalize((cells.amax(0) + mean) / 2, dim=0)
         features, reference = encoded[0]
         clicks = self.clicks(self.confidence(features, direction))
-        low, _ = self.sam.ask(features, clicks, multimask=True)
-        logits = tensor_frames.to_image_size(features.frame, self.sam.high(low))[0]
+        low, _ = self.sam.predict_low_res(features, clicks, multimask=True)
+        logits = tensor_frames.to_image_size(features.frame, self.sam.upscale_logits(low))[0]
         mask = self.tensor(reference.mask)
         return ReferenceFeatures(direction, mean, fit_scale_weights(logits, mask, self.epochs).weights)
 
@@ -243,12 +240,12 @@ class PerSam(TorchSegmenter, Pretrained):
         self, features: Features, clicks: Sequence[Click], guidance: Guidance, target: ReferenceFeatures
     ) -> Prediction:
         if target.weights is None:
-            return self.sam.candidates(features, clicks, multimask=False, guidance=guidance)
-        low, scores = self.sam.ask(features, clicks, multimask=True, guidance=guidance)
+            return self.sam.predict_masks(features, clicks, multimask=False, guidance=guidance)
+        low, scores = self.sam.predict_low_res(features, clicks, multimask=True, guidance=guidance)
         weights = target.weights.to(low)
         low = (low * weights[:, None, None]).sum(1, keepdim=True)
         score = (scores * weights).sum(1, keepdim=True).clamp(0, 1)
-        return self.sam.prediction(self.sam.high(low), score, {"logits": low}, features.frame)
+        return self.sam.prediction(self.sam.upscale_logits(low), score, {"logits": low}, features.frame)
 
     def _refine(
         self, features: Features, clicks: Sequence[Click], first: Prediction
@@ -263,7 +260,7 @@ class PerSam(TorchSegmenter, Pretrained):
                     break
                 boxes.append(box)
                 prompts.append(box)
-            steps.append(self.sam.candidates(features, prompts, steps[-1].memory, multimask=True))
+            steps.append(self.sam.predict_masks(features, prompts, steps[-1].memory, multimask=True))
         return tuple(steps), tuple(boxes)
 
 
@@ -281,26 +278,11 @@ def enclosing_box(prediction: Prediction) -> Box | None:
     return Box(x0, y0, max(x1 - 1, x0 + 1), max(y1 - 1, y0 + 1))
 
 
-def personal(model: Segmenter, **keywords: Any) -> PerSam:
-    """``model`` as a PerSAM. Raises ``InputError`` when it is no SAM."""
+def personalized(model: Segmenter, fit_scale: bool = False) -> PerSam:
+    """A SAM as a PerSAM, with ``fit_scale`` as a PerSAM-F; a PerSAM as it is. Raises ``InputError`` for others."""
     if isinstance(model, PerSam):
         return model
     if not isinstance(model, Sam):
         raise InputError(f"{type(model).__name__}", "a model of the SAM family", "choose --model sam-vit-base")
-    return PerSam(model, **keywords).eval()
-
-
-class PerSamFinder(Finder):
-    """PerSAM's own pipeline for the mask, the finder's evidence for whether the object is there at all.
-
-    Instances after the first are looked for with the pixels of those found taken out of the confidence map.
-    """
-
-    def __init__(self, model: PerSam) -> None:
-        super().__init__(model)
-
-    def _best(self, seen: Evidence) -> Match:
-        persam = self.model
-        assert isinstance(persam, PerSam)
-        stages = persam.stages(seen.features, [seen.reference], taken=seen.taken)
-        return self._weigh(seen, stages.clicks, stages.steps[-1])
+    components = TABLE_4["+ scale tuning" if fit_scale else "+ semantic prompt"]
+    return PerSam(model, **vars(components)).eval()
