@@ -117,7 +117,8 @@ def _from_folder(folder: Path, weights: str | Path | None, config: Mapping[str, 
         model = build(str(stored.get("segue_model")), {**stored.get("config", {}), **(config or {})})
         if weights is None and (folder / WEIGHTS).is_file():
             check_sha256(folder / WEIGHTS, str(stored.get("sha256", "")))
-        model.load_published(read_state(weights or folder / WEIGHTS))
+        own = weights is None
+        model.load_published(read_state(weights or folder / WEIGHTS, lightning=not own))
         if hasattr(model, "tokenizer") and any((folder / name).is_file() for name in TOKENIZER):
             setattr(model, "tokenizer", str(folder))  # noqa: B010 - only text models have one
         return model

@@ -22,11 +22,11 @@ from segue.models.clipseg.tokens import FILES
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 
 
-def read_state(path: Path | str) -> dict[str, Tensor]:
+def read_state(path: Path | str, *, lightning: bool = True) -> dict[str, Tensor]:
     """The state dict in a ``.safetensors`` file or a published ``.pth``: official keys, float tensors as stored.
 
     Pickled files are read with ``weights_only``: nothing in them is executed. The wrappers that training
-    codes put around a state dict (``state_dict``, ``model``, a Lightning ``net.`` prefix) are taken off.
+    codes put around a state dict (``state_dict``, ``model``; with ``lightning`` a ``net.`` prefix) are taken off.
 
     >>> import tempfile, torch
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -52,7 +52,7 @@ def read_state(path: Path | str) -> dict[str, Tensor]:
     state = {k: v for k, v in content.items() if isinstance(v, Tensor)}
     if not state:
         raise CheckpointError(f"{path} without any tensor", "a model's state dict", "this is some other file")
-    if all(k.startswith("net.") for k in state):
+    if lightning and all(k.startswith("net.") for k in state):
         state = {k.removeprefix("net."): v for k, v in state.items()}
     return state
 
