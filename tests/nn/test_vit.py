@@ -5,9 +5,9 @@ import math
 import pytest
 import torch
 
+from segue.models.simpleclick.vit import VisionTransformer
 from segue.nn.attention import SelfAttention, attend
 from segue.nn.vit import (
-    VisionTransformer,
     cut_windows,
     join_windows,
     layer_shares,

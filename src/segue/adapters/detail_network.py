@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from segue.nn.deform import DeformConv2d
+from segue.adapters.deform import DeformConv2d
 
 Mixing = Literal["add", "concat", "cross", "two-way"]
 HELPERS = 3  # tokens beside the learned one: attention over a single token has nothing to choose

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from segue.nn.pooling import may_overwrite
+from segue.nn.tracing import may_overwrite
 
 UPSAMPLE = {"x1": 1, "x2": 2, "x4": 4}  # how much finer than stride 4 the head answers
 

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from segue.models.interformer.imsa import drop_path, drop_rates
 from segue.nn.attention import SelfAttention
-from segue.nn.pooling import tracing
-from segue.nn.pyramid import RescalePyramid
+from segue.nn.pyramid import rescale_path
+from segue.nn.tracing import tracing
 from segue.nn.vit import resize_position_embedding, to_map
 
 
@@ -139,6 +139,23 @@ class MaePatchEmbed(nn.Module):
     def forward(self, image: Tensor) -> Tensor:
         out: Tensor = self.projection(image)
         return out
+
+
+class RescalePyramid(nn.Module):
+    """InterFormer's neck: (b, in_dim, h, w) -> one map per factor, under mm-style keys ``rescale_ops.i.*``.
+
+    >>> import torch
+    >>> [tuple(m.shape[1:]) for m in RescalePyramid(8, (4, 8, 16, 32))(torch.zeros(1, 8, 2, 2))]
+    [(4, 8, 8), (8, 4, 4), (16, 2, 2), (32, 1, 1)]
+    """
+
+    def __init__(self, in_dim: int, out_dims: Sequence[int], factors: Sequence[float] = (4, 2, 1, 0.5)) -> None:
+        super().__init__()
+        pairs = zip(out_dims, factors, strict=True)
+        self.rescale_ops = nn.ModuleList(rescale_path(in_dim, out, factor) for out, factor in pairs)
+
+    def forward(self, features: Tensor) -> list[Tensor]:
+        return [path(features) for path in self.rescale_ops]
 
 
 class MaePyramidEncoder(nn.Module):

@@ -17,9 +17,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from segue.models.interformer.pooling import Length, adaptive_max_pool
 from segue.models.interformer.regions import Region, common_windows, divided, shifted
 from segue.nn.attention import attend
-from segue.nn.pooling import Length, adaptive_max_pool, tracing
+from segue.nn.tracing import tracing
 
 POOL_RATIOS = ((12, 16, 20, 24), (6, 8, 10, 12), (3, 4, 5, 6), (1, 2, 3, 4))
 STRIDES = (4, 2, 2, 2)

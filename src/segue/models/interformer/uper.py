@@ -11,8 +11,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from segue.models.interformer.pooling import adaptive_avg_pool
 from segue.nn.heads import ConvUnit
-from segue.nn.pooling import adaptive_avg_pool, may_overwrite
+from segue.nn.tracing import may_overwrite
 
 
 class PooledTo(nn.Module):

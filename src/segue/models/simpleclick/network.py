@@ -12,10 +12,11 @@ from torch import Tensor, nn
 
 from segue.models.checkpoints import load_mae
 from segue.models.config import ModelConfig
+from segue.models.simpleclick.vit import PatchEmbed, VisionTransformer
 from segue.nn.clickmaps import click_disks, click_distance_maps
 from segue.nn.heads import AllMlpHead
-from segue.nn.pyramid import SimpleClickPyramid
-from segue.nn.vit import PatchEmbed, VisionTransformer, window_counts
+from segue.nn.pyramid import rescale_path
+from segue.nn.vit import window_counts
 
 
 class SimpleClickConfig(ModelConfig):
@@ -88,6 +89,44 @@ class ClickNet(nn.Module, ABC):
     @abstractmethod
     def load_backbone(self, state: Mapping[str, Tensor]) -> list[str]:
         """Start the encoder from pretrained weights; its keys that these had nothing for."""
+
+
+class SimpleClickPyramid(nn.Module):
+    """SimpleClick's neck: (b, in_dim, h, w) -> four maps of channels ``out_dims``.
+
+    ``design`` is ``SimpleClickConfig.pyramid``: "simple" builds every level from the last map, "single-scale" keeps all
+    four at the ViT's own stride, "parallel" builds level i from the map after quarter i of the blocks, and
+    "partial" takes only the two finest levels from those earlier maps. The slides' ablation names the designs
+    without drawing them: "parallel" and "partial" are this project's reading.
+
+    >>> import torch
+    >>> [tuple(m.shape[1:]) for m in SimpleClickPyramid(8, (4, 8, 16, 32))([torch.zeros(1, 8, 2, 2)])]
+    [(4, 8, 8), (8, 4, 4), (16, 2, 2), (32, 1, 1)]
+    """
+
+    def __init__(self, in_dim: int, out_dims: Sequence[int], design: str = "simple") -> None:
+        super().__init__()
+        factors = (1.0,) * 4 if design == "single-scale" else (4.0, 2.0, 1.0, 0.5)
+        self.design = design
+        self.down_4 = rescale_path(in_dim, out_dims[0], factors[0])
+        self.down_8 = rescale_path(in_dim, out_dims[1], factors[1])
+        self.down_16 = rescale_path(in_dim, out_dims[2], factors[2])
+        self.down_32 = rescale_path(in_dim, out_dims[3], factors[3])
+
+    def taps(self, depth: int) -> tuple[int, ...]:
+        """Block counts after which this design reads the ViT, besides the end.
+
+        >>> SimpleClickPyramid(8, (4, 4, 4, 4), "parallel").taps(12)
+        (3, 6, 9)
+        """
+        quarters = {"parallel": (1, 2, 3), "partial": (1, 2)}.get(self.design, ())
+        return tuple(q * depth // 4 for q in quarters)
+
+    def forward(self, maps: list[Tensor]) -> list[Tensor]:
+        # one map per tap, the last one standing in for the levels without a tap of their own
+        sources = maps + [maps[-1]] * (4 - len(maps))
+        paths = (self.down_4, self.down_8, self.down_16, self.down_32)
+        return [path(source) for path, source in zip(paths, sources, strict=True)]
 
 
 class SimpleClickNet(ClickNet):

@@ -13,25 +13,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from segue.nn.tracing import tracing
+
 Length: TypeAlias = int | Tensor  # a number, or while tracing a 0-dimensional int64 tensor
-
-
-def tracing() -> bool:
-    """Whether a graph is being traced, for ONNX: then sizes are tensors, and no branch may depend on them.
-
-    >>> tracing()
-    False
-    """
-    return bool(torch.jit.is_tracing())  # type: ignore[no-untyped-call,attr-defined]
-
-
-def may_overwrite() -> bool:
-    """Whether a fresh intermediate result may be written over: no gradient wants it, no graph is being traced.
-
-    >>> may_overwrite()
-    False
-    """
-    return not torch.is_grad_enabled() and not tracing()
 
 
 def adaptive_max_pool(x: Tensor, size: Sequence[Length]) -> Tensor:

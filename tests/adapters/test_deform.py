@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from segue.adapters.deform import DeformConv2d, deform_conv2d
 from segue.core.errors import InputError
-from segue.nn.deform import DeformConv2d, deform_conv2d
 
 
 def pixel(x: Tensor, channel: int, y: float, at: float) -> float:
