@@ -37,13 +37,13 @@ RECIPE = Path(__file__).resolve().parents[1] / "configs" / "nano-3.yaml"  # its 
 VIEWS: dict[str, dict[str, int]] = {"own": {}, "small": {"longest": 256, "zoom": 192, "glance": 0}}
 CLICKS, FAILED = 8, 12  # the robot's, and what an object counts that it could not finish
 # Pretrained features are kept up to the first block of stride 8 and learn slowly behind it.
-PRETRAINED, FRESH = {"backbone_rate": 3e-4}, {"backbone_rate": 8e-4}
+PRETRAINED, FRESH = {"backbone_lr": 3e-4}, {"backbone_lr": 8e-4}
 STARTS: dict[str, dict[str, Any]] = {
-    "voc": {"start": "voc_deeplab_mobilenet_v2_1.0.npz", "frozen": 4, "optimiser": PRETRAINED},
-    "imagenet": {"start": "imagenet_mobilenet_v2_1.0.npz", "frozen": 4, "optimiser": PRETRAINED},
-    "nanodet": {"start": "nanodet-m.param", "frozen": 1, "optimiser": PRETRAINED, "backbone": "shufflenet"},
-    "mae": {"start": None, "frozen": 0, "optimiser": FRESH},
-    "none": {"start": None, "frozen": 0, "optimiser": FRESH},
+    "voc": {"start": "voc_deeplab_mobilenet_v2_1.0.npz", "frozen": 4, "optimizer": PRETRAINED},
+    "imagenet": {"start": "imagenet_mobilenet_v2_1.0.npz", "frozen": 4, "optimizer": PRETRAINED},
+    "nanodet": {"start": "nanodet-m.param", "frozen": 1, "optimizer": PRETRAINED, "backbone": "shufflenet"},
+    "mae": {"start": None, "frozen": 0, "optimizer": FRESH},
+    "none": {"start": None, "frozen": 0, "optimizer": FRESH},
 }
 SAID = {
     "voc": "COCO + VOC, DeepLab's MobileNetV2",
@@ -75,7 +75,7 @@ def main(arguments: list[str] | None = None) -> None:
     for name in args.starts:
         path = args.out / f"start-{name}.yaml"
         path.write_text(yaml.safe_dump(configuration(name, args), sort_keys=False))
-        config = TrainConfig.read(path)
+        config = TrainConfig.from_file(path)
         train(path, config)
         rows[name] = validated(config, args.every)
         print(name, rows[name]["figures"], flush=True)
@@ -98,7 +98,7 @@ def configuration(name: str, args: argparse.Namespace) -> dict[str, Any]:
     start = args.mae if name == "mae" else own["start"] and args.shared / "weights_init" / own["start"]
     values |= {
         "config": {"backbone": own["backbone"]} if "backbone" in own else {},
-        "start": start and str(start),
+        "pretrained_backbone": start and str(start),
         "frozen": own["frozen"],
         "seed": 11,
         "steps": args.steps,
@@ -108,7 +108,7 @@ def configuration(name: str, args: argparse.Namespace) -> dict[str, Any]:
     values["config"] |= {"blocks": [3, 2, 2]}
     values["data"] |= {"root": str(args.shared / "data" / "train"), "sizes": [192]}
     values["clicks"] |= {"rounds": [1, 3]}
-    values["optimiser"] |= {"rate": 8e-4, **own["optimiser"]}
+    values["optimizer"] |= {"lr": 8e-4, **own["optimizer"]}
     return values
 
 

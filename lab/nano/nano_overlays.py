@@ -57,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("-o", "--output", type=Path, default=Path("docs/nano-overlays.jpg"))
     parser.add_argument("--objects", type=int, default=10)
     options = parser.parse_args(arguments)
-    every = [(i, m, v) for _, i, masks, v in photos(TrainConfig.read(options.config)) for m in masks]
+    every = [(i, m, v) for _, i, masks, v in photos(TrainConfig.from_file(options.config)) for m in masks]
     model = segue.load("nano", device="cpu")
     chosen = every[:: max(1, len(every) // options.objects)][: options.objects]
     shown = [one for what in chosen for one in tiles(model, *what)]

@@ -5,7 +5,7 @@
 Random crops of the photos that a training configuration names and of ``unlabelled_photos``, without those held out;
 60 % of the 32-pixel patches are painted grey, and a light decoder guesses their pixels, normalised in each patch
 (MAE: He et al., 2022, sections 3 and 4). ``--minutes`` are processor minutes, over which the rate falls to 0; started
-again, an interrupted run goes on. ``OUT/backbone.safetensors`` is for ``start:`` of a training configuration.
+again, an interrupted run goes on. ``OUT/backbone.safetensors`` is for ``pretrained_backbone:`` of a configuration.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from segue.models.nano.mobilenet import MobileNetV2
 from segue.models.nano.network import double, standardise
 from segue.training.checkpoint import write_checkpoint
 from segue.training.config import TrainConfig
-from segue.training.trainer import bf16_pays
-from segue.training.view_sampler import build_pack
+from segue.training.packing import build_pack
+from segue.training.precision import bf16_pays
 
 RECIPE = Path(__file__).resolve().parents[1] / "configs" / "nano-3.yaml"  # whose photos, and which are held out
 PATCH, MASKED = 32, 0.6
@@ -65,7 +65,7 @@ class Photos:
         labelled = build_pack([root / name for name in config.data.folders], config.data.cache)
         others = build_pack([root / "unlabelled_photos"], config.data.cache)
         kept = set(labelled.held_out(config.data.held_out)[0])
-        self.places = [(labelled, i) for i in kept] + [(others, i) for i in range(len(others.scenes))]
+        self.places = [(labelled, i) for i in kept] + [(others, i) for i in range(len(others.photos))]
 
     def draw(self, count: int, size: int, rng: np.random.Generator) -> Tensor:
         """count 3 size size in [-1, 1]."""
@@ -75,7 +75,7 @@ class Photos:
     def crop(self, size: int, rng: np.random.Generator) -> Image:
         """One crop (size, size, 3), mirrored half of the time."""
         pack, index = self.places[int(rng.integers(len(self.places)))]
-        h, w = pack.scenes[index].size
+        h, w = pack.photos[index].size
         side = round(min(h, w) * 3.0 ** -rng.uniform())
         y, x = (int(rng.integers(0, extent - side + 1)) for extent in (h, w))
         image = np.array(pack.images[index][y : y + side, x : x + side])
@@ -122,7 +122,7 @@ def main(arguments: list[str] | None = None) -> None:
     args = parser.parse_args(arguments)
     torch.set_num_threads(1)
     torch.manual_seed(0)
-    config, checkpoint = TrainConfig.read(args.config), args.out / "checkpoint.pt"
+    config, checkpoint = TrainConfig.from_file(args.config), args.out / "checkpoint.pt"
     photos = Photos(args.root or config.data.root, config)
     net, bf16 = Painter().to(memory_format=torch.channels_last), bf16_pays(torch.device("cpu"))
     done, spent, total = 0, 0.0, args.minutes * 60

@@ -19,7 +19,7 @@ from segue.core.types import Image, Mask
 from segue.data.formats.folder import Folder
 from segue.data.record import Annotation, Sample
 from segue.training.config import TrainConfig
-from segue.training.view_sampler import VOID, build_pack
+from segue.training.packing import IGNORE, build_pack
 
 ALIKE = ("building_facade", "car_panels")
 
@@ -28,14 +28,14 @@ def photos(config: TrainConfig) -> Iterator[tuple[str, Image, list[Mask], Mask]]
     """Name, image, objects and void of every held-out photo, those without a large object left out."""
     pack = build_pack([config.data.root / name for name in config.data.folders], config.data.cache)
     for index in pack.held_out(config.data.held_out)[1]:
-        scene = pack.scenes[index]
-        h, w = scene.size
-        large = {k: box[0] for k, box in scene.objects.items() if box[0] > 0.005 * h * w}
+        photo = pack.photos[index]
+        h, w = photo.size
+        large = {k: box[0] for k, box in photo.objects.items() if box[0] > 0.005 * h * w}
         labels = np.array(pack.labels[index][:h, :w])
-        most = sorted(sorted(large), key=lambda k: -large[k])[: 1 if scene.group in ALIKE else 3]
+        most = sorted(sorted(large), key=lambda k: -large[k])[: 1 if photo.group in ALIKE else 3]
         if most:
             image = np.array(pack.images[index][:h, :w])
-            yield f"{scene.group}-{scene.stem}", image, [labels == k for k in most], labels == VOID
+            yield f"{photo.group}-{photo.stem}", image, [labels == k for k in most], labels == IGNORE
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -45,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     samples = [
         Sample.from_arrays(name, image, [Annotation.from_mask(m, id=f"{name}#{k}") for k, m in enumerate(masks)], void)
-        for name, image, masks, void in photos(TrainConfig.read(options.config))
+        for name, image, masks, void in photos(TrainConfig.from_file(options.config))
     ]
     Folder().write(options.output, samples)
     print(f"{sum(len(s.load().annotations) for s in samples)} objects in {len(samples)} photos")

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -29,10 +28,13 @@ from segue.data.formats.registry import open_data
 from segue.data.medical import with_texts
 from segue.data.record import AnnotatedImage, Annotation, Sample
 from segue.data.text_prompts import texts_for
+from segue.evaluation.adapt_texts import score_texts, text_means
 from segue.models.clipseg.model import CLIPSeg
 from segue.models.clipseg.tokens import byte_tokenizer
-from segue.training.adapt_text import Said, TextSettings, TextTrainer, prepare, score, summary
 from segue.training.augment import jitter_colours
+from segue.training.schedules import ScheduleConfig
+from segue.training.text_run import TextSettings, text_run
+from segue.training.text_task import TextSample, TextTask, text_samples
 
 TOWER = {"hidden_size": 96, "intermediate_size": 384, "num_hidden_layers": 4, "num_attention_heads": 4}
 PHOTOS = ("coco_instances", "wild_animals", "shoes", "tools_rokey", "microcontrollers", "strawberry_plant")
@@ -97,26 +99,18 @@ def named_classes(sample: Sample) -> Sample:
     return replace(sample, load=load)
 
 
-class Varied(TextTrainer):
-    """Trains on crops of ``crop`` pixels, mirrored and recoloured; texts are made anew from what a crop shows. The
-    rate rises for a tenth of the minutes, without which the towers collapse, and falls along a cosine."""
+class VariedTask(TextTask):
+    """Trains on crops of ``crop`` pixels, mirrored and recoloured; texts are made anew from what a crop shows."""
 
     crop = 96
 
-    def epoch(self, train: Sequence[Said]) -> float:
-        done = min(1.0, self.course.minutes / self.settings.minutes)
-        share = min(1.0, 0.1 + 9 * done) * (0.51 + 0.49 * math.cos(math.pi * done))
-        for group in self.optimiser.param_groups:
-            group["lr"] = share * (self.settings.rate or 1e-3)
-        return super().epoch(train)
-
-    def loss(self, chosen: Sequence[Said], generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
+    def loss(self, chosen: Sequence[TextSample], generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
         if torch.is_grad_enabled():
             chosen = vary(chosen, self.crop, generator)
         return super().loss(chosen, generator)
 
 
-def vary(chosen: Sequence[Said], crop: int, generator: torch.Generator) -> list[Said]:
+def vary(chosen: Sequence[TextSample], crop: int, generator: torch.Generator) -> list[TextSample]:
     """Each view cropped to between 0.6 and all of its sides, mirrored at random, at ``crop`` x ``crop`` pixels; masks
     of one view alike."""
     views = {id(s.view): s.view for s in chosen}
@@ -134,21 +128,30 @@ def vary(chosen: Sequence[Said], crop: int, generator: torch.Generator) -> list[
     masks = F.grid_sample(targets, grid[rows], mode="nearest", align_corners=False)[:, 0] > 0.5
     each = [seen[i] for i in range(len(seen))]  # one tensor a view, so that the trainer sees it once
     return [
-        Said(s.id, each[i], m, texts_for(m.numpy(), s.texts[0])) for s, i, m in zip(chosen, rows, masks, strict=True)
+        TextSample(s.id, each[i], m, texts_for(m.numpy(), s.texts[0]))
+        for s, i, m in zip(chosen, rows, masks, strict=True)
     ]
 
 
 def train(
-    model: CLIPSeg, said: Sequence[Said], stage: Path, minutes: float, crop: int, rate: float, batch: int
+    model: CLIPSeg, samples: Sequence[TextSample], stage: Path, minutes: float, crop: int, lr: float, batch: int
 ) -> None:
     """End to end for so many processor minutes in all, an eighth, at most 120, held back to choose the best epoch.
     A stage that was interrupted goes on from the file ``stage``; one that is over only gives its weights."""
     adapter = attach(model, Full(model))
-    trainer = Varied(model, adapter, TextSettings(rate, batch, minutes=minutes, clock="cpu", patience=1000))
-    trainer.crop = crop
-    held = min(120, len(said) // 8)
-    course = trainer.run(said[held:], said[:held], lambda row: print(row, flush=True), stage)
-    print(f"best validation Dice {course.best:.3f} in epoch {course.best_epoch}, {course.minutes:.1f} minutes")
+    # without the warm-up the towers collapse
+    schedule = ScheduleConfig(kind="cosine", unit="minutes", warmup=minutes / 10, floor=0.02)
+    settings = TextSettings(lr, batch, schedule=schedule, minutes=minutes, clock="cpu", patience=1000)
+    held = min(120, len(samples) // 8)
+    run = text_run(model, adapter, samples[held:], samples[:held], settings, stage, task_type=VariedTask)
+    assert isinstance(run.task, VariedTask)
+    run.task.crop = crop
+    if stage.is_file():
+        run.resume()
+    run.run(lambda row: print(row, flush=True))
+    run.load_best()
+    epoch, cost = run.best_validation
+    print(f"best validation Dice {-cost:.3f} in epoch {epoch}, {run.clock.minutes:.1f} minutes")
     bake(model, adapter)
 
 
@@ -185,7 +188,7 @@ def main() -> None:
     polyps = [with_texts(s, "polyp") for s in shuffled(open_data(args.data / "medical" / "kvasir_seg").samples)]
     learn, test = polyps[: args.images], polyps[args.images : 2 * args.images]
     blank = small_clipseg(None, 514, args.side)
-    shown, said = prepare(blank, shuffled(photos)), prepare(blank, learn)
+    shown, learned = text_samples(blank, shuffled(photos)), text_samples(blank, learn)
     corner = np.eye(100, 100, 90, dtype=bool)
     names = [s.texts[0] for s in shown] + ["polyp", "foot ulcer"] * 50
     words = args.out / "words"
@@ -194,11 +197,11 @@ def main() -> None:
     report = {"parameters": sum(p.numel() for p in model.parameters()), "photos": len(photos), "masks": len(shown)}
 
     photos_minutes, polyps_minutes = args.minutes
-    train(model, shown, args.out / "photos.pt", photos_minutes, 3 * args.side // 4, rate=7e-4, batch=32)
-    report["polyps_before"] = summary(score(model, test))
+    train(model, shown, args.out / "photos.pt", photos_minutes, 3 * args.side // 4, lr=7e-4, batch=32)
+    report["polyps_before"] = text_means(score_texts(model, test))
     print(report, flush=True)
-    train(model, said, args.out / "polyps.pt", polyps_minutes, args.side, rate=5e-4, batch=8)
-    report["polyps_after"] = summary(score(model, test))
+    train(model, learned, args.out / "polyps.pt", polyps_minutes, args.side, lr=5e-4, batch=8)
+    report["polyps_after"] = text_means(score_texts(model, test))
     print(report, flush=True)
     save(model, words, args.out / "base")
     (args.out / "report.json").write_text(json.dumps(report, indent=1))

@@ -97,7 +97,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 adapter=way.adapter,
                 settings={**way.settings, **{k: int(v) for w, k, v in changes if w == name}},
                 seeds=args.seeds if way.own else args.other_seeds,
-                rate=rates.get(way.adapter),
+                lr=rates.get(way.adapter),
                 batch=args.batch,
                 holdout=0.5,
                 train_images=args.images,

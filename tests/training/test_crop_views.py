@@ -8,7 +8,7 @@ import torch
 from segue.core.frame import Frame
 from segue.core.types import Box, Click
 from segue.models.nano.model import Nano
-from segue.training.crop_views import Looks, chosen_looks, extents
+from segue.training.crop_views import CropViews, choose_crop_views, extents
 
 SIDE = 512
 CROP = (100, 60, 260, 180)  # 160 x 120, shown twice as large
@@ -21,24 +21,24 @@ def framed(crop: tuple[int, int, int, int], size: int) -> Frame:
 
 
 def test_prompts_and_pixels_lie_where_a_frame_puts_them() -> None:
-    looks, frame = Looks(torch.tensor([CROP]).float(), SIDE, 320), framed(CROP, 320)
+    views, frame = CropViews(torch.tensor([CROP]).float(), SIDE, 320), framed(CROP, 320)
     points = torch.tensor([[110.0, 70.0], [201.0, 99.0]])
     clicks = torch.cat([points, torch.tensor([[1.0], [0.0]])], 1)[None]
-    assert torch.allclose(looks.clicks(clicks)[0, :, :2], frame.to_grid(points), atol=1e-4)
+    assert torch.allclose(views.clicks(clicks)[0, :, :2], frame.to_grid(points), atol=1e-4)
     assert torch.allclose(
-        looks.boxes(torch.tensor([[110.0, 70, 201, 99]])).view(2, 2), frame.to_grid(points), atol=1e-4
+        views.boxes(torch.tensor([[110.0, 70, 201, 99]])).view(2, 2), frame.to_grid(points), atol=1e-4
     )
     smooth = torch.nn.functional.interpolate(torch.rand(1, 3, 16, 16), (SIDE, SIDE), mode="bicubic").clamp(0, 1)
-    difference = (looks.pixels(smooth) - frame.view(smooth, 0.5)).abs()
+    difference = (views.pixels(smooth) - frame.view(smooth, 0.5)).abs()
     assert difference[..., 1:239, 1:319].max() < 1e-3
-    assert bool((looks.pixels(smooth)[..., 240:, :] == 0.5).all())
+    assert bool((views.pixels(smooth)[..., 240:, :] == 0.5).all())
 
 
 def test_what_was_seen_is_put_back_where_it_was() -> None:
-    looks = Looks(torch.tensor([CROP]).float(), SIDE, 320)
+    views = CropViews(torch.tensor([CROP]).float(), SIDE, 320)
     mask = torch.zeros(1, 1, SIDE // 2, SIDE // 2)
     mask[..., 40:80, 60:110] = 1.0
-    back = looks.lifted(looks.masks(mask))
+    back = views.to_photos(views.masks(mask))
     assert (back - mask).abs().mean() < 2e-3
     assert bool(((back > 0.5) == (mask > 0.5)).all())
 
@@ -56,18 +56,18 @@ def test_the_view_is_the_one_that_nano_turns_to(place: tuple[int, int, int, int]
     """One photo of 512 x 340 pixels, upper left in its square."""
     model, size = Nano(), (340, SIDE)
     x0, y0, x1, y1 = (v - v % 2 for v in place)
-    glanced = torch.zeros(1, 1, SIDE // 2, SIDE // 2, dtype=torch.bool)
-    glanced[..., y0 // 2 : y1 // 2, x0 // 2 : x1 // 2] = True
+    coarse = torch.zeros(1, 1, SIDE // 2, SIDE // 2, dtype=torch.bool)
+    coarse[..., y0 // 2 : y1 // 2, x0 // 2 : x1 // 2] = True
     photo = torch.zeros(1, 1, SIDE, SIDE)
     photo[..., : size[0], :] = 1
     prompt = Box(x0, y0, x1, y1) if boxed else Click((x0 + x1) // 2, (y0 + y1) // 2)
     clicks = torch.full((1, 1, 3), -1.0) if boxed else torch.tensor([[[prompt.x, prompt.y, 1.0]]])
     box = torch.tensor([[x0, y0, x1, y1]]).float() if boxed else torch.zeros(1, 4)
-    ((rows, looks),) = chosen_looks(model, glanced, extents(photo), clicks, box, SIDE)
+    ((rows, views),) = choose_crop_views(model, coarse, extents(photo), clicks, box, SIDE)
     whole = model.frame(size)
     full = Frame(size, (0, 0, SIDE, size[0]), size, size)
-    logits = glanced[:, :, : size[0] // 2].float() * 2 - 1
+    logits = coarse[:, :, : size[0] // 2].float() * 2 - 1
     wanted = model._region(whole, [prompt], logits, full)
     assert rows.tolist() == [0]
-    assert looks.size == (model.longest if wanted.is_whole_image else model.zoom)
-    assert torch.allclose(looks.crops[0], torch.tensor(wanted.crop).float(), atol=1)
+    assert views.size == (model.longest if wanted.is_whole_image else model.zoom)
+    assert torch.allclose(views.crops[0], torch.tensor(wanted.crop).float(), atol=1)

@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from segue.core.errors import DataError
-from segue.training.view_sampler import VOID, Pack, ViewSampler, build_pack, pick_objects
+from segue.training.packing import IGNORE, Pack, build_pack
+from segue.training.view_sampler import ViewSampler, pick_objects
 
 CPU = torch.device("cpu")
 
@@ -23,7 +24,7 @@ def folder(tmp_path: Path) -> Path:
     for number in range(4):
         image, labels = np.full((80, 120, 3), (200, 40, 20), np.uint8), np.zeros((80, 120), np.uint8)
         image[20:60, 30:70] = (20, 30, 220)
-        labels[20:60, 30:70], labels[5:25, 80:110], labels[:, 115:] = 1, 2, VOID
+        labels[20:60, 30:70], labels[5:25, 80:110], labels[:, 115:] = 1, 2, IGNORE
         cv2.imwrite(str(tmp_path / "toys" / "images" / f"{number}.jpg"), image)
         cv2.imwrite(str(tmp_path / "toys" / "masks" / f"{number}.png"), labels)
     return tmp_path / "toys"
@@ -35,8 +36,8 @@ def pack(folder: Path, tmp_path: Path) -> Pack:
 
 
 def test_a_pack_knows_its_objects_and_is_reused(pack: Pack, folder: Path, tmp_path: Path) -> None:
-    assert [s.stem for s in pack.scenes] == ["0", "1", "2", "3"]
-    assert pack.scenes[0].objects == {1: (1575, 30, 20, 70, 60), 2: (600, 80, 5, 110, 25)} | {1: (1600, 30, 20, 70, 60)}
+    assert [s.stem for s in pack.photos] == ["0", "1", "2", "3"]
+    assert pack.photos[0].objects == {1: (1575, 30, 20, 70, 60), 2: (600, 80, 5, 110, 25)} | {1: (1600, 30, 20, 70, 60)}
     for image in (folder / "images").iterdir():
         image.write_bytes(b"")  # a second reading would fail
     again = build_pack([folder], tmp_path / "cache", canvas=128)
@@ -45,8 +46,8 @@ def test_a_pack_knows_its_objects_and_is_reused(pack: Pack, folder: Path, tmp_pa
 
 def test_photos_larger_than_the_canvas_are_shrunk_with_their_labels(folder: Path, tmp_path: Path) -> None:
     small = build_pack([folder], tmp_path / "cache", canvas=60)
-    assert small.scenes[0].size == (40, 60)
-    assert small.scenes[0].objects[1][0] == pytest.approx(400, rel=0.1)
+    assert small.photos[0].size == (40, 60)
+    assert small.photos[0].objects[1][0] == pytest.approx(400, rel=0.1)
 
 
 def test_a_missing_mask_is_named(folder: Path, tmp_path: Path) -> None:

@@ -38,7 +38,7 @@ def run_adapt(request: Mapping[str, Any]) -> None:
         say(progress=0.1 + 0.8 * share, message=f"{row['noc']:.2f} clicks an object on the images it stops by")
 
     say(progress=0.02, message="Counting the clicks that the model needs now")
-    adapt(config, watch=watch)
+    adapt(config, on_row=watch)
 
 
 def run_find(request: Mapping[str, Any]) -> None:

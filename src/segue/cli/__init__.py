@@ -103,8 +103,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         typer.secho(f"error: {error}", fg="red", err=True)
         return 1
-    except KeyboardInterrupt:
-        typer.secho("interrupted; what was finished is saved", err=True)
+    except KeyboardInterrupt as interruption:
+        typer.secho(str(interruption) or "interrupted; what was finished is saved", err=True)
         return 130
     return 0
 

@@ -7,8 +7,8 @@ from segue.training.config import TrainConfig
 
 command = JobCommand(
     TrainConfig,
-    lambda config: train(config, show=print_row),
-    lambda result: console.print(f"{result['steps']} steps; the model is in {result['model']}"),
-    fields=("resume", "output", "steps", "seed"),
+    lambda config: train(config, on_row=print_row),
+    lambda result: console.print(f"{result.steps} steps; the model is in {result.model}"),
+    fields=("resume", "force", "processes", "output", "steps", "seed"),
     file=True,
 )

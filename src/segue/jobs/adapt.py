@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-import math
 import resource
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, TypeAlias
 
 import numpy as np
-import torch
 from pydantic import Field
 
 from segue.adapters.base import Adapter, attach, attached, detach, disabled, save_adapter
@@ -21,95 +19,101 @@ from segue.core.files import write_bytes
 from segue.core.segmenter import Segmenter
 from segue.core.types import Click, Text
 from segue.data.formats.registry import open_data
-from segue.data.io.resume_log import ResumeLog
 from segue.data.medical import MEDICAL, read_medical, with_texts
 from segue.data.record import Options, Sample
-from segue.evaluation.adapt_measure import (
-    Played,
-    annotate,
-    click_figures,
-    kept_rows,
-    object_figures,
-    random_clicks_quality,
+from segue.evaluation.adapt_result import (
+    AdaptResult,
+    ClickAdaptResult,
+    ImageCounts,
+    RandomClicks,
+    TextAdaptResult,
+    TextRun,
 )
-from segue.evaluation.adapt_report import write_click_report, write_text_report
-from segue.evaluation.bootstrap import bootstrap_interval
+from segue.evaluation.adapt_verdict import Verdict
 from segue.jobs.job import job
+from segue.jobs.output import claim_output
+from segue.metrics.interaction import clicks_needed
 from segue.models.registry import MODELS
 from segue.session.config import ModelSource
-from segue.training.adapt_clicks import ClickAdapting, ClickSettings
 
 CHECKPOINT = "checkpoint.pt"
 STOP = 0.9  # the quality at which the robot stops
+TARGET, VALIDATION_CLICKS = 0.85, 20  # validation counts clicks to this IoU, and at most so many
 RANDOM_CLICKS = (1, 2, 3, 5)  # positive, and as many negative
 PUBLISHED_SPLITS = ("train", "val", "test")
+WORKS = (CHECKPOINT, "adapter_config.json", "adapter_model.safetensors", "report.json")  # never overwritten unasked
+
+OnRow: TypeAlias = Callable[[Mapping[str, float]], None]
 
 
 class AdaptConfig(ModelSource):
     """What ``segue adapt`` takes.
 
-    ``data`` is any data set that ``segue evaluate`` reads, a COCO file among its images, an annotator project's
-    export, or a medical set under its publisher's layout (``format`` kvasir, isic16, ...). Images are split, not
-    objects: a share ``holdout`` is never trained on and gives the report, a sixth of the others ends training early.
-    Published splits are kept.
-    ``train_images`` and ``test_images`` limit both sides. ``minutes`` bounds training, by the clock or, with
-    ``clock`` "cpu", by processor time. ``settings`` go to the adapter.
-
-    Without ``boundary`` the report says nothing of boundaries, and is there much sooner. What the robot did on the
-    base is kept in the folder ``kept`` (default: the user's cache) and not done again for the next adapter.
-
-    For models prompted by text, ``name`` says what masks without texts show, and ``seeds`` how many runs are made.
+    Images are split, not objects: a share ``holdout`` is never trained on and gives the report, a sixth of the others
+    ends training early. Published splits are kept.
 
     >>> AdaptConfig.from_fields(data=".", output="out", adapter="detial")
     Traceback (most recent call last):
     segue.core.errors.UnknownName: got adapter 'detial'; expected one of: ... Did you mean 'detail'?
     """
 
-    data: Path
-    output: Path
-    adapter: str = "detail"
-    format: str = "auto"
-    name: str = ""
-    minutes: float = Field(15.0, gt=0)
-    clock: Literal["wall", "cpu"] = "wall"
-    holdout: float = Field(0.2, gt=0, lt=1)
-    train_images: int | None = Field(None, ge=2)
-    test_images: int | None = Field(None, ge=1)
-    seed: int = 0
-    seeds: int = Field(1, ge=1)
-    max_clicks: int = Field(20, ge=1)
-    boundary: bool = True
-    kept: Path | None = None
-    rate: float | None = Field(None, gt=0)
-    batch: int | None = Field(None, ge=1)
-    epochs: int = Field(1000, ge=1)
-    loss: Literal["correct", "published-double-sigmoid"] = "correct"
-    settings: dict[str, Any] = Field(default_factory=dict)
-    resume: bool = False
+    data: Annotated[Path, Field(description="Images with masks: any format, a COCO file, an annotator's export.")]
+    output: Annotated[Path, Field(description="Folder of the adapter and its report.")]
+    adapter: Annotated[str, Field(description="detail, lora, head, full, prompt; for texts: dense, shallow, side.")] = (
+        "detail"
+    )
+    format: Annotated[str, Field(description="Format of the data set, 'auto' recognises it; kvasir, isic16 ...")] = (
+        "auto"
+    )
+    name: Annotated[str, Field(description="What masks without texts show: 'foot ulcer'.")] = ""
+    minutes: Annotated[float, Field(gt=0, description="Training time at most.")] = 15.0
+    clock: Annotated[Literal["wall", "cpu"], Field(description="What counts as time: wall or processor.")] = "wall"
+    steps: Annotated[int | None, Field(ge=1, description="Steps at most, for models prompted by clicks.")] = None
+    epochs: Annotated[int, Field(ge=1, description="Epochs at most, for models prompted by texts.")] = 1000
+    holdout: Annotated[float, Field(gt=0, lt=1, description="Share of images kept for the report.")] = 0.2
+    train_images: Annotated[int | None, Field(ge=2, description="Images to train on at most.")] = None
+    test_images: Annotated[int | None, Field(ge=1, description="Held-out images at most.")] = None
+    seed: Annotated[int, Field(description="Of the split and of training.")] = 0
+    seeds: Annotated[int, Field(ge=1, description="Runs, for models prompted by texts; the paper has 3.")] = 1
+    max_clicks: Annotated[int, Field(ge=1, description="Clicks an object at most, in the report.")] = 20
+    boundary: Annotated[bool, Field(description="Boundary measures in the report; they take long.")] = True
+    cache_dir: Annotated[
+        Path | None, Field(description="Where the base's clicks are kept for the next adapter; default: your cache.")
+    ] = None
+    lr: Annotated[float | None, Field(gt=0, description="Learning rate; default: the adapter's own.")] = None
+    batch: Annotated[int | None, Field(ge=1, description="Views or images a step.")] = None
+    loss: Annotated[
+        Literal["correct", "published-double-sigmoid"],
+        Field(description="For texts: correct, or published-double-sigmoid to reproduce the paper."),
+    ] = "correct"
+    settings: Annotated[
+        dict[str, Any], Field(description="A setting of the adapter, such as width=32; repeatable.")
+    ] = Field(default_factory=dict)
+    resume: Annotated[bool, Field(description="Go on from an interrupted run in the output folder.")] = False
+    force: Annotated[bool, Field(description="Replace an earlier adapter in the output folder.")] = False
 
     def model_post_init(self, _: Any) -> None:
         ADAPTERS[self.adapter]  # an unknown name is an error here, not after the data is read
 
 
 @job(AdaptConfig)
-def adapt(
-    config: AdaptConfig,
-    model: Segmenter | None = None,
-    watch: Callable[[Mapping[str, float]], None] = lambda row: None,
-) -> dict[str, Any]:
+def adapt(config: AdaptConfig, model: Segmenter | None = None, on_row: OnRow = lambda row: None) -> AdaptResult:
     """Train an adapter, write it to ``config.output`` beside a report, return the report's figures.
 
     The folder holds ``adapter_config.json`` and ``adapter_model.safetensors``, ``report.json``, ``report.md``,
-    learning curves and ten overlays. ``helps`` says whether the held-out gain is beyond doubt: the bootstrap
-    interval of the difference excludes none. ``model`` replaces the one that ``config`` names; the adapter stays
-    attached to it. Raises ``DataError`` for too few images, ``ConfigError`` for an adapter that does not suit.
+    learning curves and ten overlays. The verdict is "gain proven" where the bootstrap interval of the held-out
+    difference excludes none. ``model`` replaces the one that ``config`` names; the adapter stays attached to it. Raises
+    ``DataError`` for too few images, ``ConfigError`` for an adapter that does not suit and for an output that holds an
+    earlier one which is neither resumed nor replaced (``force``).
     """
+    works = (*WORKS, *(path.name for path in text_checkpoints(config).values()))
+    claim_output(config.output, works, resume=config.resume, force=config.force)
     base = model if model is not None else config.load()
     train, test = split(read_samples(config), config)
     if Click in base.accepts:
-        return _with_clicks(config, base, train, test, watch)
+        return _with_clicks(config, base, train, test, on_row)
     if Text in base.accepts:
-        return _with_texts(config, base, train, test, watch)
+        return _with_texts(config, base, train, test, on_row)
     raise ConfigError(f"model {config.model}", "one that clicks or texts prompt", "choose another model")
 
 
@@ -143,7 +147,9 @@ def split(samples: Sequence[Sample], config: AdaptConfig) -> tuple[list[Sample],
     return train, test
 
 
-def validation(train: Sequence[Sample], share: float = 1 / 6, most: int = 24) -> tuple[list[Sample], list[Sample]]:
+def validation_split(
+    train: Sequence[Sample], share: float = 1 / 6, most: int = 24
+) -> tuple[list[Sample], list[Sample]]:
     """(to learn from, to stop by): published ``val`` samples, or the first sixth, at most ``most`` images."""
     named = [s for s in train if s.group == "val"]
     if named and len(named) < len(train):
@@ -152,188 +158,162 @@ def validation(train: Sequence[Sample], share: float = 1 / 6, most: int = 24) ->
     return list(train[held:]), list(train[:held])
 
 
-def _built(config: AdaptConfig, model: Segmenter, seed: int) -> Adapter:
+def text_checkpoints(config: AdaptConfig) -> dict[int, Path]:
+    """Where each seed's run by texts is kept until the report is written."""
+    return {s: config.output / f"checkpoint-{s}.pt" for s in range(config.seed, config.seed + config.seeds)}
+
+
+def _attached(config: AdaptConfig, model: Segmenter, seed: int) -> Adapter:
+    import torch  # training needs it, this module's configuration does not
+
     torch.manual_seed(seed)
     adapter: Adapter = ADAPTERS.load(config.adapter)(model, **config.settings)
     return attach(model, adapter)
 
 
 def _with_clicks(
-    config: AdaptConfig,
-    model: Segmenter,
-    train: Sequence[Sample],
-    test: Sequence[Sample],
-    watch: Callable[[Mapping[str, float]], None],
-) -> dict[str, Any]:
-    with kept_rows(model, config.kept, most=config.max_clicks, stop=STOP, boundary=config.boundary) as rows:
-        before, random_before = _judged(config, model, test, rows)
-    adapter = _built(config, model, config.seed)
-    learn, val = validation(train)
-    settings = ClickSettings(
-        minutes=config.minutes,
-        clock=config.clock,
-        look_every=config.minutes / 5,
-        rate=config.rate,
-        batch=config.batch or ClickSettings.batch,
-    )
-    run = ClickAdapting(model, adapter, learn, val, settings, config.output / CHECKPOINT, config.seed)
+    config: AdaptConfig, model: Segmenter, train: Sequence[Sample], test: Sequence[Sample], on_row: OnRow
+) -> ClickAdaptResult:
+    from segue.evaluation import adapt_clicks as robot
+    from segue.evaluation.adapt_report import write_click_report
+    from segue.training.click_run import ClickSettings, adapter_run
+    from segue.training.engine import Engine, Validation
+
+    def measured(log: Any = None) -> tuple[list[robot.AnnotatedObject], list[float]]:
+        objects = robot.annotate(model, test, config.max_clicks, STOP, config.boundary, log)
+        random = (model, test, RANDOM_CLICKS, config.seed, log)
+        return objects, robot.random_clicks_quality(*random) if config.boundary else []
+
+    def validate(engine: Engine) -> Validation:
+        with engine.averaged():
+            ious = [o.trace.ious for o in robot.annotate(model, val, VALIDATION_CLICKS, TARGET, boundary=False)]
+        clicks = [float(clicks_needed(curve, TARGET, VALIDATION_CLICKS)) for curve in ious]
+        row = {"noc": float(np.mean(clicks)), "miou1": float(np.mean([curve[0] for curve in ious]))}
+        return Validation(row, tuple(n - curve[0] for n, curve in zip(clicks, ious, strict=True)))
+
+    protocol = {"most": config.max_clicks, "stop": STOP, "boundary": config.boundary}
+    with robot.robot_log(model, config.cache_dir, **protocol) as log:
+        before, random_before = measured(log)
+    adapter = _attached(config, model, config.seed)
+    learn, val = validation_split(train)
+    settings = ClickSettings(config.minutes, config.clock, config.steps, config.lr, config.batch or ClickSettings.batch)
+    run = adapter_run(model, adapter, learn, settings, validate, config.output / CHECKPOINT, config.seed)
     if config.resume:
         run.resume()
-    course = run.run(watch)
-    after, random_after = _judged(config, model, test)
-    result = {
-        **_header(config, model, adapter, learn, val, test),
-        "before": click_figures(before, config.max_clicks),
-        "after": click_figures(after, config.max_clicks),
-        **click_gain(before, after, config.max_clicks),
-        **_random(random_before, random_after),
-        "steps": course.steps,
-        "minutes": course.minutes,
-        "processor_minutes": course.processor_minutes,
-        "ended": course.ended,
-        "curve": course.rows,
-    }
-    _finish(config, model, adapter, result)
+    ended = run.run(on_row)
+    run.load_best()
+    after, random_after = measured()
+    gain = robot.click_gain(before, after, config.max_clicks, run.improving)
+    random = RandomClicks(clicks=RANDOM_CLICKS, before=tuple(random_before), after=tuple(random_after))
+    result = ClickAdaptResult(
+        **_header(config, model, adapter, (learn, val, test), gain.verdict, len(after)),
+        clicks_saved=gain.clicks_saved,
+        clicks_saved_each=gain.clicks_saved_each,
+        clicks_saved_interval=gain.clicks_saved_interval,
+        change_intervals=gain.change_intervals,
+        before=robot.click_figures(before, config.max_clicks),
+        after=robot.click_figures(after, config.max_clicks),
+        mbiou_random=random if config.boundary else None,
+        steps=run.steps,
+        minutes=run.clock.wall,
+        processor_minutes=run.clock.processor,
+        ended=ended,
+        curve=tuple(run.rows),
+    )
+    _finish(config, model, adapter, result, [result.before, result.after])
     write_click_report(config.output, result, model, before, after)
     (config.output / CHECKPOINT).unlink(missing_ok=True)
     return result
 
 
-def _judged(
-    config: AdaptConfig, model: Segmenter, test: Sequence[Sample], rows: ResumeLog | None = None
-) -> tuple[list[Played], list[float]]:
-    """The robot's courses, and with ``boundary`` the mbIoU for clicks at random places."""
-    played = annotate(model, test, config.max_clicks, STOP, config.boundary, rows)
-    return played, random_clicks_quality(model, test, RANDOM_CLICKS, config.seed, rows) if config.boundary else []
-
-
-def _random(before: Sequence[float], after: Sequence[float]) -> dict[str, Any]:
-    return {"mbiou_random": {"clicks": list(RANDOM_CLICKS), "before": before, "after": after}} if before else {}
-
-
-def click_gain(before: Sequence[Played], after: Sequence[Played], max_clicks: int) -> dict[str, Any]:
-    """Clicks saved per object at an IoU of 0.85, the change of every measure, and their 95 % intervals over objects;
-    ``helps`` when the interval of the clicks lies above zero."""
-    old, new = ([object_figures(p.course, max_clicks) for p in played] for played in (before, after))
-    changes = {k: [b[k] - a[k] for a, b in zip(old, new, strict=True)] for k in old[0]}
-    saved = [-change for change in changes["noc85"]]
-    low, high = bootstrap_interval(saved)
-    return {
-        "clicks_saved": float(np.mean(saved)),
-        "clicks_saved_each": {p.id: s for p, s in zip(before, saved, strict=True)},
-        "clicks_saved_interval": [low, high],
-        "change_intervals": {k: list(bootstrap_interval(v)) for k, v in changes.items()},
-        "helps": low > 0,
-    }
-
-
 def _with_texts(
-    config: AdaptConfig,
-    model: Segmenter,
-    train: Sequence[Sample],
-    test: Sequence[Sample],
-    watch: Callable[[Mapping[str, float]], None],
-) -> dict[str, Any]:
-    from segue.training import adapt_text as words  # brings transformers, which clicks do without
+    config: AdaptConfig, model: Segmenter, train: Sequence[Sample], test: Sequence[Sample], on_row: OnRow
+) -> TextAdaptResult:
+    from segue.evaluation import adapt_texts as texts
+    from segue.evaluation.adapt_report import write_text_report
+    from segue.training.text_run import TextSettings, text_run
+    from segue.training.text_task import text_samples
 
-    learn, val = validation(train, most=10**6)
     model.text_training_core()  # a model that texts do not train is refused before anything is read
-    said_learn, said_val = words.prepare(model, learn), words.prepare(model, val)
-    runs: list[dict[str, Any]] = []
-    best, best_gain = None, -math.inf
-    settings = words.TextSettings(
-        rate=config.rate,
+    checkpoints, runs = text_checkpoints(config), list[TextRun]()
+    if config.resume and not any(file.is_file() for file in checkpoints.values()):
+        raise MissingFile(
+            f"no checkpoint {checkpoints[config.seed]}", "one left by an earlier run", "leave --resume out"
+        )
+    learn, val = validation_split(train, most=10**6)
+    learn_samples, val_samples = text_samples(model, learn), text_samples(model, val)
+    settings = TextSettings(
+        lr=config.lr,
+        batch=config.batch or TextSettings.batch,
+        epochs=config.epochs,
         minutes=config.minutes,
         clock=config.clock,
-        epochs=config.epochs,
         form=config.loss,
-        batch=config.batch or words.TextSettings.batch,
     )
-    kept = _kept_runs(config)
-    for seed, checkpoint in kept.items():
-        adapter = _built(config, model, seed)
-        course = words.TextTrainer(model, adapter, settings, seed).run(said_learn, said_val, watch, checkpoint)
-        before, after = words.before_and_after(model, test, seed)
-        gains = [a.dice - b.dice for b, a in zip(before, after, strict=True)]
-        runs.append(
-            {
-                "seed": seed,
-                "before": words.summary(before),
-                "after": words.summary(after),
-                "dice_gain_interval": list(bootstrap_interval(gains)),
-                "epochs": len(course.rows),
-                "best_epoch": course.best_epoch,
-                "minutes": course.minutes,
-                "curve": course.rows,
-            }
-        )
-        if course.best > best_gain:
-            best, best_gain = adapter, course.best
+    scores, trained = list[texts.BeforeAfter](), list[tuple[float, Adapter]]()
+    for seed, checkpoint in checkpoints.items():
+        adapter = _attached(config, model, seed)
+        run = text_run(model, adapter, learn_samples, val_samples, settings, checkpoint, seed)
+        if config.resume and checkpoint.is_file():
+            run.resume()
+        run.run(on_row)
+        run.load_best()
+        scores.append(texts.before_and_after(model, test, seed))
+        runs.append(texts.text_run_result(seed, scores[-1], run.rows, run.best_validation[0], run.clock.minutes))
+        trained.append((run.best_validation[1], adapter))
         detach(model, adapter)
-    assert best is not None
-    attach(model, best)
-    result = {
-        **_header(config, model, best, learn, val, test),
-        **words.over_seeds(runs),
-        "helps": all(r["dice_gain_interval"][0] > 0 for r in runs),
-        "runs": runs,
-    }
-    _finish(config, model, best, result)
+    adapter = attach(model, min(trained, key=lambda pair: pair[0])[1])
+    result = TextAdaptResult(
+        **_header(config, model, adapter, (learn, val, test), texts.text_verdict(scores), len(scores[0][0])),
+        before=texts.over_seeds([r.before for r in runs]),
+        after=texts.over_seeds([r.after for r in runs]),
+        minutes=sum(r.minutes for r in runs),
+        runs=tuple(runs),
+    )
+    means = [{k: v["mean"] for k, v in side.items()} for side in (result.before, result.after)]
+    _finish(config, model, adapter, result, means)
     write_text_report(config.output, result, model, test)
-    for checkpoint in kept.values():
+    for checkpoint in checkpoints.values():
         checkpoint.unlink(missing_ok=True)
     return result
-
-
-def _kept_runs(config: AdaptConfig) -> dict[int, Path]:
-    """Where each seed's run is kept until the report is written; emptied unless ``config`` resumes."""
-    first, suffix = config.seed, Path(CHECKPOINT)
-    kept = {s: config.output / f"{suffix.stem}-{s}{suffix.suffix}" for s in range(first, first + config.seeds)}
-    if config.resume and not any(file.is_file() for file in kept.values()):
-        raise MissingFile(f"no checkpoint {kept[first]}", "one left by an earlier run", "leave --resume out")
-    if not config.resume:
-        for file in kept.values():
-            file.unlink(missing_ok=True)
-    return kept
 
 
 def _header(
     config: AdaptConfig,
     model: Segmenter,
     adapter: Adapter,
-    learn: Sequence[Sample],
-    val: Sequence[Sample],
-    test: Sequence[Sample],
+    images: tuple[Sequence[Sample], Sequence[Sample], Sequence[Sample]],
+    verdict: Verdict,
+    objects: int,
 ) -> dict[str, Any]:
+    """What both kinds of result begin with."""
+    train, val, test = map(len, images)
+    with disabled(model, *attached(model)):
+        base_parameters = sum(p.numel() for p in model.module.parameters())
     return {
         "model": config.model,
         "adapter": adapter.kind,
         "data": str(config.data),
+        "output": str(config.output),
         "seed": config.seed,
         "parameters": adapter.trainable,
-        "base_parameters": _base_size(model),
-        "images": {"train": len(learn), "validation": len(val), "held_out": len(test)},
+        "base_parameters": base_parameters,
+        "images": ImageCounts(train=train, validation=val, held_out=test),
+        "objects": objects,
+        "verdict": verdict.kind,
+        "sentence": verdict.sentence,
+        "helps": verdict.helps,
+        "peak_memory_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
+        "finished": time.strftime("%Y-%m-%d %H:%M:%S"),
     }
 
 
-def _base_size(model: Segmenter) -> int:
-    with disabled(model, *attached(model)):
-        return sum(p.numel() for p in model.module.parameters())
-
-
-def _finish(config: AdaptConfig, model: Segmenter, adapter: Adapter, result: dict[str, Any]) -> None:
-    result["peak_memory_mb"] = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
-    result["finished"] = time.strftime("%Y-%m-%d %H:%M:%S")
+def _finish(
+    config: AdaptConfig, model: Segmenter, adapter: Adapter, result: AdaptResult, means: Sequence[Mapping[str, float]]
+) -> None:
+    """Write the adapter, with its measures before and after on its card, and the result."""
     licence = f"that of its base, {MODELS[model.name].card.licence}" if model.name in MODELS else "unknown"
-    save_adapter(model, adapter, config.output, licence=licence, figures=_held_out(result))
-    write_bytes(config.output / "report.json", json.dumps(result, indent=1).encode())
-
-
-def _held_out(result: Mapping[str, Any]) -> dict[str, str]:
-    """Every measure on held-out images, before and after, for the adapter's card."""
-
-    def mean(value: Any) -> float:
-        return float(value["mean"] if isinstance(value, Mapping) else value)
-
-    sides = [{k: mean(v) for k, v in result[side].items()} for side in ("before", "after")]
-    return {f"{k}, held out, base and adapted": f"{sides[0][k]:.4g}, {sides[1][k]:.4g}" for k in sides[0]}
+    before, after = means
+    figures = {f"{k}, held out, base and adapted": f"{before[k]:.4g}, {after[k]:.4g}" for k in before}
+    save_adapter(model, adapter, config.output, licence=licence, figures=figures)
+    write_bytes(config.output / "report.json", json.dumps(result.to_json(), indent=1).encode())

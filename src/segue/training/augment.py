@@ -18,7 +18,7 @@ from segue.training.shapes import drawn_shapes
 
 FIRST_PASTED = 200  # labels of pasted cut-outs; label maps with more instances than that lose the excess
 FIRST_DRAWN = 220  # those of pasted thin shapes
-TRANSPLANTED = 240  # the label of an object from another photo
+COPIED = 240  # the label of an object from another photo
 
 
 def jitter_colours(pixels: Tensor, generator: torch.Generator, strength: float = 1.0) -> Tensor:
@@ -47,7 +47,7 @@ def jitter_colours(pixels: Tensor, generator: torch.Generator, strength: float =
     return (pixels + noise * noisy).clamp_(0, 1)
 
 
-def transplant(pixels: Tensor, labels: Tensor, rows: Tensor, donors: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+def copy_paste(pixels: Tensor, labels: Tensor, rows: Tensor, donors: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
     """Paste objects of other photos, edges feathered by a pixel, over views: pixels (b, 3, S, S), labels (b, S, S).
 
     ``rows`` (n,) are the views that get one of the objects, which are ``targets`` (n, 1, S, S) bool in the pixels
@@ -56,13 +56,13 @@ def transplant(pixels: Tensor, labels: Tensor, rows: Tensor, donors: Tensor, tar
     >>> spot, photo = torch.zeros(1, 1, 9, 9, dtype=torch.bool), torch.zeros(1, 3, 9, 9)
     >>> spot[..., 2:7, 2:7] = True
     >>> row, labels = torch.tensor([0]), torch.zeros(1, 9, 9, dtype=torch.uint8)
-    >>> seen, labels = transplant(photo, labels, row, torch.ones(1, 3, 9, 9), spot)
-    >>> float(seen[0, 0, 4, 4]), int((labels == TRANSPLANTED).sum())
+    >>> seen, labels = copy_paste(photo, labels, row, torch.ones(1, 3, 9, 9), spot)
+    >>> float(seen[0, 0, 4, 4]), int((labels == COPIED).sum())
     (1.0, 25)
     """
     alpha = F.avg_pool2d(targets.float(), 3, 1, 1)
     pixels = pixels.index_copy(0, rows, pixels[rows] * (1 - alpha) + donors * alpha)
-    pasted = torch.where(targets[:, 0], TRANSPLANTED, labels[rows].int()).to(labels.dtype)
+    pasted = torch.where(targets[:, 0], COPIED, labels[rows].int()).to(labels.dtype)
     return pixels, labels.index_copy(0, rows, pasted)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from segue.core.errors import CheckpointError, MissingFile
 from segue.core.files import writing
 
 
@@ -17,8 +18,19 @@ def write_checkpoint(path: Path, state: Mapping[str, Any]) -> None:
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     write_checkpoint(Path(folder, "run", "checkpoint.pt"), {"step": 3})
-    ...     torch.load(Path(folder, "run", "checkpoint.pt"), weights_only=True)
+    ...     read_checkpoint(Path(folder, "run", "checkpoint.pt"))
     {'step': 3}
     """
     with writing(path, sync=True) as file:
         torch.save(dict(state), file)
+
+
+def read_checkpoint(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
+    """The state in ``path``, its tensors on ``device``; ``MissingFile`` or ``CheckpointError`` where there is none."""
+    if not path.is_file():
+        raise MissingFile(f"no checkpoint {path}", "one left by an earlier run", "leave --resume out to begin anew")
+    try:
+        state: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
+    except Exception as error:  # torch names no base class of what a damaged file raises
+        raise CheckpointError(f"{path}, which is damaged ({error})", "a whole checkpoint", "begin anew") from error
+    return state

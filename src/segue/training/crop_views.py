@@ -1,4 +1,4 @@
-"""Views for training nano as it is used: a glance at the whole photo, then the dialogue in the view it chose.
+"""Views for training nano as it is used: a coarse pass over the whole photo, then the dialogue in the view it chose.
 
 Photos are square batches (n, c, P, P), grey around what is not square; crops and prompts are in their pixels.
 """
@@ -19,15 +19,15 @@ COVERED = 0.4  # of a cell that makes it the object's
 
 
 @dataclass(frozen=True)
-class Looks:
+class CropViews:
     """``crops`` (n, 4) x0 y0 x1 y1 of n photos of ``side`` pixels, each in the upper left corner of a grey square.
 
     The longer side of a crop is shown at ``size`` pixels.
 
-    >>> looks = Looks(torch.tensor([[16.0, 0.0, 48.0, 16.0]]), 64, 64)
-    >>> looks.clicks(torch.tensor([[[20.0, 4.0, 1.0]]])).tolist()
+    >>> views = CropViews(torch.tensor([[16.0, 0.0, 48.0, 16.0]]), 64, 64)
+    >>> views.clicks(torch.tensor([[[20.0, 4.0, 1.0]]])).tolist()
     [[[8.0, 8.0, 1.0]]]
-    >>> looks.masks(torch.ones(1, 1, 64, 64))[0, 0].sum(0)[:3].tolist()
+    >>> views.masks(torch.ones(1, 1, 64, 64))[0, 0].sum(0)[:3].tolist()
     [16.0, 16.0, 16.0]
     """
 
@@ -37,13 +37,13 @@ class Looks:
 
     def pixels(self, photos: Tensor) -> Tensor:
         """(n, 3, h, w) photos at any scale -> (n, 3, size, size)."""
-        return self._seen(photos, self.size, 0.5)
+        return self._sampled(photos, self.size, 0.5)
 
     def masks(self, masks: Tensor) -> Tensor:
         """(n, 1, h, w) float maps at any scale -> (n, 1, size / 2, size / 2), 0 outside the crops."""
-        return self._seen(masks, self.size // STRIDE, 0.0)
+        return self._sampled(masks, self.size // STRIDE, 0.0)
 
-    def lifted(self, masks: Tensor) -> Tensor:
+    def to_photos(self, masks: Tensor) -> Tensor:
         """(n, 1, size / 2, size / 2) -> (n, 1, side / 2, side / 2): back to the photos, 0 outside the crops."""
         corners, scale = self.crops[:, :2], self.scale
         half = self.side * scale / self.size
@@ -60,7 +60,7 @@ class Looks:
         moved = (boxes - self.crops[:, :2].repeat(1, 2)) * self.scale[:, None]
         return torch.where((boxes[:, 2] > boxes[:, 0])[:, None], moved, 0.0)
 
-    def posed(
+    def initial_prompts(
         self, shrink: int, objects: Tensor, ignore_mask: Tensor, clicks: Tensor, box: Tensor
     ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
         """Targets and void (n, 1, size / 2, size / 2) bool, clicks, boxes and an empty mask: how a dialogue begins.
@@ -75,7 +75,7 @@ class Looks:
         """(n,) pixels of the view per pixel of the photo."""
         return self.size / (self.crops[:, 2:] - self.crops[:, :2]).amax(1)
 
-    def _seen(self, maps: Tensor, size: int, outside: float) -> Tensor:
+    def _sampled(self, maps: Tensor, size: int, outside: float) -> Tensor:
         spans = self.crops[:, 2:] - self.crops[:, :2]
         longest = spans.amax(1)
         centre = 2 * self.crops[:, :2] / self.side - 1 + longest[:, None] / self.side
@@ -100,20 +100,20 @@ def extents(inside: Tensor) -> Tensor:
     return torch.stack([x0, y0, x1, y1], 1)
 
 
-def chosen_looks(
-    model: CoarsePass, glanced: Tensor, photos: Tensor, clicks: Tensor, box: Tensor, side: int
-) -> Iterator[tuple[Tensor, Looks]]:
-    """(rows, looks) of the targets that ``model`` would answer in a region, and of those in the whole view.
+def choose_crop_views(
+    model: CoarsePass, coarse: Tensor, photos: Tensor, clicks: Tensor, box: Tensor, side: int
+) -> Iterator[tuple[Tensor, CropViews]]:
+    """(rows, views) of the targets that ``model`` would answer in a region, and of those in the whole view.
 
-    ``glanced`` (n, 1, side / 2, side / 2) bool is what the glance took for the target, ``photos`` (n, 4) where the
+    ``coarse`` (n, 1, side / 2, side / 2) bool is what the coarse pass took for the target, ``photos`` (n, 4) where the
     photo lies in its square, ``clicks`` (n, k, 3) and ``box`` (n, 4) the prompts.
     """
     crops, whole = photos.clone(), torch.ones(len(photos), dtype=torch.bool)
     for row, (x0, y0, x1, y1) in enumerate(photos.tolist()):
         boxes = [[x, y, x + 1, y + 1] for x, y, label in clicks[row].tolist() if label > 0]
         boxes += [box[row].tolist()] if bool(box[row, 2] > box[row, 0]) else []
-        if bool(glanced[row].any()):
-            boxes += (extents(glanced[row, None].float()) * STRIDE).tolist()
+        if bool(coarse[row].any()):
+            boxes += (extents(coarse[row, None].float()) * STRIDE).tolist()
         moved = [[left - x0, top - y0, right - x0, bottom - y0] for left, top, right, bottom in boxes]
         region = model.region(model.frame((int(y1 - y0), int(x1 - x0))), moved)
         whole[row] = region.is_whole_image
@@ -122,7 +122,7 @@ def chosen_looks(
     for rows, length in ((~whole, model.zoom), (whole, model.longest)):
         index = torch.nonzero(rows)[:, 0].to(photos.device)
         if len(index):
-            yield index, Looks(crops[index], side, length)
+            yield index, CropViews(crops[index], side, length)
 
 
 def _grid(half: Tensor, centre: Tensor, size: int) -> Tensor:

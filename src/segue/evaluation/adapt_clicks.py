@@ -15,22 +15,23 @@ from segue.core.segmenter import Segmenter
 from segue.core.types import Click, Features, Image, digest
 from segue.data.io.resume_log import ResumeLog, job_digest
 from segue.data.record import AnnotatedImage, Sample
+from segue.evaluation.adapt_verdict import Change, Verdict, verdict
 from segue.evaluation.robot import ClickTrace, simulate_clicks
 from segue.metrics.boundary import boundary_iou
 from segue.metrics.interaction import clicks_needed
 from segue.nn.module import weights_digest
 from segue.session.session import Session
 
-KEPT = Path.home() / ".cache" / "segue" / "adapt"
+CACHE = Path.home() / ".cache" / "segue" / "adapt"
 
 
 @dataclass(frozen=True)
-class Played:
+class AnnotatedObject:
     """One object of the robot's: its id, sample and what happened."""
 
     id: str
     sample: Sample
-    course: ClickTrace
+    trace: ClickTrace
 
 
 def annotate(
@@ -40,25 +41,25 @@ def annotate(
     stop_at: float = 0.9,
     boundary: bool = True,
     rows: ResumeLog | None = None,
-) -> list[Played]:
+) -> list[AnnotatedObject]:
     """The robot annotates every object of ``samples``: centre clicks, as published.
 
     It stops at an IoU of ``stop_at``, with ``boundary`` at that boundary IoU too; without it no boundary is measured.
-    What ``rows`` (see ``kept_rows``) hold already is not done again. Raises ``DataError`` where there is no object.
+    What ``rows`` (see ``robot_log``) hold already is not done again. Raises ``DataError`` where there is no object.
     """
-    found: list[Played] = []
+    objects: list[AnnotatedObject] = []
     for sample in samples:
         image, target = sample.read()
         shared, key = _Shared(), _key(image, target)
         for number, instance in enumerate(target.annotations):
-            seen = instance.mask if target.ignore_mask is None else instance.mask & ~target.ignore_mask
-            if not seen.any():
+            visible = instance.mask if target.ignore_mask is None else instance.mask & ~target.ignore_mask
+            if not visible.any():
                 continue
             here = f"{key} {number}"
             if rows is not None and here in rows:
-                course = _course(rows[here])
+                trace = _trace(rows[here])
             else:
-                course = simulate_clicks(
+                trace = simulate_clicks(
                     Session(model, image, shared),
                     instance.mask,
                     target.ignore_mask,
@@ -67,18 +68,18 @@ def annotate(
                     boundary=boundary,
                 )
                 if rows is not None:
-                    rows.add(here, _row(course))
-            found.append(Played(instance.id, sample, course))
-    if not found:
+                    rows.add(here, _row(trace))
+            objects.append(AnnotatedObject(instance.id, sample, trace))
+    if not objects:
         raise DataError("images without any object", "at least one mask that is not empty")
-    return found
+    return objects
 
 
-def kept_rows(model: Segmenter, folder: Path | None = None, **protocol: Any) -> ResumeLog:
+def robot_log(model: Segmenter, folder: Path | None = None, **protocol: Any) -> ResumeLog:
     """The file of what the robot did on ``model`` under ``protocol`` (JSON values), by image, in ``folder`` or the
     user's cache: a base is measured once, however many adapters are compared with it."""
     job = job_digest({"model": weights_digest(model.module, model.fingerprint()), **protocol})
-    return ResumeLog((folder or KEPT) / f"{job}.jsonl", job)
+    return ResumeLog((folder or CACHE) / f"{job}.jsonl", job)
 
 
 class _Shared:
@@ -100,23 +101,23 @@ def _key(image: Image, target: AnnotatedImage) -> str:
     return digest(image, ignore_mask, *(i.mask for i in target.annotations))[:32]
 
 
-def _row(course: ClickTrace) -> dict[str, Any]:
-    clicks = [[c.x, c.y, c.positive] for c in course.clicks]
-    return {"clicks": clicks, "ious": course.ious, "boundary": course.boundary_ious}
+def _row(trace: ClickTrace) -> dict[str, Any]:
+    clicks = [[c.x, c.y, c.positive] for c in trace.clicks]
+    return {"clicks": clicks, "ious": trace.ious, "boundary": trace.boundary_ious}
 
 
-def _course(row: Mapping[str, Any]) -> ClickTrace:
+def _trace(row: Mapping[str, Any]) -> ClickTrace:
     return ClickTrace([Click(*c) for c in row["clicks"]], row["ious"], row["boundary"])
 
 
-def object_figures(course: ClickTrace, max_clicks: int) -> dict[str, float]:
+def object_figures(trace: ClickTrace, max_clicks: int) -> dict[str, float]:
     """One object's share in each of ``click_figures``.
 
     >>> object_figures(ClickTrace([], [0.5, 0.875]), 20)["noc85"]
     2.0
     """
-    ious, boundary = course.ious, course.boundary_ious
-    found = {
+    ious, boundary = trace.ious, trace.boundary_ious
+    figures = {
         "noc85": float(clicks_needed(ious, 0.85, max_clicks)),
         "noc90": float(clicks_needed(ious, 0.90, max_clicks)),
         "miou1": ious[0],
@@ -124,15 +125,66 @@ def object_figures(course: ClickTrace, max_clicks: int) -> dict[str, float]:
         "failed85": float(clicks_needed(ious, 0.85, max_clicks) >= max_clicks),
     }
     if boundary:
-        found |= {"bnoc85": float(clicks_needed(boundary, 0.85, max_clicks)), "mbiou1": boundary[0]}
-    return found
+        figures |= {"bnoc85": float(clicks_needed(boundary, 0.85, max_clicks)), "mbiou1": boundary[0]}
+    return figures
 
 
-def click_figures(played: Sequence[Played], max_clicks: int) -> dict[str, float]:
+def click_figures(objects: Sequence[AnnotatedObject], max_clicks: int) -> dict[str, float]:
     """NoC85, NoC90, mIoU@1, mIoU@5 (an object that needed no further click keeps its last) and the share of failures
     at 85; where boundaries were measured, boundary NoC85 and mbIoU@1."""
-    rows = [object_figures(p.course, max_clicks) for p in played]
+    rows = [object_figures(o.trace, max_clicks) for o in objects]
     return {k: float(np.nanmean([r[k] for r in rows])) for k in rows[0]}
+
+
+@dataclass(frozen=True)
+class ClickGain:
+    """What an adapter changed on held-out objects, with 95 % intervals over their images."""
+
+    clicks_saved: float
+    clicks_saved_each: dict[str, float]
+    clicks_saved_interval: tuple[float, float]
+    change_intervals: dict[str, tuple[float, float]]
+    verdict: Verdict
+
+
+BETTER = {  # measure -> whether more of it is better, its words
+    "noc85": (False, "clicks an object at an IoU of 0.85"),
+    "noc90": (False, "clicks an object at an IoU of 0.90"),
+    "bnoc85": (False, "clicks an object at a boundary IoU of 0.85"),
+    "miou1": (True, "IoU after the first click"),
+    "miou5": (True, "IoU after five clicks"),
+    "mbiou1": (True, "boundary IoU after the first click"),
+    "failed85": (False, "of the share that fails at 0.85"),
+}
+
+
+def click_gain(
+    before: Sequence[AnnotatedObject], after: Sequence[AnnotatedObject], max_clicks: int, improving: bool = False
+) -> ClickGain:
+    """Clicks saved per object at an IoU of 0.85, the change of every measure, and the verdict."""
+    old, new = ([object_figures(o.trace, max_clicks) for o in objects] for objects in (before, after))
+    images = [o.sample.id for o in before]
+    changes = {}
+    for measure in old[0]:
+        more, words = BETTER[measure]
+        gains = [(b[measure] - a[measure]) * (1 if more else -1) for a, b in zip(old, new, strict=True)]
+        verbs = (
+            (f"adds {{}} {words}", f"takes {{}} {words}")
+            if more
+            else (f"saves {{}} {words}", f"costs {{}} {words} more")
+        )
+        changes[measure] = Change.from_gains(*verbs, gains, images)
+    main = changes["noc85"]
+    saved = [a["noc85"] - b["noc85"] for a, b in zip(old, new, strict=True)]
+    others = [change for measure, change in changes.items() if measure != "noc85"]
+    signed = {m: (c.low, c.high) if BETTER[m][0] else (-c.high, -c.low) for m, c in changes.items()}
+    return ClickGain(
+        main.mean,
+        {o.id: s for o, s in zip(before, saved, strict=True)},
+        (main.low, main.high),
+        signed,
+        verdict(main, others, len(set(images)), len(before), improving),
+    )
 
 
 def random_clicks_quality(
@@ -143,20 +195,20 @@ def random_clicks_quality(
     ``rows`` as in ``annotate``. Source: ClickAdapter, figure 5 (after DIOS: positive clicks inside the object,
     negative ones outside).
     """
-    found: list[list[float]] = []
+    values: list[list[float]] = []
     for sample in samples:
         image, target = sample.read()
         key = f"{_key(image, target)} random {seed} {list(counts)}"
         if rows is not None and key in rows:
-            found += rows[key]["objects"]
+            values += rows[key]["objects"]
             continue
         here = list(
             _random_clicks(model, image, target, counts, np.random.default_rng([seed, zlib.crc32(key.encode())]))
         )
         if rows is not None:
             rows.add(key, {"objects": here})
-        found += here
-    return [float(v) for v in np.nanmean(np.asarray(found), 0)]
+        values += here
+    return [float(v) for v in np.nanmean(np.asarray(values), 0)]
 
 
 def _random_clicks(
@@ -169,13 +221,13 @@ def _random_clicks(
         outside = ~instance.mask if target.ignore_mask is None else ~instance.mask & ~target.ignore_mask
         if not instance.mask.any() or not outside.any():
             continue
-        found = []
+        values = []
         for k in counts:
             while len(clicks) < 2 * k:
                 positive = len(clicks) % 2 == 0
                 ys, xs = np.nonzero(instance.mask if positive else outside)
                 pick = int(rng.integers(len(ys)))
                 clicks.append(Click(int(xs[pick]), int(ys[pick]), positive))
-            said = Session(model, image, shared).add(*clicks)
-            found.append(boundary_iou(said, instance.mask, target.ignore_mask))
-        yield found
+            mask = Session(model, image, shared).add(*clicks)
+            values.append(boundary_iou(mask, instance.mask, target.ignore_mask))
+        yield values

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from segue.training.muon import Muon, is_matrix, orthogonalised
+from segue.training.optimizers import Muon, is_matrix, orthogonalised
 
 
 def trained(optimiser: torch.optim.Optimizer, network: nn.Module, steps: int = 5) -> None:

@@ -1,0 +1,139 @@
+"""One simulated dialogue with a click model: rounds of clicks on its own errors, back-propagated at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from segue.nn.losses import normalized_focal, soft_iou
+from segue.nn.training_core import TrainingCore
+from segue.training.click_sampler import (
+    boxes_around,
+    decaying_clicks,
+    decaying_rounds,
+    first_clicks,
+    next_clicks,
+    rough_masks,
+    scattered_clicks,
+)
+from segue.training.config import ClickConfig, LossConfig
+from segue.training.precision import Precision, autocast
+
+MOST_ROUNDS = 20
+PADDING = -1.0  # label of no click
+
+
+@dataclass(frozen=True)
+class Prompts:
+    """How a dialogue of n targets begins: ``clicks`` (n, k, 3), ``box`` (n, 4) and ``previous`` mask (n, 1, s, s)."""
+
+    clicks: Tensor
+    box: Tensor
+    previous: Tensor
+
+
+@dataclass(frozen=True)
+class Dialogue:
+    """Simulated users of one model: how they click, and what its answers cost.
+
+    The model's own errors are clicked with the previous mask as input (RITM, section 3); several decodes share one
+    encode (InterFormer). Each round is back-propagated into the shared maps at once, so that memory does not grow with
+    the rounds.
+    """
+
+    core: TrainingCore
+    clicks: ClickConfig
+    weights: LossConfig
+    generator: torch.Generator
+    precision: Precision = "fp32"
+
+    def run(
+        self,
+        pixels: Tensor,
+        rows: Tensor,
+        targets: Tensor,
+        ignore_mask: Tensor,
+        prompts: Prompts,
+        rounds: int,
+        scale: Callable[[Tensor], Tensor],
+        weight: float = 1.0,
+        coarse_mask: Tensor | None = None,
+    ) -> tuple[dict[str, float], Tensor]:
+        """Back-propagate ``rounds`` of clicks on the targets, of which ``rows`` says in which views they are; what to
+        log, and the last logits. With ``coarse_mask``, an answer mixed with it is the previous one of the first
+        round."""
+        clicks, previous = prompts.clicks, prompts.previous
+        fresh = (clicks[:, 1:, 2] < 0).all(1) & (clicks[:, 0, 2] > 0)
+        labels, log = torch.where(ignore_mask, -1.0, targets.float()), {"loss": 0.0}
+        with autocast(pixels.device, self.precision):
+            maps = self.core.encode(pixels)
+            chosen = {k: _as_images(v.index_select(0, rows)) for k, v in maps.items()}
+            leaves = {k: v.detach().requires_grad_(v.requires_grad) for k, v in chosen.items()}
+            if coarse_mask is not None:
+                with torch.no_grad():
+                    previous = self.core.decode(leaves, clicks, prompts.box, previous)[0].sigmoid()
+                share = torch.rand(len(coarse_mask), 1, 1, 1, generator=self.generator).to(pixels.device)
+                previous = torch.lerp(previous, coarse_mask, share)
+            for turn in range(rounds):
+                logits, score = self.core.decode(leaves, clicks, prompts.box, previous)
+                loss, ious = self.loss(logits, score, labels)
+                torch.autograd.backward(scale(loss * (weight / rounds)))
+                log["loss"] += float(loss.detach()) / rounds
+                if bool(fresh.any()):
+                    log[f"iou{turn + 1}"] = float(ious[fresh].mean())
+                previous = logits.detach().sigmoid()
+                if turn + 1 < rounds:
+                    clicks = torch.cat([clicks, self.next(previous, targets, ignore_mask)[:, None]], dim=1)
+            pairs = [(chosen[k], leaf.grad) for k, leaf in leaves.items() if leaf.grad is not None]
+            if pairs:
+                torch.autograd.backward([t for t, _ in pairs], [g for _, g in pairs])
+        return log, logits.detach()
+
+    def loss(self, logits: Tensor, score: Tensor | None, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """One round's loss, and the IoU (n,) that its masks reach; ``labels`` are 1, 0 or -1 for ignored pixels."""
+        predicted, is_object = (logits.detach() > 0) & (labels >= 0), labels > 0.5
+        both, either = (m.flatten(1).sum(1) for m in (predicted & is_object, predicted | is_object))
+        ious = both / either.clamp(min=1)
+        loss = normalized_focal(logits, labels).mean() + self.weights.iou * soft_iou(logits, labels).mean()
+        if score is not None:
+            loss = loss + self.weights.score * nn.functional.binary_cross_entropy_with_logits(score[:, 0], ious)
+        return loss, ious
+
+    def opening(self, targets: Tensor, ignore_mask: Tensor) -> Prompts:
+        """A first click, a box, or a state in the middle of the work, for each target (n, 1, s, s)."""
+        c, g, stride, device = self.clicks, self.generator, self.core.stride, targets.device
+        kind = torch.rand(len(targets), generator=g).to(device)
+        resumed, boxed = kind < c.resumed, kind > 1 - c.boxes
+        clicks = torch.full((len(targets), c.most_scattered, 3), PADDING, device=device)
+        clicks[:, 0] = first_clicks(targets, stride, g, c.centred)
+        scattered = scattered_clicks(targets, ignore_mask, c.most_scattered, stride, g)
+        clicks = torch.where(resumed[:, None, None], scattered, clicks)
+        clicks = torch.where(boxed[:, None, None], PADDING, clicks)
+        box = torch.where(boxed[:, None], boxes_around(targets, stride, g), 0.0)
+        masked = resumed & (torch.rand(len(targets), generator=g).to(device) < 0.8)
+        return Prompts(clicks, box, torch.where(masked[:, None, None, None], rough_masks(targets, g), 0.0))
+
+    def rounds(self) -> int:
+        """How many rounds the next dialogue has."""
+        c = self.clicks
+        if c.policy == "decaying":
+            return decaying_rounds(c.gamma, MOST_ROUNDS, self.generator)
+        return int(torch.randint(c.rounds[0], c.rounds[1] + 1, (), generator=self.generator))
+
+    def next(self, previous: Tensor, targets: Tensor, ignore_mask: Tensor) -> Tensor:
+        """The next click (n, 3) on each target, label -1 where none is made."""
+        c, stride, g = self.clicks, self.core.stride, self.generator
+        if c.policy == "decaying":
+            clicks = decaying_clicks(previous, targets, ignore_mask, stride, g, c.inner)
+        else:
+            clicks = next_clicks(previous, targets, ignore_mask, stride, g, c.greedy)
+        if c.repeat_clicks_probability and float(torch.rand((), generator=g)) < c.repeat_clicks_probability:
+            clicks[:, 2] = PADDING
+        return clicks
+
+
+def _as_images(maps: Tensor) -> Tensor:
+    return maps.contiguous(memory_format=torch.channels_last) if maps.ndim == 4 else maps

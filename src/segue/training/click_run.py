@@ -1,0 +1,184 @@
+"""Training runs by clicks: of a whole model, and of an adapter."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from segue.adapters.base import Adapter, training
+from segue.core.errors import CheckpointError, MissingFile
+from segue.core.segmenter import Segmenter
+from segue.data.record import Sample
+from segue.models.pretrained import WEIGHTS, read_state
+from segue.nn.training_core import TrainingCore
+from segue.session.load import build
+from segue.training.click_dialogue import Dialogue
+from segue.training.click_sampler import boxes_around, scattered_clicks
+from segue.training.click_task import ClickTask
+from segue.training.config import ClickConfig, DataConfig, LossConfig, TrainConfig
+from segue.training.ema import Ema
+from segue.training.engine import Engine, Plan, Validation
+from segue.training.optimizers import OptimizerConfig, build_optimizer, parameter_groups
+from segue.training.packing import Pack, build_pack, pack_samples
+from segue.training.precision import gradient_scaler
+from segue.training.processes import Processes
+from segue.training.progress import Budget, Clock, ClockKind, Every
+from segue.training.schedules import Schedule, ScheduleConfig
+from segue.training.selection import Selection
+from segue.training.view_batches import ViewBatches, reduced_mask
+from segue.training.view_sampler import pick_objects
+
+ADAPTER_LR = {"detail": 2e-3, "lora": 1e-3, "head": 3e-4, "full": 2e-4, "prompt": 5e-3}
+
+
+@dataclass(frozen=True)
+class TrainRun:
+    """A model in training: its ``engine``, its photos and which of them are held out."""
+
+    engine: Engine
+    model: Segmenter
+    pack: Pack
+    held_out: Sequence[int]
+
+
+def train_run(config: TrainConfig, validate: Callable[[TrainRun], Validation], checkpoint: Path) -> TrainRun:
+    """The run of a whole model that ``config`` describes; raises ``MissingFile`` and ``CheckpointError`` for weights
+    that are not there or another model's."""
+    wished = config.device or ("cuda" if torch.cuda.is_available() else "cpu")
+    processes = Processes(torch.device(wished))
+    device = processes.device
+    torch.manual_seed(config.seed)
+    generator, data = torch.Generator().manual_seed(config.seed), config.data
+    pack = build_pack([data.root / name for name in data.folders], data.cache)
+    indices, held_out = pack.held_out(data.held_out)
+    batches = ViewBatches(
+        pack, indices, data.folders, data, config.batch, config.objects, device, generator, config.seed
+    )
+    model = build(config.model, config.config)
+    module: nn.Module = model.module.train()
+    core: TrainingCore = model.training_core()
+    prepare(module, core, config, batches)
+    module.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    dialogue = Dialogue(core, config.clicks, config.loss, generator, config.precision)
+    groups = parameter_groups(module, config.optimizer, core.backbone())
+    engine = Engine(
+        module,
+        ClickTask(dialogue, batches),
+        build_optimizer(groups, config.optimizer.kind),
+        Schedule(config.schedule, config.steps),
+        Budget(config.steps, config.epochs, config.minutes),
+        Plan(
+            checkpoint,
+            config.checkpoint_minutes,
+            Every(config.log_every, "steps"),
+            Every(config.validate_every, "steps") if config.validate_every else None,
+        ),
+        clock=Clock(config.clock),
+        ema=Ema(module, config.ema),
+        clip=config.optimizer.clip,
+        accumulate=config.accumulate,
+        scaler=gradient_scaler(device, config.precision),
+        processes=processes,
+        validate=lambda _: validate(run),
+        seed=config.seed,
+    )
+    run = TrainRun(engine, model, pack, held_out)
+    return run
+
+
+def prepare(module: nn.Module, core: TrainingCore, config: TrainConfig, batches: ViewBatches) -> None:
+    """Load a pretrained backbone, scale fresh layers on one batch, take over an earlier run's weights."""
+    if config.pretrained_backbone is not None:
+        if not config.pretrained_backbone.is_file():
+            raise MissingFile(
+                f"no file {config.pretrained_backbone}", "pretrained weights", "check pretrained_backbone:"
+            )
+        core.load_backbone(config.pretrained_backbone, config.frozen)
+    generator, stride = batches.generator, core.stride
+    views = batches.sampler.draw(4, config.data.sizes[0], torch.device("cpu"))
+    rows, targets, _ = pick_objects(views.labels, 1, 0.0, generator)
+    small = reduced_mask(targets, stride)
+    clicks = scattered_clicks(small, torch.zeros_like(small), 4, stride, generator)
+    box = boxes_around(small, stride, generator)
+    if len(rows):
+        core.calibrate(views.pixels[rows], clicks, box, small.float())
+    if config.init_from is not None:
+        take_over(module, config.init_from)
+
+
+def take_over(module: nn.Module, path: Path) -> None:
+    """Load an earlier run's weights into ``module``; what they do not have stays as it was initialised."""
+    state, own = read_state(path / WEIGHTS if path.is_dir() else path), module.state_dict()
+    wrong = [k for k, v in state.items() if k not in own or own[k].shape != v.shape]
+    if wrong:
+        raise CheckpointError(
+            f"{path}, whose {wrong[0]} has no place here",
+            "a model of the same sizes, or with fewer blocks",
+            "check init_from: and config:",
+        )
+    module.load_state_dict(own | state)
+
+
+ADAPT_DATA = DataConfig(root=Path("."), folders={"adapt": 1}, sizes=(256, 320), paste=0, colour=0.5, turns=True)
+ADAPT_CLICKS = ClickConfig(
+    rounds=(1, 3), centred=0.7, greedy=0.7, boxes=0.0, resumed=0.15, repeat_clicks_probability=0.3
+)
+
+
+@dataclass(frozen=True)
+class ClickSettings:
+    """How an adapter learns from clicks; sizes suit a CPU.
+
+    The learning rate falls to zero, as half a cosine, over the ``minutes``. The robot annotates the validation objects
+    ``validations`` times in them; training ends after ``patience`` validations that are worse beyond a standard error.
+    """
+
+    minutes: float = 15.0
+    clock: ClockKind = "wall"
+    steps: int | None = None
+    lr: float | None = None
+    batch: int = 6
+    objects: int = 2
+    iou_weight: float = 1.5
+    ema: float = 0.98
+    validations: int = 5
+    patience: int = 4
+    data: DataConfig = ADAPT_DATA
+    clicks: ClickConfig = ADAPT_CLICKS
+
+
+def adapter_run(
+    model: Segmenter,
+    adapter: Adapter,
+    samples: Sequence[Sample],
+    settings: ClickSettings,
+    validate: Callable[[Engine], Validation],
+    checkpoint: Path,
+    seed: int = 0,
+) -> Engine:
+    """The run of an ``adapter`` on a ``model`` that stands still, on views of the user's own ``samples``."""
+    generator, device = torch.Generator().manual_seed(seed), model.device
+    pack = pack_samples(samples)
+    batches = ViewBatches(
+        pack, range(len(samples)), {}, settings.data, settings.batch, settings.objects, device, generator
+    )
+    dialogue = Dialogue(model.training_core(), settings.clicks, LossConfig(iou=settings.iou_weight), generator, "bf16")
+    lr = settings.lr or ADAPTER_LR.get(adapter.kind, 1e-3)
+    return Engine(
+        adapter,
+        ClickTask(dialogue, batches, lambda: training(model, adapter)),
+        build_optimizer(parameter_groups(adapter, OptimizerConfig(lr=lr, weight_decay=1e-3))),
+        Schedule(ScheduleConfig(kind="cosine", warmup=30)),
+        Budget(steps=settings.steps, minutes=settings.minutes),
+        Plan(checkpoint, validate=Every(settings.minutes / settings.validations, "minutes", first=True), at_end=True),
+        clock=Clock(settings.clock),
+        ema=Ema(adapter, settings.ema),
+        clip=2.0,
+        selection=Selection(settings.patience, one_standard_error=True),
+        validate=validate,
+        seed=seed,
+    )
