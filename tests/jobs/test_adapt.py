@@ -16,7 +16,8 @@ import torch
 from segue.adapters.base import attached, disabled
 from segue.cli import main
 from segue.core.errors import CheckpointError, ConfigError, DataError, MissingFile, UnknownName
-from segue.core.segmenter import Segmenter, weights_digest
+from segue.core.segmenter import Segmenter
+from segue.nn.module import weights_digest
 from segue.core.types import Click, Text
 from segue.data.formats.coco import Coco
 from segue.data.formats.image_text_mask import ImageTextMask
@@ -56,7 +57,7 @@ def config(data: Path, output: Path, **changes: Any) -> AdaptConfig:
 @pytest.fixture(scope="module")
 def adapted(disks: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Segmenter, str, Path, ClickAdaptResult]:
     model, output = small(), tmp_path_factory.mktemp("adapter")
-    frozen = weights_digest(model)
+    frozen = weights_digest(model.module)
     return model, frozen, output, adapt(config(disks, output), model)
 
 
@@ -87,7 +88,7 @@ def test_the_folder_holds_an_adapter_and_what_it_is_worth(adapted: Any) -> None:
 def test_the_base_is_what_it_was_bit_for_bit(adapted: Any) -> None:
     model, frozen, _, _ = adapted
     with disabled(model):
-        assert weights_digest(model) == frozen
+        assert weights_digest(model.module) == frozen
 
 
 def test_the_saved_adapter_answers_as_the_trained_one(adapted: Any, disks: Path, tmp_path: Path) -> None:

@@ -139,9 +139,9 @@ def test_frozen_blocks_keep_their_weights(shared: Path, root: Path, tmp_path: Pa
         root, tmp_path, steps=2, config={"longest": 64, "zoom": 0}, pretrained_backbone=start, frozen=4
     )
     run = prepared(config)
-    before = {k: v.clone() for k, v in run.model.state_dict().items()}
+    before = {k: v.clone() for k, v in run.model.module.state_dict().items()}
     run.engine.update()
-    after = run.model.state_dict()
+    after = run.model.module.state_dict()
     moved = {k for k, v in after.items() if not torch.equal(v, before[k])}
     assert not any(k.startswith(("network.encoder.backbone.stem", "network.encoder.backbone.blocks.3.")) for k in moved)
     assert any(k.startswith("network.encoder.backbone.blocks.4.") for k in moved)
@@ -195,7 +195,7 @@ def test_a_warm_start_takes_over_a_shallower_model(root: Path, tmp_path: Path) -
     deep = {**MODELS["nano"].tiny, "blocks": (2, 1, 1)}
     run = prepared(tiny_config(root, tmp_path / "deep", config=deep, init_from=shallow.model))
     old = segue.load(shallow.model, device="cpu").state_dict()
-    new = run.model.state_dict()
+    new = run.model.module.state_dict()
     assert states_equal({k: new[k] for k in old}, old)
     assert set(new) - set(old) == {k for k in new if k.startswith("network.decoder.blocks16.1.")}
     with pytest.raises(CheckpointError, match="no place"):

@@ -33,7 +33,7 @@ FIXED: dict[str, dict[str, Any]] = {
 }
 LOSSES = {  # of five steps with seed 3, as trained before there was one engine
     "nano": (0.89100234, 0.85418843, 0.88714066, 0.89232773, 0.83318096),
-    "muon": (0.92044810, 0.89402853, 0.89633907, 0.93729510, 0.88706623),
+    "muon": (0.88735712, 0.87524941, 0.88581974, 0.93777364, 0.88490449),
     "simpleclick": (0.83175898, 0.82993603, 0.81985602, 0.79331114, 0.80309923),
     "interformer": (0.87543333, 0.86341122, 0.84493887, 0.83125085, 0.84284953),
     "coarse": (0.91715111, 0.84527987, 0.82875609, 0.82512750, 0.91673453),
@@ -62,7 +62,7 @@ def steps(engine: Engine, count: int) -> list[float]:
 
 @pytest.mark.parametrize("name", FIXED)
 def test_five_steps_of_a_fixed_seed_lose_what_they_always_did(name: str, root: Path, tmp_path: Path) -> None:
-    data = tiny_data(root, sizes=[64, 96], copy_paste=0.5, shapes=0.5) if name == "muon" else tiny_data(root)
+    data = tiny_data(root, sizes=[64, 96], copy_paste=0.5) if name == "muon" else tiny_data(root)
     run = prepared(tiny_config(root, tmp_path, steps=5, data=data, **FIXED[name]))
     assert steps(run.engine, 5) == pytest.approx(LOSSES[name], rel=2e-4)  # processors round differently
 
@@ -81,18 +81,23 @@ def test_five_steps_of_an_adapter_lose_what_they_always_did(tmp_path: Path) -> N
     assert steps(engine, 5) == pytest.approx(ADAPTER_LOSSES, rel=2e-3)  # in bf16 only where the processor has it
 
 
-def test_two_processes_train_as_one_with_the_double_batch(root: Path, tmp_path: Path) -> None:
-    double = tiny_config(root, tmp_path / "one", steps=3, log_every=1, accumulate=2)
-    shared = tiny_config(root, tmp_path / "two", steps=3, log_every=1, processes=2)
-    assert train(double).steps == train(shared).steps == 3
-    rows = [
-        [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
-        for folder in (tmp_path / "one", tmp_path / "two")
-    ]
-    assert [r["loss"] for r in rows[1]] == pytest.approx([r["loss"] for r in rows[0]], abs=2e-4)
-    models = [torch.load(tmp_path / n / "checkpoint.pt", weights_only=True)["model"] for n in ("one", "two")]
-    for name, value in models[0].items():
-        torch.testing.assert_close(models[1][name], value, atol=1e-4, rtol=1e-3)
+@pytest.mark.slow
+def test_two_processes_train_as_one_with_the_double_batch_and_resume_exactly(root: Path, tmp_path: Path) -> None:
+    def trained(name: str, **changes: Any) -> tuple[dict[str, torch.Tensor], list[float]]:
+        schedule = {"warmup": 2, "cooldown": 0.0}
+        train(tiny_config(root, tmp_path / name, log_every=1, schedule=schedule, **changes))
+        rows = [json.loads(line)["loss"] for line in (tmp_path / name / "metrics.jsonl").read_text().splitlines()]
+        return torch.load(tmp_path / name / "checkpoint.pt", weights_only=True)["model"], rows
+
+    double, losses = trained("one", steps=4, accumulate=2)
+    shared, shared_losses = trained("two", steps=4, processes=2)
+    assert shared_losses == pytest.approx(losses, abs=1e-4)
+    for name, value in double.items():
+        torch.testing.assert_close(shared[name], value, atol=1e-4, rtol=1e-3)
+    trained("halves", steps=2, processes=2)
+    resumed, resumed_losses = trained("halves", steps=4, processes=2, resume=True)
+    assert resumed_losses == shared_losses
+    assert states_equal(resumed, shared)
 
 
 def test_a_batch_in_parts_resumes_exactly(root: Path, tmp_path: Path) -> None:

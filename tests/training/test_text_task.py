@@ -11,7 +11,8 @@ import torch
 from segue.adapters.base import attach, detach, disabled
 from segue.adapters.registry import ADAPTERS
 from segue.core.errors import CheckpointError, DataError
-from segue.core.segmenter import Segmenter, weights_digest
+from segue.core.segmenter import Segmenter
+from segue.nn.module import weights_digest
 from segue.data.formats.registry import open_data
 from segue.training import text_task
 from segue.training.engine import Engine
@@ -102,12 +103,12 @@ def test_the_text_towers_gradient_reaches_the_adapter() -> None:
 
 def test_training_lowers_the_loss_and_leaves_the_base(tmp_path: Path) -> None:
     model = clipseg()
-    frozen = weights_digest(model)
+    frozen = weights_digest(model.module)
     engine = run_of(model, tmp_path / "run.pt", 12, lr=1e-2)
     engine.run()
     assert engine.rows[-1]["val_loss"] < engine.rows[0]["val_loss"]
     with disabled(model):
-        assert weights_digest(model) == frozen
+        assert weights_digest(model.module) == frozen
 
 
 def test_the_rate_falls_and_the_run_ends_as_published(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

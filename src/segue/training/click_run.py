@@ -19,10 +19,10 @@ from segue.session.load import build
 from segue.training.click_dialogue import Dialogue
 from segue.training.click_sampler import boxes_around, scattered_clicks
 from segue.training.click_task import ClickTask
-from segue.training.config import ClickConfig, DataConfig, LossConfig, TrainConfig
+from segue.training.config import ClickConfig, DataConfig, LossConfig, OptimizerConfig, TrainConfig
 from segue.training.ema import Ema
 from segue.training.engine import Engine, Plan, Validation
-from segue.training.optimizers import OptimizerConfig, build_optimizer, parameter_groups
+from segue.training.optimizers import build_optimizer, parameter_groups
 from segue.training.packing import Pack, build_pack, pack_samples
 from segue.training.precision import gradient_scaler
 from segue.training.processes import Processes
@@ -53,13 +53,13 @@ def train_run(config: TrainConfig, validate: Callable[[TrainRun], Validation], c
     device = processes.device
     torch.manual_seed(config.seed)
     generator, data = torch.Generator().manual_seed(config.seed), config.data
-    pack = build_pack([data.root / name for name in data.folders], data.cache)
-    indices, held_out = pack.held_out(data.held_out)
-    batches = ViewBatches(
-        pack, indices, data.folders, data, config.batch, config.objects, device, generator, config.seed
-    )
-    model = build(config.model, config.config)
-    module: nn.Module = model.module.train()
+    with processes.main_first():  # it writes the caches that the others read
+        pack = build_pack([data.root / name for name in data.folders], data.cache)
+        indices, held_out = pack.held_out(data.held_out)
+        batches = ViewBatches(
+            pack, indices, data.folders, data, config.batch, config.objects, device, generator, config.seed
+        )
+    model = build(config.model, config.config).train()
     core: TrainingCore = model.training_core()
     prepare(module, core, config, batches)
     module.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]

@@ -8,7 +8,6 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from segue.session.config import JobConfig
-from segue.training.optimizers import OptimizerConfig
 from segue.training.schedules import ScheduleConfig
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -78,6 +77,21 @@ class LossConfig(JobConfig):
 
     iou: Annotated[float, Field(ge=0, description="Weight of the soft IoU loss.")] = 0.5
     score: Annotated[float, Field(ge=0, description="Weight of the loss of the model's own IoU estimate.")] = 0.1
+
+
+class OptimizerConfig(JobConfig):
+    """Optimizer and its learning rates."""
+
+    kind: Annotated[Literal["adamw", "muon"], Field(description="adamw, or muon for weights that are matrices.")] = (
+        "adamw"
+    )
+    lr: Annotated[float, Field(gt=0, description="Learning rate.")] = 8e-4
+    backbone_lr: Annotated[float | None, Field(ge=0, description="That of the pretrained backbone.")] = 1.5e-4
+    layer_decay: Annotated[
+        float, Field(gt=0, le=1, description="Below 1: each ViT block learns at this share of the next one's rate.")
+    ] = 1.0
+    weight_decay: Annotated[float, Field(ge=0, description="Decoupled weight decay; none of biases and norms.")] = 0.01
+    clip: Annotated[float | None, Field(gt=0, description="Largest norm of the gradient.")] = 2.0
 
 
 class TrainConfig(JobConfig):

@@ -114,13 +114,15 @@ class Engine:
         self.processes, self.selection, self.validate = processes or Processes(), selection, validate
         self.streams = RandomStreams(task.generator, self.processes, accumulate, seed)
         self.parameters = [p for p in module.parameters() if p.requires_grad]
+        self._agreed_minutes = 0.0
         self.interruption, self.means = Interruption(), Means(mean_over_targets)
         self.steps, self.empty, self.ended, self.rows = 0, 0, "", list[dict[str, float]]()
 
     @property
     def position(self) -> Position:
         """How far the run has come."""
-        return Position(self.steps, self.steps / self.task.steps_per_epoch, self.clock.minutes)
+        minutes = self.clock.minutes if self.processes.count == 1 else self._agreed_minutes
+        return Position(self.steps, self.steps / self.task.steps_per_epoch, minutes)
 
     def run(self, on_row: Callable[[Row], None] = lambda row: None) -> str:
         """Train until the budget is spent or validation stands still; why it ended.
@@ -149,7 +151,8 @@ class Engine:
 
     def _over(self, rate: Rate, on_row: Callable[[Row], None]) -> bool:
         """Log and validate where it is time; whether the run is over."""
-        at, asked = self.processes.agree(self.position, self.interruption.asked)
+        self._agreed_minutes, asked = self.processes.agree(self.clock.minutes, self.interruption.asked)
+        at = self.position
         self.ended = self.budget.spent(at) if self.steps else ""
         if self.plan.log and (self.plan.log.due(at) or (self.ended and self.means)):
             on_row({"step": self.steps, **rate.row(at), **self._mean_row()})

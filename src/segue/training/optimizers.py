@@ -3,35 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Any, TypeAlias
 
 import torch
-from pydantic import Field
 from torch import Tensor, nn
 
 from segue.nn.vit import layer_shares
-from segue.session.config import JobConfig
+from segue.training.config import OptimizerConfig
 
 Group: TypeAlias = dict[str, Any]
 MOMENTUM = 0.95
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)  # of the quintic Newton-Schulz iteration, and how often it runs
 ITERATIONS = 5
 LEAST = 16  # rows and columns that make a matrix: depthwise 3 x 3 kernels are none
-
-
-class OptimizerConfig(JobConfig):
-    """Optimizer and its learning rates."""
-
-    kind: Annotated[Literal["adamw", "muon"], Field(description="adamw, or muon for weights that are matrices.")] = (
-        "adamw"
-    )
-    lr: Annotated[float, Field(gt=0, description="Learning rate.")] = 8e-4
-    backbone_lr: Annotated[float | None, Field(ge=0, description="That of the pretrained backbone.")] = 1.5e-4
-    layer_decay: Annotated[
-        float, Field(gt=0, le=1, description="Below 1: each ViT block learns at this share of the next one's rate.")
-    ] = 1.0
-    weight_decay: Annotated[float, Field(ge=0, description="Decoupled weight decay; none of biases and norms.")] = 0.01
-    clip: Annotated[float | None, Field(gt=0, description="Largest norm of the gradient.")] = 2.0
 
 
 def parameter_groups(module: nn.Module, config: OptimizerConfig, backbone: Iterable[nn.Module] = ()) -> list[Group]:

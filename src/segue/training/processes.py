@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
-
-from segue.training.progress import Position
 
 T = TypeVar("T")
 
@@ -36,6 +35,15 @@ class Processes:
         """Whether this process writes, shows and validates."""
         return self.rank == 0
 
+    @contextmanager
+    def main_first(self) -> Iterator[None]:
+        """The main process goes through the ``with`` alone, the others after it."""
+        if self.count == 1:
+            yield
+            return
+        with self.accelerator.main_process_first():
+            yield
+
     def sum(self, tensors: Sequence[Tensor]) -> None:
         """Add up ``tensors`` over all processes, in place."""
         if self.count > 1 and tensors:
@@ -51,15 +59,14 @@ class Processes:
         held = torch.tensor(value if self.is_main else 0.0, dtype=torch.float64, device=self.device)
         return float(self.accelerator.reduce(held, "sum"))
 
-    def agree(self, at: Position, asked: bool) -> tuple[Position, bool]:
-        """The main process's position, and whether any process was asked to end."""
+    def agree(self, minutes: float, asked: bool) -> tuple[float, bool]:
+        """The main process's ``minutes``, and whether any process was asked to end."""
         if self.count == 1:
-            return at, asked
-        held = torch.tensor(
-            [at.minutes if self.is_main else 0.0, float(asked)], dtype=torch.float64, device=self.device
-        )
-        minutes, any_asked = self.accelerator.reduce(held, "sum").tolist()
-        return Position(at.steps, at.epochs, minutes), any_asked > 0
+            return minutes, asked
+        values = [minutes if self.is_main else 0.0, float(asked)]
+        held = torch.tensor(values, dtype=torch.float64, device=self.device)
+        main_minutes, any_asked = self.accelerator.reduce(held, "sum").tolist()
+        return main_minutes, any_asked > 0
 
     def gathered(self, value: T) -> list[T]:
         """Every process's ``value``, in order."""
