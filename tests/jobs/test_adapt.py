@@ -17,7 +17,6 @@ from segue.adapters.base import attached, disabled
 from segue.cli import main
 from segue.core.errors import CheckpointError, ConfigError, DataError, MissingFile, UnknownName
 from segue.core.segmenter import Segmenter
-from segue.nn.module import weights_digest
 from segue.core.types import Click, Text
 from segue.data.formats.coco import Coco
 from segue.data.formats.image_text_mask import ImageTextMask
@@ -28,6 +27,7 @@ from segue.jobs.adapt import AdaptConfig, adapt, read_samples, split, validation
 from segue.models.clipseg.tokens import byte_tokenizer
 from segue.models.pretrained import save_pretrained
 from segue.models.registry import MODELS
+from segue.nn.module import weights_digest
 from segue.session.load import build, load
 from segue.session.session import Session
 from tests.training.toys import small, write_disks

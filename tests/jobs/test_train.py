@@ -113,7 +113,7 @@ def test_the_seed_decides_everything(root: Path, tmp_path: Path) -> None:
 def test_the_shipped_weights_are_the_average_not_the_last_step(root: Path, tmp_path: Path) -> None:
     result = train(tiny_config(root, tmp_path, steps=6, optimizer={"lr": 1e-2}, schedule={"warmup": 1}, ema=0.9))
     state = torch.load(tmp_path / job.CHECKPOINT, weights_only=True)
-    model = segue.load(result.model, device="cpu").state_dict()
+    model = segue.load(result.model, device="cpu").module.state_dict()
     assert states_equal(model, state["ema"])
     assert not states_equal(model, state["model"])
 
@@ -194,7 +194,7 @@ def test_a_warm_start_takes_over_a_shallower_model(root: Path, tmp_path: Path) -
     shallow = train(tiny_config(root, tmp_path / "shallow", steps=2))
     deep = {**MODELS["nano"].tiny, "blocks": (2, 1, 1)}
     run = prepared(tiny_config(root, tmp_path / "deep", config=deep, init_from=shallow.model))
-    old = segue.load(shallow.model, device="cpu").state_dict()
+    old = segue.load(shallow.model, device="cpu").module.state_dict()
     new = run.model.module.state_dict()
     assert states_equal({k: new[k] for k in old}, old)
     assert set(new) - set(old) == {k for k in new if k.startswith("network.decoder.blocks16.1.")}

@@ -12,8 +12,8 @@ from segue.adapters.base import attach, detach, disabled
 from segue.adapters.registry import ADAPTERS
 from segue.core.errors import CheckpointError, DataError
 from segue.core.segmenter import Segmenter
-from segue.nn.module import weights_digest
 from segue.data.formats.registry import open_data
+from segue.nn.module import weights_digest
 from segue.training import text_task
 from segue.training.engine import Engine
 from segue.training.text_run import TextSettings, text_run

@@ -59,7 +59,8 @@ def train_run(config: TrainConfig, validate: Callable[[TrainRun], Validation], c
         batches = ViewBatches(
             pack, indices, data.folders, data, config.batch, config.objects, device, generator, config.seed
         )
-    model = build(config.model, config.config).train()
+    model = build(config.model, config.config)
+    module: nn.Module = model.module.train()
     core: TrainingCore = model.training_core()
     prepare(module, core, config, batches)
     module.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
