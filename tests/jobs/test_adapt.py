@@ -23,13 +23,15 @@ from segue.data.formats.image_text_mask import ImageTextMask
 from segue.data.formats.registry import open_data
 from segue.data.io.image import read_labels, write_image, write_labels
 from segue.evaluation.adapt_result import ClickAdaptResult, TextAdaptResult
-from segue.jobs.adapt import AdaptConfig, adapt, read_samples, split, validation_split
+from segue.jobs.adapt import adapt, read_samples, split
+from segue.jobs.adapt_run import validation_split
 from segue.models.clipseg.tokens import byte_tokenizer
 from segue.models.pretrained import save_pretrained
 from segue.models.registry import MODELS
 from segue.nn.module import weights_digest
 from segue.session.load import build, load
 from segue.session.session import Session
+from segue.training.adapt_config import AdaptConfig
 from tests.training.toys import small, write_disks
 
 

@@ -59,7 +59,7 @@ def test_training_begins_with_a_coarse_pass_where_it_is_asked(root: Path, tmp_pa
         train(
             tiny_config(
                 root,
-                tmp_path,
+                tmp_path / "other",
                 model="simpleclick-xtiny",
                 clicks={"coarse_pass_probability": 1.0},
             )
@@ -176,6 +176,17 @@ def test_the_command_trains_and_a_second_one_resumes(root: Path, tmp_path: Path)
     assert json.loads((tmp_path / "out.json").read_text())["steps"] == 3
     assert main([*arguments, "--resume", "--steps", "5"]) == 0
     assert json.loads((tmp_path / "out.json").read_text())["steps"] == 5
+
+
+def test_a_finished_model_is_not_overwritten_unasked(root: Path, tmp_path: Path) -> None:
+    first = train(tiny_config(root, tmp_path, steps=1))
+    weights = (first.model / "model.safetensors").read_bytes()
+    with pytest.raises(ConfigError, match=r"holds model of an earlier run.*--resume goes on.*--force replaces"):
+        train(tiny_config(root, tmp_path, steps=2, seed=5))
+    assert (first.model / "model.safetensors").read_bytes() == weights
+    train(tiny_config(root, tmp_path, steps=2, seed=5, force=True))
+    assert (first.model / "model.safetensors").read_bytes() != weights
+    assert [json.loads(r)["step"] for r in (tmp_path / "metrics.jsonl").read_text().splitlines()] == [2]
 
 
 def test_wrong_configurations_say_what_is_wrong(root: Path, tmp_path: Path) -> None:

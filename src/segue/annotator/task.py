@@ -17,10 +17,11 @@ from segue.annotator.codec import Packed, pack, unpack
 from segue.core.errors import SegueError
 from segue.core.types import Reference
 from segue.data.io.image import read_image
-from segue.jobs.adapt import AdaptConfig, adapt
+from segue.jobs.adapt import adapt
 from segue.oneshot.finders import finder
 from segue.oneshot.search import label_matches, search
 from segue.session.config import ModelChoice
+from segue.training.adapt_config import AdaptConfig
 
 
 def say(**line: Any) -> None:

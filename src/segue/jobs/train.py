@@ -18,7 +18,6 @@ from segue.evaluation.robot import simulate_clicks
 from segue.jobs.job import job
 from segue.jobs.output import claim_output
 from segue.metrics.interaction import noc, quality_at
-from segue.models.pretrained import save_pretrained
 from segue.session.config import JobResult
 from segue.session.load import build
 from segue.session.session import Session
@@ -50,10 +49,13 @@ def train(config: TrainConfig, on_row: Callable[[Row], None] | None = None) -> T
     """
     import torch  # this module is read for its configuration, which does without
 
+    from segue.models.pretrained import save_pretrained
     from segue.training.click_run import TrainRun, train_run
     from segue.training.engine import Validation
     from segue.training.launch import launch
 
+    # an earlier model stays until the new one takes its place
+    claim_output(config.output, [MODEL], resume=config.resume or config.force)
     if config.processes > 1:
         return launch(partial(train, config.model_copy(update={"processes": 1}), on_row), config.processes)
     if config.threads:
@@ -80,7 +82,7 @@ def train(config: TrainConfig, on_row: Callable[[Row], None] | None = None) -> T
 
     run = train_run(config, validate, config.output / CHECKPOINT)
     if run.engine.processes.is_main:
-        claim_output(config.output, (CHECKPOINT, METRICS, MODEL), resume=config.resume, force=config.force)
+        claim_output(config.output, (CHECKPOINT, METRICS), resume=config.resume, force=config.force)
     if config.resume:
         run.engine.resume()
     if config.resume and run.engine.processes.is_main:
