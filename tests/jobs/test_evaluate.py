@@ -5,7 +5,9 @@ import pytest
 
 from segue.cli import main
 from segue.core.errors import ConfigError, DataError
+from segue.data.formats.registry import format_named
 from segue.data.io.image import write_image, write_labels
+from segue.data.record import Annotation, Sample
 from segue.evaluation import robot
 from segue.jobs.evaluate import EvaluateConfig, evaluate
 from tests.fakes import ColourModel
@@ -212,3 +214,16 @@ def test_the_command_takes_several_targets_after_one_option(data, tmp_path):
 
 def test_numbers_that_belong_to_no_option_are_a_usage_error(data):
     assert main(["evaluate", "--data", str(data), "0.9"]) == 2
+
+
+def test_what_the_reader_left_out_is_in_the_result(tmp_path):
+    image, mask = np.zeros((48, 64, 3), np.uint8), np.zeros((48, 64), bool)
+    image[8:40, 16:48], mask[8:40, 16:48] = 220, True
+    format_named("coco").write(tmp_path, [Sample.from_arrays("a", image, [Annotation.from_mask(mask, "cat")])])
+    file = tmp_path / "annotations" / "instances.json"
+    content = json.loads(file.read_text())
+    content["annotations"].append({"id": 2, "image_id": 1, "category_id": 1, "bbox": [1, 1, 5, 5]})
+    content["annotations"].append(content["annotations"][0] | {"id": 3, "image_id": 9})
+    file.write_text(json.dumps(content))
+    result = evaluate(data=tmp_path, max_clicks=1, journal=tmp_path / "journal")
+    assert result.losses == {"image id 9 is not listed": 1, "annotation with a box alone": 1}

@@ -85,7 +85,8 @@ def _one_image(
     read = time.perf_counter() - start
     ignored = target.ignore_mask
     visible = [i for i in target.annotations if (i.mask if ignored is None else i.mask & ~ignored).any()]
-    journal.add(listed, {"objects": [annotation.id for annotation in visible]})
+    losses = [loss.what for loss in target.losses]
+    journal.add(listed, {"objects": [annotation.id for annotation in visible], "losses": losses})
     shared = _SharedFeatures()
     for annotation in visible[:room]:
         for seed, key in zip(protocol.seeds, protocol.keys([annotation.id]), strict=True):

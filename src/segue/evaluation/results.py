@@ -59,7 +59,7 @@ class OverSeeds(JobResult):
 
 class EvaluateResult(JobResult):
     """What ``segue evaluate`` measured; ``noc``, ``nof``, ``rof``, ``unreached`` and ``noc_boundary`` by target,
-    ``miou_at`` and ``mbiou_at`` after each click."""
+    ``miou_at`` and ``mbiou_at`` after each click; ``losses`` are what the data set's reader left out, by reason."""
 
     model_config = ConfigDict(extra="ignore")
 
@@ -82,6 +82,7 @@ class EvaluateResult(JobResult):
     mbiou_at: tuple[float, ...]
     seconds: EvaluateSeconds
     noc_over_seeds: dict[str, OverSeeds] | None = None
+    losses: dict[str, int] = Field(default_factory=dict)
     per_object: tuple[ObjectTrace, ...]
 
 

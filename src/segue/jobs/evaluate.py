@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -11,7 +14,7 @@ from segue.core.errors import DataError
 from segue.core.segmenter import Segmenter
 from segue.data.formats.registry import open_data
 from segue.data.io.resume_log import ResumeLog, job_digest
-from segue.data.record import DataSet, Options
+from segue.data.record import DataSet, Options, Sample
 from segue.evaluation.click_protocol import ClickProtocol, measure_objects, summarize
 from segue.evaluation.results import EvaluateResult, read_result
 from segue.evaluation.views import View, with_view
@@ -122,6 +125,7 @@ def evaluate(config: EvaluateConfig, model: Segmenter | None = None) -> Evaluate
             format=data.format,
             view=view,
             **summarize(rows, config.protocol),
+            losses=_losses(data, samples, journal),
             per_object=tuple(rows),
         )
         if config.report is not None:
@@ -130,6 +134,12 @@ def evaluate(config: EvaluateConfig, model: Segmenter | None = None) -> Evaluate
             write_report(config.report, result, others, rows, data)
         journal.remove()
     return result
+
+
+def _losses(data: DataSet, samples: Sequence[Sample], journal: ResumeLog) -> dict[str, int]:
+    """What the reader could not take up, by reason, in the images that were read."""
+    of_images = (journal[key].get("losses", ()) for s in samples if (key := f"image {s.id}") in journal)
+    return dict(Counter([*(loss.what for loss in data.losses), *itertools.chain(*of_images)]))
 
 
 def _digest(config: EvaluateConfig, model: Segmenter, view: str, data: DataSet) -> str:
