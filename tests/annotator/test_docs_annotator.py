@@ -12,6 +12,8 @@ from tests.annotator.fake_model import ColourModel
 
 TEXT = (Path(__file__).resolve().parents[2] / "docs" / "annotator.md").read_text()
 
+KINDS = ("prompt", "stroke", "edit", "remove", "copy", "state", "undo", "redo", "decide", "replaced")
+
 
 def test_every_address_is_documented(folder: Path) -> None:
     paths = build(AnnotateConfig(folder=folder), load=ColourModel).openapi()["paths"]
@@ -24,7 +26,7 @@ def test_every_address_is_documented(folder: Path) -> None:
     assert missing == []
 
 
-@pytest.mark.parametrize("kind", ["prompt", "stroke", "edit", "remove", "copy", "state", "undo", "redo", "decide"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_every_action_is_documented(kind: str) -> None:
     line = next(line for line in TEXT.splitlines() if "one action:" in line)
     assert kind in line

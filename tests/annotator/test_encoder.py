@@ -71,7 +71,7 @@ def test_an_opened_image_interrupts_a_guess(slow: Encoder) -> None:
 
 def test_encodes_are_dropped_when_the_person_moves_on_but_not_under_a_click(slow: Encoder) -> None:
     left, clicked = slow.want(1, "a", OPEN), slow.want(2, "b", WAITED)
-    slow.drop_guesses(keep={3})
+    slow.keep_open({3}, {3})
     assert left.cancelled()
     assert clicked.result(10).milliseconds > 0
 
@@ -107,7 +107,7 @@ def test_a_failure_is_told_and_can_be_tried_again(slow: Encoder) -> None:
 def test_clicks_made_while_encoding_are_answered_in_order() -> None:
     model = ColourModel(encode_seconds=0.3)
     worker = Worker(lambda: model, read, 10**9)
-    worker.open("me", 1, "a", [])
+    worker.open("me", 1, "a", "", [])
     answers = []
 
     def click(number: int) -> None:
@@ -142,10 +142,10 @@ def test_the_first_answer_is_rehearsed_while_nobody_waits(monkeypatch: pytest.Mo
     decode = model.decode
     monkeypatch.setattr(model, "decode", lambda *given: (said.append(given[1][-1]), decode(*given))[1])
     worker = Worker(lambda: model, read, 10**9)
-    worker.open("w1", 1, "a", [])
+    worker.open("w1", 1, "a", "", [])
     until(lambda: len(said) == 2)
     assert [type(prompt) for prompt in said] == [Text, Click]
-    worker.open("w1", 2, "b", [])
+    worker.open("w1", 2, "b", "", [])
     until(lambda: 2 in worker.encoder.ready)
     answer = worker.answer(DecodeRequest(1, "a", "o1", None, None, [], (Click(5, 5),)))
     assert len(said) == 3, "once a model"

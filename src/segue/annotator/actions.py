@@ -8,13 +8,15 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
+import cv2
+import numpy as np
 from sqlmodel import Session, col, select
 
 from segue.annotator import journal, schemas
 from segue.annotator.codec import STORED, MaskLink, ObjectLink, Packed, SentPrompt, pack, unpack
 from segue.annotator.edits import EFFECTS
 from segue.annotator.library import Library
-from segue.annotator.serializers import mask_out
+from segue.annotator.serializers import findings_out, mask_out
 from segue.annotator.store import (
     ActionMeta,
     ChangeSet,
@@ -27,11 +29,12 @@ from segue.annotator.store import (
     get_masks,
     hold,
     image_row,
+    live_objects,
     put_mask,
 )
 from segue.annotator.tables import ImageRow, JournalEntry, ObjectRow
 from segue.annotator.worker import DecodeRequest, DecodeResult, Worker
-from segue.core.errors import MissingFile
+from segue.core.errors import InputError, MissingFile
 from segue.core.types import Box, Click, Mask, Prompt, Reference, Text
 
 
@@ -86,7 +89,7 @@ class ActionService:
             began = time.perf_counter()
             with self.store.write(db):
                 hold(db, row, who.id, who.name)
-                entry = _carry_out(ChangeSet(db, row), request, who.id, answer)
+                entry = self._carry_out(ChangeSet(db, row), request, who.id, answer)
                 outcome = _outcome(db, row, entry, with_masks=answer is None or early is None)
                 row.objects = len(outcome.order)
             outcome.took.save = 1000 * (time.perf_counter() - began)
@@ -106,19 +109,57 @@ class ActionService:
             self.worker.guess(question)
 
     def measured(self, db: Session, image_id: int) -> ImageRow:
-        """The image's row, with width and height read from the file's header when they are not known yet."""
+        """The image's row, with width, height and content noted when they are not known yet."""
         row = image_row(db, image_id)
         if row.width is None:
-            height, width = self.library.size(row.path)
-            with self.store.write(db):
-                row.height, row.width = height, width
-                db.add(row)
+            self.note_file(db, row)
         return row
+
+    def note_file(self, db: Session, row: ImageRow) -> bool:
+        """Note what the file holds now; False where masks lie on another file of the same name."""
+        stamp, size = self.library.stamp(row.path), self.library.size(row.path)
+        if row.stamp.startswith(f"{stamp}:") and row.size_known == size:
+            return True
+        digest = self.library.digest(row.path)
+        other_content = row.stamp and not row.stamp.endswith(f":{digest}")
+        if row.objects and (other_content or row.size_known not in (None, size)):
+            return False
+        with self.store.write(db):
+            row.height, row.width = size
+            row.stamp = f"{stamp}:{digest}"
+            db.add(row)
+        return True
+
+    def _keep_masks(self, changes: ChangeSet, action: schemas.Replaced) -> None:
+        """Masks on another file of the same name: fitted to its size, or removed."""
+        row = changes.image
+        assert row is not None
+        assert row.id is not None
+        before, size = row.size, self.library.size(row.path)
+        for one in live_objects(changes.db, row.id):
+            if action.masks == "remove" or one.mask_id is None:
+                changes.change(one, deleted=True)
+            elif size != before:
+                mask = unpack(get_mask(changes.db, one.mask_id), before)
+                fitted = cv2.resize(mask.astype(np.uint8), size[::-1], interpolation=cv2.INTER_NEAREST) > 0
+                mask_id = put_mask(changes.db, pack(fitted))
+                changes.change(one, mask_id=mask_id, base_id=mask_id, prompts=[])
+        changes.change(row, height=size[0], width=size[1])
+        row.stamp = f"{self.library.stamp(row.path)}:{self.library.digest(row.path)}"
 
     def _answer(self, db: Session, row: ImageRow, action: schemas.Prompted) -> Answer:
         question, stored = self._question(db, row, action)
         db.commit()  # nothing is read while the model is waited for
         result = self.worker.answer(question)
+        if result.mask.shape != row.size:
+            what = "a prompt on a file that was replaced since its masks were made"
+            raise InputError(what, "a decision about the masks", "open the image again")
+        if not result.mask.any():
+            raise InputError(
+                "an answer without a single pixel",
+                "a mask",
+                "nothing was changed; click elsewhere, or remove the object as a whole",
+            )
         return Answer(result, pack(result.mask), stored)
 
     def _question(
@@ -130,14 +171,13 @@ class ActionService:
         if target is None:
             check_label(db, action.label)
         links = [_stored(db, prompt) for prompt in action.prompts]
-        groups = [*STORED.validate_python(target.prompts if target else []), links]
-        base_id = target.base_id if target else None
+        stored = STORED.dump_python([links], mode="json")[0]
+        base_id, before = (target.base_id, target.prompts) if target and not _begins_again(stored) else (None, [])
+        groups = [*STORED.validate_python(before), links]
         packed = None if base_id is None else get_mask(db, base_id)
         base: Callable[[], Mask] | None = None if packed is None else (lambda: unpack(packed, row.size))
-        *before, prompts = (tuple(self._prompt(db, prompt) for prompt in group) for group in groups)
-        return DecodeRequest(row.id, row.path, action.object, base_id, base, before, prompts), STORED.dump_python(
-            [links], mode="json"
-        )[0]
+        *answered, prompts = (tuple(self._prompt(db, prompt) for prompt in group) for group in groups)
+        return DecodeRequest(row.id, row.path, action.object, base_id, base, answered, prompts), stored
 
     def _prompt(self, db: Session, prompt: Click | Box | Text | MaskLink) -> Prompt:
         """A prompt as the model takes it; an example is read again from the image it was taken from."""
@@ -145,6 +185,23 @@ class ActionService:
             return prompt
         image = self.library.pixels(image_row(db, prompt.image).path)
         return Reference(image, unpack(get_mask(db, prompt.mask), image.shape[:2]))
+
+    def _carry_out(self, changes: ChangeSet, request: schemas.Act, who: str, answer: Answer | None) -> JournalEntry:
+        action = request.action
+        what = action.model_dump(exclude={"kind", "pixels"}, exclude_none=True)
+        meta = ActionMeta(request.key, who, action.kind, what)
+        if isinstance(action, schemas.Undo):
+            return journal.undo(changes, meta)
+        if isinstance(action, schemas.Redo):
+            return journal.redo(changes, meta)
+        if isinstance(action, schemas.Prompted):
+            assert answer is not None
+            _keep_answer(changes, action, answer, request.seconds)
+        elif isinstance(action, schemas.Replaced):
+            self._keep_masks(changes, action)
+        else:
+            EFFECTS[type(action)](changes, action, request.seconds)
+        return changes.record(meta)
 
     @contextlib.contextmanager
     def _image_lock(self, image_id: int, *, wait: bool = True) -> Iterator[bool]:
@@ -169,31 +226,24 @@ def _stored(db: Session, prompt: SentPrompt) -> Any:
     return MaskLink(source.image_id, source.mask_id)
 
 
-def _carry_out(changes: ChangeSet, request: schemas.Act, who: str, answer: Answer | None) -> JournalEntry:
-    action = request.action
-    meta = ActionMeta(request.key, who, action.kind, action.model_dump(exclude={"kind", "pixels"}, exclude_none=True))
-    if isinstance(action, schemas.Undo):
-        return journal.undo(changes, meta)
-    if isinstance(action, schemas.Redo):
-        return journal.redo(changes, meta)
-    if isinstance(action, schemas.Prompted):
-        assert answer is not None
-        _keep_answer(changes, action, answer, request.seconds)
-    else:
-        EFFECTS[type(action)](changes, action, request.seconds)
-    return changes.record(meta)
-
-
 def _keep_answer(changes: ChangeSet, action: schemas.Prompted, answer: Answer, spent: float) -> None:
     """The new mask, on top of all prompts before; a box or a text is one interaction, as a click is."""
     target = changes.paintable(action.object)
-    now = {"mask_id": put_mask(changes.db, answer.packed), "score": answer.result.score}
+    now: dict[str, Any] = {"mask_id": put_mask(changes.db, answer.packed), "score": answer.result.score}
     if target is None:
         count = len(answer.stored)
         changes.create_object(action.object, action.label, prompts=[answer.stored], clicks=count, seconds=spent, **now)
         return
-    effort = {"clicks": target.clicks + len(answer.stored), "seconds": target.seconds + spent}
-    changes.change(target, prompts=[*target.prompts, answer.stored], **effort, **now)
+    if _begins_again(answer.stored):
+        now |= {"prompts": [answer.stored], "base_id": None}
+    else:
+        now |= {"prompts": [*target.prompts, answer.stored]}
+    changes.change(target, clicks=target.clicks + len(answer.stored), seconds=target.seconds + spent, **now)
+
+
+def _begins_again(prompts: list[dict[str, Any]]) -> bool:
+    """A box says where the whole object is: what was there before it does not count."""
+    return any(prompt["type"] == "box" for prompt in prompts)
 
 
 def _check_current(row: ImageRow, who: Window, seen: int) -> None:
@@ -222,6 +272,9 @@ def _outcome(db: Session, row: ImageRow, entry: JournalEntry, *, with_masks: boo
         masks = get_masks(db, [out.mask_id for out in fresh])
         for out in fresh:
             out.mask = mask_out(out.mask_id, masks)
+    findings = None
+    if any(change["table"] == "finding" for change in entry.changes):
+        findings = findings_out(db, row)
     return schemas.Outcome(
         head=row.head,
         state=row.state,
@@ -230,5 +283,6 @@ def _outcome(db: Session, row: ImageRow, entry: JournalEntry, *, with_masks: boo
         order=order,
         changed=changed,
         removed=sorted(changes.keys() - set(alive)),
+        findings=findings,
         took=schemas.Milliseconds(),
     )

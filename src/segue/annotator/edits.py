@@ -9,7 +9,16 @@ import numpy as np
 
 from segue.annotator import schemas
 from segue.annotator.codec import pack, unpack
-from segue.annotator.store import ChangeSet, Conflict, check_label, get_mask, image_row, live_objects, put_mask
+from segue.annotator.store import (
+    ChangeSet,
+    Conflict,
+    check_label,
+    get_mask,
+    get_masks,
+    image_row,
+    live_objects,
+    put_mask,
+)
 from segue.annotator.tables import Finding, ObjectRow
 from segue.core.errors import InputError, MissingFile
 from segue.core.types import Mask
@@ -73,8 +82,19 @@ def copy(changes: ChangeSet, action: schemas.Copy, _spent: float) -> None:
 
 
 def set_state(changes: ChangeSet, action: schemas.SetState, _spent: float) -> None:
-    """Accepted, skipped, or open again."""
+    """Accepted, skipped, or open again. Raises ``InputError`` for accepting an object without a pixel."""
     assert changes.image is not None
+    assert changes.image.id is not None
+    if action.state == "accepted":
+        rows = live_objects(changes.db, changes.image.id)
+        masks = get_masks(changes.db, [row.mask_id for row in rows])
+        empty = sum(row.mask_id is None or not masks[row.mask_id].area for row in rows)
+        if empty:
+            raise InputError(
+                f"an image with {empty} {'object' if empty == 1 else 'objects'} without a single pixel",
+                "objects with pixels",
+                "remove them, or take back what emptied them",
+            )
     changes.change(changes.image, state=action.state)
 
 

@@ -27,12 +27,15 @@ class Cancelled(Exception):
 
 @dataclass(frozen=True)
 class EncodedImage:
-    """An image in memory, (H, W, 3), with its features, the model they belong to, and how long they took."""
+    """An image in memory, (H, W, 3), with its features, the model they belong to, how long they took, and the stamp of
+    the file that it was read from."""
 
+    image_id: int
     model: Segmenter
     image: Image
     features: Features
     milliseconds: float
+    stamp: str = ""
 
     @property
     def bytes(self) -> int:
@@ -59,8 +62,15 @@ class Encoder:
     inside the model while ``busy`` is set, and an encode nobody waits for any more stops at its next module.
     """
 
-    def __init__(self, model: Callable[[], Segmenter], read: Callable[[str], Image], limit: int) -> None:
-        self._model, self._read, self._limit = model, read, limit
+    def __init__(
+        self,
+        model: Callable[[], Segmenter],
+        read: Callable[[str], Image],
+        limit: int,
+        stamp: Callable[[str], str] = lambda path: "",
+    ) -> None:
+        self._model, self._read, self._limit, self._stamp = model, read, limit, stamp
+        self._open: set[int] = set()
         self.ready: OrderedDict[int, EncodedImage] = OrderedDict()
         self._failed: dict[int, str] = {}
         self._jobs: dict[int, _Job] = {}
@@ -94,20 +104,25 @@ class Encoder:
             self._changed.notify_all()
             return job.future
 
-    def drop_guesses(self, keep: set[int]) -> None:
-        """Forget encodes that no open image and no click asks for; ``keep`` are the images open somewhere."""
+    def keep_open(self, opened: set[int], wanted: set[int]) -> None:
+        """Which images are open somewhere, and which are ``wanted`` at all: encodes of others that no click waits for
+        are given up, and features of open images are the last to go."""
         with self._changed:
+            self._open = opened
             for job in list(self._jobs.values()):
-                if job.image_id in keep:
+                if job.image_id in wanted:
                     continue
                 if job.urgency == OPEN:
                     job.urgency = PREFETCH
                 if job.urgency == PREFETCH:
                     self._cancel(job)
 
-    def forget(self) -> None:
-        """Free every feature: the model changed or was switched off."""
+    def forget(self, image_id: int | None = None) -> None:
+        """Free an image's features as its file changed, or every feature: the model changed or was switched off."""
         with self._changed:
+            if image_id is not None:
+                self.ready.pop(image_id, None)
+                return
             for job in list(self._jobs.values()):
                 if job.urgency != WAITED:
                     self._cancel(job)
@@ -166,7 +181,7 @@ class Encoder:
     def _encode(self, job: _Job) -> None:
         generation = self._generation
         try:
-            model = self._model()
+            model, stamp = self._model(), self._stamp(job.path)
             image = self._read(job.path)
             job.started = time.perf_counter()
             with _Watch(model, lambda: self._step(job)):
@@ -181,13 +196,22 @@ class Encoder:
             if job.cancelled:
                 return
             self._steps, self._seconds = job.steps, seconds
-            encoded = EncodedImage(model, image, features, 1000 * seconds)
+            encoded = EncodedImage(job.image_id, model, image, features, 1000 * seconds, stamp)
             if generation == self._generation:
                 self.ready[job.image_id] = encoded
-            while len(self.ready) > 1 and sum(e.bytes for e in self.ready.values()) > self._limit:
-                self.ready.popitem(last=False)
+            self._make_room(job.image_id)
             del self._jobs[job.image_id]
         job.future.set_result(encoded)
+
+    def _make_room(self, newest: int) -> None:
+        """Old features go first, those of open images last, the newest never."""
+        order = [*(k for k in self.ready if k not in self._open), *(k for k in self.ready if k in self._open)]
+        size = sum(encoded.bytes for encoded in self.ready.values())
+        for image_id in order:
+            if size <= self._limit:
+                return
+            if image_id != newest:
+                size -= self.ready.pop(image_id).bytes
 
     def _fail(self, job: _Job, error: Exception) -> None:
         with self._changed:

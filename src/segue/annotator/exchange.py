@@ -7,6 +7,7 @@ import tempfile
 import uuid
 import zipfile
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -17,6 +18,7 @@ from sqlmodel import Session, col, select
 from segue.annotator.codec import pack, unpack
 from segue.annotator.config import AnnotateConfig
 from segue.annotator.project import PALETTE, Project
+from segue.annotator.schemas import LONGEST_NAME
 from segue.annotator.schemas_jobs import FormatOut, Imported
 from segue.annotator.store import (
     ActionMeta,
@@ -40,6 +42,7 @@ from segue.data.rle import Rle
 from segue.session.config import JobConfig
 
 MOST_NAMED = 50  # of what an import skips
+MOST_OBJECTS = 2000  # an image
 ABOUT = {
     "coco": ("COCO", "One JSON file, every pixel kept"),
     "folder": ("PNG label maps", "A picture for each image, every pixel kept"),
@@ -52,6 +55,24 @@ ABOUT = {
 }  # in the order of the page; a format that is not here yet follows with its own summary
 
 
+@dataclass
+class Exported:
+    """What an export wrote and left out: ``images``, objects that were ``empty``, and photos that were ``replaced``
+    since their masks were made."""
+
+    images: int = 0
+    empty: int = 0
+    replaced: list[str] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        parts = [f"{self.images} {'image' if self.images == 1 else 'images'} exported."]
+        if self.empty:
+            parts.append(f"{self.empty} objects without a pixel were left out.")
+        if self.replaced:
+            parts.append(f"Masks of the old file, as it was replaced since: {', '.join(self.replaced[:5])}.")
+        return " ".join(parts)
+
+
 def formats() -> list[FormatOut]:
     """What a project can be exported to."""
     rows = {name: row for name, row in FORMATS.items() if row.exchange}
@@ -60,45 +81,49 @@ def formats() -> list[FormatOut]:
     return [FormatOut(name=name, title=title, about=about) for name, title, about in described]
 
 
-def export(project: Project, name: str, folder: Path, *, accepted: bool = True, images: bool = False) -> int:
-    """Write the project's masks into ``folder``; the number of images written.
+def export(project: Project, name: str, folder: Path, *, accepted: bool = True, images: bool = False) -> Exported:
+    """Write the project's masks into ``folder``.
 
-    The overlap policy is applied, so masks leave as the page shows them; hidden objects are included. With
-    ``images`` the photos are copied beside them. Raises ``UnknownName`` for an unknown format and
+    The overlap policy is applied, so masks leave as the page shows them; hidden objects are included, objects without
+    a pixel are not. With ``images`` the photos are copied beside them, and images whose file is of another size than
+    the masks are left out. Raises ``UnknownName`` for an unknown format, ``DataError`` for no image, and
     ``StorageError`` if the disk refuses.
     """
     with project.store.read() as db:
         names = [label.name for label in live_labels(db)]
-    count = 0
+    exported = Exported()
     with format_named(name).writer(folder, WriteOptions(images="copy" if images else "none"), names) as writer:
-        for count, image in enumerate(annotated_images(project, accepted), start=1):  # noqa: B007
+        for image in annotated_images(project, accepted, exported):
+            if images and image.file is None:
+                continue
             writer.add(image)
-    return count
+            exported.images += 1
+    if not exported.images:
+        raise DataError("no image to export", "at least one accepted image", "accept one, or export all")
+    return exported
 
 
-def packed_export(project: Project, name: str, *, accepted: bool) -> tuple[Path, str]:
-    """One file to download, a ZIP if there are several, and its name; the caller removes the file's folder."""
+def packed_export(project: Project, name: str, *, accepted: bool) -> tuple[Path, str, Exported]:
+    """One file to download (a ZIP of several), its name, and what is in it; the caller removes the file's folder."""
     home = Path(tempfile.mkdtemp(prefix="segue-export-"))
     try:
         out = home / "out"
-        export(project, name, out, accepted=accepted)
+        exported = export(project, name, out, accepted=accepted)
         files = sorted(path for path in out.rglob("*") if path.is_file())
-        if not files:
-            raise DataError("no image to export", "at least one accepted image", "accept one, or export all")
         stem = f"{project.library.folder.name}-{name}"
         if len(files) == 1 and name == "coco":
-            return files[0], f"{stem}.json"
+            return files[0], f"{stem}.json", exported
         with zipfile.ZipFile(home / "out.zip", "w", zipfile.ZIP_DEFLATED) as archive:
             for path in files:
                 archive.write(path, path.relative_to(out))
-        return home / "out.zip", f"{stem}.zip"
+        return home / "out.zip", f"{stem}.zip", exported
     except BaseException:
         shutil.rmtree(home, ignore_errors=True)
         raise
 
 
-def annotated_images(project: Project, accepted: bool) -> Iterator[AnnotatedImage]:
-    """Every image (or only accepted ones) with its objects as the overlap policy leaves them."""
+def annotated_images(project: Project, accepted: bool, exported: Exported) -> Iterator[AnnotatedImage]:
+    """Every image (or only accepted ones), its objects as the overlap policy leaves them; notes what is left out."""
     with project.store.read() as db:
         query = select(ImageRow).where(col(ImageRow.present)).order_by(col(ImageRow.id))
         query = query.where(ImageRow.state == "accepted") if accepted else query.where(col(ImageRow.objects) > 0)
@@ -110,16 +135,26 @@ def annotated_images(project: Project, accepted: bool) -> Iterator[AnnotatedImag
             assert row.id is not None
             objects = [one for one in live_objects(db, row.id) if one.mask_id is not None]
             masks = get_masks(db, [one.mask_id for one in objects])
-        height, width = row.height or 0, row.width or 0
-        if not objects:
-            height, width = project.library.size(row.path)
-        drawn = [unpack(masks[one.mask_id or 0], (height, width)) for one in objects]
+        full = [one for one in objects if masks[one.mask_id or 0].area]
+        exported.empty += len(objects) - len(full)
+        size, file = _file_of(project, row)
+        if objects and size != row.size:
+            exported.replaced.append(row.path)
+            size, file = row.size, None
+        drawn = [unpack(masks[one.mask_id or 0], size) for one in full]
         annotations = [
             Annotation(names.get(one.label_id, ""), Rle.from_mask(mask), one.id)
-            for one, mask in zip(objects, resolved(drawn, policy), strict=True)
+            for one, mask in zip(full, resolved(drawn, policy), strict=True)
         ]
-        file = project.library.folder / row.path
-        yield AnnotatedImage(row.path, (height, width), tuple(annotations), file if file.exists() else None)
+        yield AnnotatedImage(row.path, size, tuple(annotations), file)
+
+
+def _file_of(project: Project, row: ImageRow) -> tuple[tuple[int, int], Path | None]:
+    """(H, W) and the file of an image; its last known size and None where the file is gone or cannot be read."""
+    try:
+        return project.library.size(row.path), project.library.locate(row.path)
+    except SegueError:
+        return row.size_known or (0, 0), None
 
 
 def resolved(masks: Sequence[Any], policy: str) -> list[Any]:
@@ -187,7 +222,14 @@ def _opened(path: Path, project: Project) -> DataSet:
     if suffix != ".png":
         raise DataError(f"the file {path.name}", "annotations (.json, .xml) or label maps (.png)", "convert it first")
     labels = read_labels(path, project.config.max_pixels)
-    ignored = (255,) if len(np.unique(labels)) > 2 else ()
+    values = np.unique(labels)
+    if len(values) > MOST_OBJECTS:
+        raise DataError(
+            f"{path.name} with {len(values):,} different values",
+            f"a label map of at most {MOST_OBJECTS:,} objects",
+            "this looks like a photo; choose the mask",
+        )
+    ignored = (255,) if len(values) > 2 else ()
     annotations = tuple(Annotation("", rle) for _, rle in rles_of_labels(labels, ignored))
     image = AnnotatedImage(path.name, (labels.shape[0], labels.shape[1]), annotations)
     return DataSet("folder", path.parent, Samples([path.name], lambda index: image))
@@ -201,6 +243,8 @@ def _named(loss: Loss, file: str) -> str:
 def _add(project: Project, incoming: AnnotatedImage, who: str) -> int:
     with project.store.read() as db:
         row = project.actions.measured(db, _match(db, incoming.file_name))
+        if len(incoming.annotations) > MOST_OBJECTS:
+            raise DataError(f"{len(incoming.annotations):,} objects in one image", f"at most {MOST_OBJECTS:,}")
         if row.size != incoming.size:
             raise DataError(
                 f"masks of {incoming.size[1]} x {incoming.size[0]} pixels",
@@ -209,13 +253,16 @@ def _add(project: Project, incoming: AnnotatedImage, who: str) -> int:
         with project.store.write(db):
             check_holder(row, who)
             changes = ChangeSet(db, row)
+            here = live_objects(db, row.id or 0)
+            masks = get_masks(db, [one.mask_id for one in here])
+            known = {(one.label_id, masks[one.mask_id]) for one in here if one.mask_id is not None}
             count = 0
             for annotation in incoming.annotations:
-                mask = annotation.mask
-                if not mask.any():
-                    continue
-                mask_id = put_mask(db, pack(mask))
+                packed = pack(annotation.mask)
                 label = _label(changes, annotation.name)
+                if not packed.area or (label, packed) in known:
+                    continue  # an import that is repeated adds nothing
+                mask_id = put_mask(db, packed)
                 changes.create_object(uuid.uuid4().hex[:24], label, mask_id=mask_id, base_id=mask_id, origin="import")
                 count += 1
             if count:
@@ -240,7 +287,9 @@ def _match(db: Session, name: str) -> int:
 
 
 def _label(changes: ChangeSet, name: str) -> int | None:
+    """The class of that name, made if there is none; a file's name is cleaned as the page would refuse it."""
     labels = live_labels(changes.db)
+    name = "".join(letter for letter in name if letter.isprintable()).strip()[:LONGEST_NAME].strip()
     for label in labels:
         if label.name == (name or labels[0].name):
             return label.id
@@ -288,7 +337,7 @@ def run(config: ExchangeConfig) -> dict[str, Any]:
             done["imported"] = import_files(project, contents, "command").model_dump()
         if config.export is not None and config.output is not None:
             accepted = not config.everything
-            done["exported images"] = export(project, config.export, config.output, accepted=accepted)
+            done["exported images"] = export(project, config.export, config.output, accepted=accepted).images
             done["output"] = str(config.output)
         return done
     finally:

@@ -20,6 +20,8 @@ from segue.data.io.image_file import ImageFile
 from segue.data.io.pixels import STRETCH
 
 THUMBNAIL = 240  # pixels of the longer side
+SAMPLE = 1 << 20  # bytes
+DECODED_PIXELS = 40_000_000  # at one time; a decoded pixel takes up to ten bytes
 
 
 class Library:
@@ -33,7 +35,8 @@ class Library:
             raise MissingFile(f"the folder {folder}", "a folder of images", "check the path")
         self.folder, self.home, self.max_pixels = folder.resolve(), home, max_pixels
         self.skipped: dict[str, str] = {}
-        self._drawing = threading.Semaphore(2)
+        self._room = Room(DECODED_PIXELS)
+        self._names: dict[str, str] = {}  # files whose names are not Unicode, by the names that they are shown by
 
     def scan(self) -> list[str]:
         """Paths relative to the folder, with forward slashes, in natural order; ``skipped`` then says which files look
@@ -45,19 +48,37 @@ class Library:
             paths = (Path(folder, name) for name in files)
             inside, skipped = sort_out(path for path in paths if not path.is_symlink() or self._holds(path))
             images += inside
-            self.skipped |= {path.relative_to(self.folder).as_posix(): reason for path, reason in skipped.items()}
-        return [path.relative_to(self.folder).as_posix() for path in natural_sorted(images)]
+            self.skipped |= {self._shown_name(path): reason for path, reason in skipped.items()}
+        return [self._shown_name(path) for path in natural_sorted(images)]
 
     def locate(self, path: str) -> Path:
         """The file of ``path``; ``MissingFile`` when it is gone or (through ``..`` or a link) outside the folder."""
-        file = self.folder / path
+        file = self.folder / self._names.get(path, path)
         if not self._holds(file) or not file.is_file():
             raise MissingFile(f"the image '{path}'", "a file inside the opened folder", "reload the page")
         return file
 
     def pixels(self, path: str) -> Image:
         """(H, W, 3) uint8, upright."""
-        return read_image(self.locate(path), self.max_pixels)
+        height, width = self.size(path)
+        with self._room.for_pixels(height * width):
+            return read_image(self.locate(path), self.max_pixels)
+
+    def stamp(self, path: str) -> str:
+        """Changes whenever the file does: its time and size, without reading it."""
+        stat = self.locate(path).stat()
+        return f"{stat.st_mtime_ns}:{stat.st_size}"
+
+    def digest(self, path: str) -> str:
+        """Of the file's size and of its first, middle and last mebibyte: enough to tell a copy from another photo."""
+        sha = hashlib.sha256()
+        with self.locate(path).open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            sha.update(str(size).encode())
+            for start in sorted({0, size // 2, max(0, size - SAMPLE)}):
+                file.seek(start)
+                sha.update(file.read(SAMPLE))
+        return sha.hexdigest()[:32]
 
     def size(self, path: str) -> tuple[int, int]:
         """(H, W) upright, from the header alone. Raises ``ImageError`` for a bomb or no image."""
@@ -77,7 +98,9 @@ class Library:
         with self._opened(path) as file:
             if file.media_type:
                 return file.path, file.media_type
-            return _jpeg(file.window(), 95), "image/jpeg"
+            height, width = file.size()
+            with self._room.for_pixels(height * width):
+                return _jpeg(file.window(), 95), "image/jpeg"
 
     def thumbnail(self, path: str) -> bytes:
         """A small JPEG, kept beside the database."""
@@ -87,11 +110,23 @@ class Library:
         cached = self.home / "thumbnails" / f"{name}.jpg"
         with contextlib.suppress(OSError):
             return cached.read_bytes()
-        with self._drawing, self._opened(path) as opened:
-            content = _jpeg(opened.overview(THUMBNAIL)[0], 80)
+        with self._opened(path) as opened:
+            height, width = opened.size()
+            with self._room.for_pixels(height * width):
+                content = _jpeg(opened.overview(THUMBNAIL)[0], 80)
         with contextlib.suppress(SegueError):  # a thumbnail that cannot be kept is drawn again
             write_bytes(cached, content)
         return content
+
+    def _shown_name(self, file: Path) -> str:
+        """The path in the folder; where its bytes are no Unicode, something like it that a database can hold."""
+        path = file.relative_to(self.folder).as_posix()
+        shown = path.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+        if shown != path:
+            while self._names.get(shown, path) != path:
+                shown += "\ufffd"
+            self._names[shown] = path
+        return shown
 
     def _holds(self, file: Path) -> bool:
         try:
@@ -104,6 +139,28 @@ class Library:
         with open_image(self.locate(path), self.max_pixels) as file:
             file.check_size()
             yield file
+
+
+class Room:
+    """At most ``limit`` pixels are decoded at one time: whoever wants more waits, a larger image waits to be alone."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit, self._taken = limit, 0
+        self._freed = threading.Condition()
+
+    @contextlib.contextmanager
+    def for_pixels(self, count: int) -> Iterator[None]:
+        """Wait for room, and give it back."""
+        count = min(count, self._limit)
+        with self._freed:
+            self._freed.wait_for(lambda: self._taken + count <= self._limit)
+            self._taken += count
+        try:
+            yield
+        finally:
+            with self._freed:
+                self._taken -= count
+                self._freed.notify_all()
 
 
 def _jpeg(image: Image, quality: int) -> bytes:

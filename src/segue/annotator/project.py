@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import sqlalchemy as sa
 from sqlmodel import Session, col, func, select
+from sqlmodel.sql.expression import SelectOfScalar
 
 import segue
 from segue.annotator import journal, schemas, serializers
@@ -26,7 +29,7 @@ from segue.annotator.store import (
     setting,
     sync_images,
 )
-from segue.annotator.tables import Finding, ImageRow, JournalEntry, Label, ObjectRow, Setting
+from segue.annotator.tables import ImageRow, JournalEntry, Label, ObjectRow, Setting
 from segue.annotator.worker import Worker
 from segue.core.errors import InputError, MissingFile
 from segue.core.segmenter import Segmenter
@@ -44,6 +47,7 @@ PALETTE = (
     "#9C7A5B",
 )
 FIRST_LABEL = "object"
+RESCAN = 10.0  # seconds between two looks for new files
 
 
 class Project:
@@ -61,8 +65,9 @@ class Project:
         self.library = Library(config.images, config.home, config.max_pixels)
         self.store = Store(config.database)
         self.adapter: str | None = None if config.adapter is None else str(config.adapter)
-        self.worker = Worker(load or config.load, self.library.pixels, config.features)
+        self.worker = Worker(load or config.load, self.library.pixels, config.features, self.library.stamp)
         self.actions = ActionService(self.store, self.library, self.worker)
+        self._scanning, self._next_scan = threading.Lock(), time.monotonic() + RESCAN
         with self.store.write() as db:
             sync_images(db, self.library.scan())
             if not live_labels(db):
@@ -91,6 +96,8 @@ class Project:
                 effort=_effort(db),
                 model=self.model_out(),
                 last=db.exec(acted.order_by(col(JournalEntry.id).desc()).limit(1)).first(),
+                head=_head(db),
+                images=_count(db),
             )
 
     def model_out(self) -> schemas.ModelOut:
@@ -108,39 +115,57 @@ class Project:
         self, state: str | None = None, search: str = "", offset: int = 0, limit: int = 200
     ) -> schemas.ImagePage:
         """Part of the list: images in one ``state`` (or all) whose path contains ``search``."""
-        query = select(ImageRow).where(col(ImageRow.present))
-        if state == "open":
-            query = query.where(col(ImageRow.state).in_(("new", "started")))
-        elif state:
-            query = query.where(ImageRow.state == state)
-        if search:
-            query = query.where(func.lower(ImageRow.path).contains(search.lower(), autoescape=True))
+        query = _listed(state, search)
         with self.store.read() as db:
             total = db.exec(select(func.count()).select_from(query.subquery())).one()
             rows = db.exec(query.order_by(col(ImageRow.id)).offset(offset).limit(limit))
             return schemas.ImagePage(total=total, offset=offset, images=[serializers.image_line(row) for row in rows])
 
+    def neighbour(self, image_id: int, step: int, state: str | None = None, search: str = "") -> int | None:
+        """The next (or previous) image of the same list, wherever ``image_id`` itself is."""
+        number = col(ImageRow.id)
+        beyond, order = (number > image_id, number) if step > 0 else (number < image_id, number.desc())
+        with self.store.read() as db:
+            row = db.exec(_listed(state, search).where(beyond).order_by(order).limit(1)).first()
+            return None if row is None else row.id
+
     def look(self, image_id: int, who: Window) -> schemas.ImageOut:
         """One image and everything on it."""
-        shown = self.library.shown(self.path_of(image_id))
-        with self.store.read() as db:
-            row = self.actions.measured(db, image_id)
-            findings = db.exec(select(Finding).where(Finding.image_id == image_id, Finding.state == "open").limit(50))
-            return serializers.image_out(db, row, who.id, list(findings), self._neighbours(db, image_id), shown)
-
-    def status(self, image_id: int | None) -> schemas.Status:
-        """What the model is doing."""
-        if image_id is None:
-            return schemas.Status(model=self.model_out())
-        state, progress, message, milliseconds = self.worker.encoder.progress(image_id)
         with self.store.read() as db:
             row = image_row(db, image_id)
+            replaced = not self.actions.note_file(db, row)
+            shown, stamp = self.library.shown(row.path), self.library.stamp(row.path)
+            return serializers.image_out(db, row, who.id, shown, stamp, replaced=replaced)
+
+    def status(self, image_id: int | None, who: Window) -> schemas.Status:
+        """What the model is doing, and what changed elsewhere."""
+        self._rescan()
+        with self.store.read() as db:
+            common = {"model": self.model_out(), "project_head": _head(db), "images": _count(db)}
+            if image_id is None:
+                return schemas.Status(**common)
+            state, progress, message, milliseconds = self.worker.encoder.progress(image_id)
+            row = image_row(db, image_id)
+            holder = serializers.holder_of(row)
             return schemas.Status(
-                model=self.model_out(),
+                **common,
                 image=schemas.Encoding(state=state, progress=progress, message=message, encode_ms=milliseconds),
                 head=row.head,
-                holder=serializers.holder_of(row),
+                stamp=self.library.stamp(row.path),
+                holder=holder,
+                mine=holder is not None and row.holder == who.id,
             )
+
+    def _rescan(self) -> None:
+        """Look for new and vanished files, at most every few seconds."""
+        if time.monotonic() < self._next_scan or not self._scanning.acquire(blocking=False):
+            return
+        try:
+            with self.store.write() as db:
+                sync_images(db, self.library.scan())
+            self._next_scan = time.monotonic() + RESCAN
+        finally:
+            self._scanning.release()
 
     def path_of(self, image_id: int) -> str:
         """The relative path of an image."""
@@ -159,7 +184,7 @@ class Project:
                 col(ImageRow.present), col(ImageRow.id) > image_id, col(ImageRow.state).in_(("new", "started"))
             )
             after = db.exec(query.order_by(col(ImageRow.id)).limit(self.config.prefetch)).all()
-        self.worker.open(who.id, image_id, shown.path, [(int(i or 0), path) for i, path in after])
+        self.worker.open(who.id, image_id, shown.path, shown.stamp, [(int(i or 0), path) for i, path in after])
         return shown
 
     def claim(self, image_id: int, who: Window, *, force: bool = False) -> None:
@@ -228,11 +253,25 @@ class Project:
             )
         changes.change(row, deleted=True)
 
-    def _neighbours(self, db: Session, image_id: int) -> tuple[int | None, int | None]:
-        here, ids = col(ImageRow.present), col(ImageRow.id)
-        following = db.exec(select(func.min(ImageRow.id)).where(here, ids > image_id)).one()
-        previous = db.exec(select(func.max(ImageRow.id)).where(here, ids < image_id)).one()
-        return following, previous
+
+def _listed(state: str | None, search: str) -> SelectOfScalar[ImageRow]:
+    query = select(ImageRow).where(col(ImageRow.present))
+    if state == "open":
+        query = query.where(col(ImageRow.state).in_(("new", "started")))
+    elif state:
+        query = query.where(ImageRow.state == state)
+    if search:
+        query = query.where(func.lower(ImageRow.path).contains(search.lower(), autoescape=True))
+    return query
+
+
+def _head(db: Session) -> int:
+    """The newest journal entry that concerns no single image."""
+    return db.exec(select(func.max(JournalEntry.id)).where(col(JournalEntry.image_id).is_(None))).one() or 0
+
+
+def _count(db: Session) -> int:
+    return db.exec(select(func.count()).select_from(ImageRow).where(col(ImageRow.present))).one()
 
 
 def _effort(db: Session) -> schemas.Effort:

@@ -68,6 +68,8 @@ def window_of(
     return Window(segue_window, unquote(segue_name))
 
 
+ListState = Literal["open", "new", "started", "accepted", "skipped"]
+Search = Annotated[str, Query(max_length=200, pattern=r"^[^\x00]*$")]
 Open = Annotated[Project, Depends(project_of)]
 Who = Annotated[Window, Depends(window_of)]
 Accept = Annotated[str, Header(include_in_schema=False)]
@@ -82,13 +84,25 @@ def overview(project: Open) -> schemas.ProjectOut:
 @router.get("/images")
 def images(
     project: Open,
-    state: Literal["open", "new", "started", "accepted", "skipped"] | None = None,
-    search: Annotated[str, Query(max_length=200, pattern=r"^[^\x00]*$")] = "",
+    state: ListState | None = None,
+    search: Search = "",
     offset: Big = 0,
     limit: Annotated[int, Query(ge=1, le=500)] = 200,
 ) -> schemas.ImagePage:
     """A part of the image list."""
     return project.images(state, search, offset, limit)
+
+
+@router.get("/images/neighbour")
+def neighbour(
+    project: Open,
+    of: Big,
+    step: Literal["1", "-1"] = "1",
+    state: ListState | None = None,
+    search: Search = "",
+) -> schemas.Neighbour:
+    """The next (or previous) image after ``of`` in the list of that state and search."""
+    return schemas.Neighbour(id=project.neighbour(of, int(step), state, search))
 
 
 @router.get("/images/{image_id}")
@@ -165,10 +179,10 @@ async def _lines(
     response_class=Response,
     responses={200: {"content": {"image/jpeg": {}, "image/png": {}, "image/webp": {}}}},
 )
-def photo(project: Open, image_id: ImageId) -> Response:
-    """The image as a browser can show it, upright, at its own size."""
+def photo(project: Open, image_id: ImageId, stamp: Annotated[str, Query(max_length=80)] = "") -> Response:
+    """The image as a browser can show it, upright, at its own size; with its ``stamp`` it may be kept."""
     content, kind = project.library.photo(project.path_of(image_id))
-    headers = {"cache-control": "private, max-age=60"}
+    headers = {"cache-control": "private, max-age=3600" if stamp else "no-cache"}
     if isinstance(content, Path):
         return FileResponse(content, media_type=kind, headers=headers)
     return Response(content, media_type=kind, headers=headers)
@@ -210,9 +224,9 @@ def whole_journal(
 
 
 @router.get("/status")
-def status(project: Open, image: Annotated[int | None, Query(ge=1, le=2**31 - 1)] = None) -> schemas.Status:
+def status(project: Open, who: Who, image: Annotated[int | None, Query(ge=1, le=2**31 - 1)] = None) -> schemas.Status:
     """What the model is doing, and whether ``image`` changed."""
-    return project.status(image)
+    return project.status(image, who)
 
 
 @router.post("/labels")

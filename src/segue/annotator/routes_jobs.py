@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from typing import Annotated
+from urllib.parse import quote
 
 from fastapi import APIRouter, Depends, File, Query, Request, Response, UploadFile
 from fastapi.responses import FileResponse
@@ -43,9 +44,12 @@ def export(
     accepted: bool = True,
 ) -> Response:
     """All masks as one file to download."""
-    path, name = exchange.packed_export(project, format, accepted=accepted)
+    path, name, exported = exchange.packed_export(project, format, accepted=accepted)
     home = next(parent for parent in path.parents if parent.name.startswith("segue-export-"))
-    return FileResponse(path, filename=name, background=BackgroundTask(shutil.rmtree, home, ignore_errors=True))
+    notice = {"segue-notice": quote(str(exported))}
+    return FileResponse(
+        path, filename=name, headers=notice, background=BackgroundTask(shutil.rmtree, home, ignore_errors=True)
+    )
 
 
 @router.post("/import")

@@ -11,7 +11,10 @@ from pydantic import AliasChoices, BaseModel, ConfigDict, Field, StringConstrain
 from segue.annotator.codec import Key, Packed, SentPrompt
 from segue.core.errors import InputError
 
-Name = Annotated[str, StringConstraints(min_length=1, max_length=80, strip_whitespace=True, pattern=r"^[^\x00-\x1f]+$")]
+LONGEST_NAME = 80  # characters of a class name
+Name = Annotated[
+    str, StringConstraints(min_length=1, max_length=LONGEST_NAME, strip_whitespace=True, pattern=r"^[^\x00-\x1f]+$")
+]
 Colour = Annotated[str, StringConstraints(pattern=r"^#[0-9A-Fa-f]{6}$")]
 Policy = Literal["allow", "new", "old"]
 State = Literal["new", "started", "accepted", "skipped"]
@@ -128,8 +131,15 @@ class Decide(Strict):
     object: Key
 
 
+class Replaced(Strict):
+    """The file is another one than its masks were made on: keep them, fitted to its size, or remove them."""
+
+    kind: Literal["replaced"]
+    masks: Literal["keep", "remove"]
+
+
 AnyAction = Annotated[
-    Prompted | Stroke | Edit | Remove | Copy | SetState | Undo | Redo | Decide, Field(discriminator="kind")
+    Prompted | Stroke | Edit | Remove | Copy | SetState | Undo | Redo | Decide | Replaced, Field(discriminator="kind")
 ]
 
 
@@ -194,6 +204,7 @@ class Outcome(BaseModel):
     order: list[str]
     changed: list[ObjectOut]
     removed: list[str]
+    findings: list[FindingOut] | None = None
     took: Milliseconds
 
 
@@ -223,6 +234,8 @@ class ImageOut(BaseModel):
     width: int
     height: int
     shown: str
+    stamp: str
+    replaced: bool
     state: State
     head: int
     can_undo: bool
@@ -231,8 +244,6 @@ class ImageOut(BaseModel):
     holder: str | None
     objects: list[ObjectOut]
     findings: list[FindingOut]
-    next: int | None = None
-    previous: int | None = None
 
 
 class FindingOut(BaseModel):
@@ -300,7 +311,8 @@ class ModelOut(BaseModel):
 
 
 class ProjectOut(BaseModel):
-    """What the page needs at its start."""
+    """What the page needs at its start; ``head`` is the newest change that concerns no single image, ``images`` the
+    number of files."""
 
     name: str
     version: str
@@ -310,6 +322,8 @@ class ProjectOut(BaseModel):
     effort: Effort
     model: ModelOut
     last: int | None = None
+    head: int = 0
+    images: int = 0
 
 
 class Encoding(BaseModel):
@@ -322,12 +336,23 @@ class Encoding(BaseModel):
 
 
 class Status(BaseModel):
-    """The status line, and whether the image changed elsewhere (``head`` moved on)."""
+    """The status line, and whether the image changed elsewhere (``head`` moved on, ``stamp`` is another) or the project
+    did (``project_head``, ``images``)."""
 
     model: ModelOut
     image: Encoding | None = None
     head: int | None = None
+    stamp: str = ""
     holder: str | None = None
+    mine: bool = False
+    project_head: int = 0
+    images: int = 0
+
+
+class Neighbour(BaseModel):
+    """The next or previous image of a list; none at its end."""
+
+    id: int | None
 
 
 class Claim(Strict):
@@ -371,3 +396,4 @@ class Problem(BaseModel):
 
 
 ImageOut.model_rebuild()
+Outcome.model_rebuild()

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import hmac
+import html
 import json
 from collections.abc import Awaitable, Callable, MutableMapping
 from http.cookies import CookieError, SimpleCookie
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, quote, urlsplit
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-COOKIE = "segue_token"
+COOKIE = "segue_token"  # and the port: cookies are shared by all servers of one host
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 LOCAL = frozenset({"localhost", "127.0.0.1", "::1"})
 HEADERS = {
@@ -52,10 +53,10 @@ class Guard:
         guarded = _with_headers(send)
         refusal = self._refusal(scope, headers)
         if refusal is not None:
-            await _answer(guarded, *refusal)
+            await _answer(guarded, *refusal, page="text/html" in headers.get("accept", ""))
             return
         if self._token is not None and "token=" in scope.get("query_string", b"").decode("latin-1"):
-            await self._exchange(scope, guarded)
+            await self._exchange(scope, headers, guarded)
             return
         limit = _Limit(receive, guarded, self._max)
         with contextlib.suppress(TooLarge):
@@ -67,7 +68,7 @@ class Guard:
         if self._local and name not in LOCAL:
             return 421, f"this server answers to localhost only, not to '{name}'"
         if self._token is not None and not self._knows(scope, headers):
-            return 401, "a token is needed: open the address that segue printed at its start"
+            return 401, "A token is needed: open the address that segue printed at its start."
         if scope["method"] not in SAFE:
             origin = headers.get("origin")
             if origin is not None and urlsplit(origin).netloc != host:
@@ -81,7 +82,7 @@ class Guard:
 
     def _knows(self, scope: Scope, headers: dict[str, str]) -> bool:
         assert self._token is not None
-        given = [_cookie(headers.get("cookie", ""))]
+        given = [_cookie(headers.get("cookie", ""), _cookie_name(headers))]
         bearer = headers.get("authorization", "")
         if bearer.lower().startswith("bearer "):
             given.append(bearer[7:])
@@ -89,11 +90,12 @@ class Guard:
         wanted = self._token.encode()
         return any(hmac.compare_digest(text.encode(), wanted) for text in given)
 
-    async def _exchange(self, scope: Scope, send: Send) -> None:
+    async def _exchange(self, scope: Scope, headers: dict[str, str], send: Send) -> None:
         """The token moves from the address, where it would be seen, into a cookie that scripts cannot read."""
-        cookie = f"{COOKIE}={self._token}; HttpOnly; SameSite=Strict; Path=/; Max-Age=31536000"
-        headers = [(b"location", scope["path"].encode()), (b"set-cookie", cookie.encode())]
-        await send({"type": "http.response.start", "status": 303, "headers": headers})
+        cookie = f"{_cookie_name(headers)}={self._token}; HttpOnly; SameSite=Strict; Path=/; Max-Age=31536000"
+        path = "/" + quote(scope["path"].lstrip("/\\"))  # two slashes would be another host
+        moved = [(b"location", path.encode()), (b"set-cookie", cookie.encode())]
+        await send({"type": "http.response.start", "status": 303, "headers": moved})
         await send({"type": "http.response.body", "body": b""})
 
 
@@ -130,9 +132,17 @@ def _hostname(host: str) -> str:
         return ""
 
 
-def _cookie(header: str) -> str:
+def _cookie_name(headers: dict[str, str]) -> str:
+    """Each server has a cookie of its own, also where two run on one host."""
+    with contextlib.suppress(ValueError):
+        port = urlsplit(f"//{headers.get('host', '')}").port
+        return COOKIE if port is None else f"{COOKIE}_{port}"
+    return COOKIE
+
+
+def _cookie(header: str, name: str) -> str:
     try:
-        morsel = SimpleCookie(header).get(COOKIE)
+        morsel = SimpleCookie(header).get(name)
     except CookieError:
         return ""
     return "" if morsel is None else morsel.value
@@ -152,8 +162,13 @@ def _with_headers(send: Send) -> Send:
     return guarded
 
 
-async def _answer(send: Send, status: int, message: str) -> None:
-    body = json.dumps({"message": message, "arrived": "", "expected": "", "fix": ""}).encode()
-    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+async def _answer(send: Send, status: int, message: str, *, page: bool = False) -> None:
+    """Refuse: in JSON to the page, as a page to somebody who typed the address."""
+    if page:
+        body = f"<!doctype html><title>segue</title><h1>segue</h1><p>{html.escape(message)}</p>".encode()
+    else:
+        body = json.dumps({"message": message, "arrived": "", "expected": "", "fix": ""}).encode()
+    kind = b"text/html; charset=utf-8" if page else b"application/json"
+    headers = [(b"content-type", kind), (b"content-length", str(len(body)).encode())]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
-from sqlmodel import Session
+from sqlmodel import Session, col, select
 
 from segue.annotator import schemas
 from segue.annotator.codec import Packed
 from segue.annotator.store import get_masks, live_objects
 from segue.annotator.tables import Finding, ImageRow
+
+MOST_FINDINGS = 50  # sent at once
 
 
 def image_line(row: ImageRow) -> schemas.ImageLine:
@@ -28,15 +30,16 @@ def image_out(
     db: Session,
     row: ImageRow,
     who: str,
-    findings: Sequence[Finding],
-    around: tuple[int | None, int | None],
     shown: str,
+    stamp: str,
+    *,
+    replaced: bool,
 ) -> schemas.ImageOut:
     """An image with its objects, masks included; ``shown`` says how its picture was made, where that matters."""
     assert row.id is not None
     height, width = row.size
     rows = live_objects(db, row.id)
-    masks = get_masks(db, [r.mask_id for r in rows] + [f.mask_id for f in findings])
+    masks = get_masks(db, [r.mask_id for r in rows])
     mine = row.holder == who and row.held_until > time.time()
     objects = [schemas.ObjectOut.model_validate(r) for r in rows]
     for out in objects:
@@ -47,6 +50,8 @@ def image_out(
         width=width,
         height=height,
         shown=shown,
+        stamp=stamp,
+        replaced=replaced,
         state=row.state,
         head=row.head,
         can_undo=row.undo_head is not None,
@@ -54,10 +59,16 @@ def image_out(
         mine=mine,
         holder=None if mine else holder_of(row),
         objects=objects,
-        findings=[finding_out(f, row.path, masks) for f in findings],
-        next=around[0],
-        previous=around[1],
+        findings=findings_out(db, row),
     )
+
+
+def findings_out(db: Session, row: ImageRow) -> list[schemas.FindingOut]:
+    """The proposals for an image that wait for a decision."""
+    query = select(Finding).where(Finding.image_id == row.id, Finding.state == "open").order_by(col(Finding.id))
+    findings = list(db.exec(query.limit(MOST_FINDINGS)))
+    masks = get_masks(db, [finding.mask_id for finding in findings])
+    return [finding_out(finding, row.path, masks) for finding in findings]
 
 
 def finding_out(row: Finding, path: str, masks: Mapping[int, Packed]) -> schemas.FindingOut:

@@ -14,7 +14,8 @@ from sqlmodel import Field, SQLModel
 
 class ImageRow(SQLModel, table=True):
     """One image of the folder. ``head`` is the newest journal entry; ``undo_head`` the entry that undo would take
-    back; ``redo_head`` the undo entry that redo would reverse; ``holder`` the page that is working on it."""
+    back; ``redo_head`` the undo entry that redo would reverse; ``holder`` the page that is working on it; ``stamp`` the
+    content of the file that width, height and masks belong to."""
 
     __tablename__ = "image"
     __table_args__ = ({"sqlite_autoincrement": True},)
@@ -24,6 +25,7 @@ class ImageRow(SQLModel, table=True):
     present: bool = True
     width: int | None = None
     height: int | None = None
+    stamp: str = Field(default="", sa_column_kwargs={"server_default": ""})
     state: str = Field(default="new", index=True)
     objects: int = 0
     head: int = 0
@@ -32,6 +34,11 @@ class ImageRow(SQLModel, table=True):
     holder: str | None = None
     holder_name: str | None = None
     held_until: float = 0.0
+
+    @property
+    def size_known(self) -> tuple[int, int] | None:
+        """(H, W), None before the image was opened."""
+        return None if self.height is None or self.width is None else (self.height, self.width)
 
     @property
     def size(self) -> tuple[int, int]:

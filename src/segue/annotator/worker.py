@@ -47,6 +47,7 @@ class DecodeResult:
 
 @dataclass
 class _Live:
+    encoded: EncodedImage
     session: Session
     base_id: int | None
     groups: list[tuple[Prompt, ...]]
@@ -54,8 +55,7 @@ class _Live:
 
     def fits(self, encoded: EncodedImage, base_id: int | None, before: Sequence[tuple[Prompt, ...]]) -> bool:
         """Whether stepping back is enough to reach the state after ``before``."""
-        same = self.session.model is encoded.model and self.session.image is encoded.image
-        return same and self.base_id == base_id and self.groups[: len(before)] == list(before)
+        return self.encoded is encoded and self.base_id == base_id and self.groups[: len(before)] == list(before)
 
 
 class _Held:
@@ -77,7 +77,13 @@ class Worker:
     Answers run one at a time in their own thread and never wait for a prefetch; encodes run in another.
     """
 
-    def __init__(self, load: Callable[[], Segmenter], read: Callable[[str], Image], limit: int) -> None:
+    def __init__(
+        self,
+        load: Callable[[], Segmenter],
+        read: Callable[[str], Image],
+        limit: int,
+        stamp: Callable[[str], str] = lambda path: "",
+    ) -> None:
         self._load, self._lock, self._counting = load, threading.Lock(), threading.Lock()
         self._model: Segmenter | None = None
         self._loading = False
@@ -87,8 +93,8 @@ class Worker:
         self._answers = ThreadPoolExecutor(1, thread_name_prefix="segue-answers")
         self._waiting = 0
         self._warm: Segmenter | None = None
-        self._open: dict[str, int] = {}
-        self.encoder = Encoder(self.model, read, limit)
+        self._open: dict[str, tuple[int, str]] = {}
+        self.encoder = Encoder(self.model, read, limit, stamp)
 
     def model(self) -> Segmenter:
         """The model, loaded now if it is not yet. Raises ``InputError`` while it is switched off."""
@@ -121,31 +127,37 @@ class Worker:
         return sorted(kind.__name__.lower() for kind in self._model.accepts) if self._model is not None else []
 
     def switch(self, on: bool) -> None:
-        """Free the model's and every feature's memory, or allow loading again."""
+        """Free the model's and every feature's memory, or load again what the open images need."""
         with self._lock:
             self._on, self._failure = on, ""
             if not on:
                 self._model = self._warm = None
-        if not on:
-            self._forget()
+        self._start_over()
 
     def replace(self, load: Callable[[], Segmenter]) -> None:
-        """Use another model (for instance with an adapter) from the next prompt on."""
+        """Use another model (for instance with an adapter) from now on."""
         with self._lock:
             self._load, self._model, self._warm, self._failure = load, None, None, ""
-        self._forget()
+        self._start_over()
 
-    def open(self, who: str, image_id: int, path: str, guesses: Sequence[tuple[int, str]]) -> None:
-        """A person looks at an image: encode it first, then ``guesses``; what was left behind is cancelled."""
+    def open(self, who: str, image_id: int, path: str, stamp: str, guesses: Sequence[tuple[int, str]]) -> None:
+        """A person looks at an image: encode it first, then ``guesses``; what was left behind is cancelled. Features of
+        another ``stamp`` are another file's."""
+        self._open.pop(who, None)
+        self._open[who] = image_id, path
+        for gone in list(self._open)[:-LIVE]:
+            del self._open[gone]
         if not self._on:
             return
-        self._open[who] = image_id
-        for gone in list(self._open)[:-64]:
-            del self._open[gone]
-        self.encoder.drop_guesses(set(self._open.values()) | {guess for guess, _ in guesses})
+        opened = {number for number, _ in self._open.values()}
+        self.encoder.keep_open(opened, opened | {guess for guess, _ in guesses})
+        encoded = self.encoder.ready.get(image_id)
+        if encoded is not None and encoded.stamp != stamp:
+            self.encoder.forget(image_id)
         self.encoder.want(image_id, path, OPEN).add_done_callback(self._warm_up)
         for guess, guess_path in guesses:
             self.encoder.want(guess, guess_path, PREFETCH)
+        self._answers.submit(self._drop_sessions)
 
     def answer(self, request: DecodeRequest) -> DecodeResult:
         """Wait for the image's features, then for the model, and answer. A prompt that fails changes nothing."""
@@ -190,9 +202,18 @@ class Worker:
         with contextlib.suppress(RuntimeError):  # the answers' thread has ended
             self._answers.submit(_rehearse, encoded.result())
 
-    def _forget(self) -> None:
+    def _start_over(self) -> None:
         self.encoder.forget()
         self._answers.submit(self._sessions.clear)
+        if self._on:
+            for image_id, path in self._open.values():
+                self.encoder.want(image_id, path, OPEN).add_done_callback(self._warm_up)
+
+    def _drop_sessions(self) -> None:
+        """Sessions hold their image and its features: none outlives the features that are kept."""
+        for object_id, live in list(self._sessions.items()):
+            if self.encoder.ready.get(live.encoded.image_id) is not live.encoded:
+                del self._sessions[object_id]
 
     def _decode(self, encoded: EncodedImage, request: DecodeRequest, asked: float) -> DecodeResult:
         began = time.perf_counter()
@@ -217,7 +238,7 @@ class Worker:
                 session.set_mask(request.base())
             for group in before:
                 session.add(*group)
-            live = _Live(session, request.base_id, before)
+            live = _Live(encoded, session, request.base_id, before)
         guessed = live.groups[: len(before) + 1] == [*before, request.prompts]
         while len(live.groups) > len(before) + guessed:
             live.session.undo()

@@ -3,7 +3,7 @@
 
 const LINES = "application/x-ndjson";
 
-/** An answer that is not 2xx. */
+/** An answer that is not 2xx, or none at all (status 0). */
 export class Problem extends Error {
   /** @param {number} status @param {string} message */
   constructor(status, message) {
@@ -23,6 +23,11 @@ const stored = sessionStorage.getItem("segue.window");
 export const WINDOW = stored && performance.getEntriesByType("navigation").some((n) => /** @type {any} */ (n).type === "reload") ? stored : newId();
 sessionStorage.setItem("segue.window", WINDOW);
 
+/** @returns {never} */
+function unreachable() {
+  throw new Problem(0, "The server does not answer. Is it still running?");
+}
+
 /** @param {string} method @param {string} path @param {unknown} [body] @param {string} [accept] */
 async function ask(method, path, body, accept) {
   /** @type {Record<string, string>} */
@@ -36,10 +41,10 @@ async function ask(method, path, body, accept) {
     headers["content-type"] = "application/json";
     options.body = JSON.stringify(body);
   }
-  const answer = await fetch(`api/${path}`, options);
+  const answer = await fetch(`api/${path}`, options).catch(unreachable);
   if (answer.ok) return answer;
-  const said = await answer.json().catch(() => ({}));
-  throw new Problem(answer.status, said.message ?? `the server answered ${answer.status}`);
+  const problem = await answer.json().catch(() => ({}));
+  throw new Problem(answer.status, problem.message ?? `The server answered ${answer.status}.`);
 }
 
 /** @param {string} method @param {string} path @param {unknown} [body] @returns {Promise<any>} */
@@ -47,6 +52,9 @@ export async function request(method, path, body) {
   const answer = await ask(method, path, body);
   return answer.status === 204 ? null : answer.json();
 }
+
+/** A file of the server. @param {string} path @returns {Promise<Response>} */
+export const download = (path) => ask("GET", path);
 
 /** @param {string} path */
 export const get = (path) => request("GET", path);
@@ -65,8 +73,8 @@ export async function postAction(path, body, early) {
   const decoder = new TextDecoder();
   let text = "";
   for (;;) {
-    const { value, done } = await reader.read();
-    if (done) throw new TypeError("the answer was cut off");
+    const { value, done } = await reader.read().catch(unreachable);
+    if (done) unreachable();
     text += decoder.decode(value, { stream: true });
     for (let end = text.indexOf("\n"); end >= 0; end = text.indexOf("\n")) {
       const line = JSON.parse(text.slice(0, end));

@@ -21,7 +21,7 @@ export function startDock() {
   const words = h("input", { type: "text", id: "words", placeholder: "Describe it …", "aria-label": "What to segment, in words", autocomplete: "off" });
   words.addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => {
     if (event.key === "Enter" && words.value.trim()) {
-      void prompt([{ type: "text", words: words.value.trim() }], event.timeStamp);
+      void prompt([{ type: "text", words: words.value.trim() }], { at: event.timeStamp });
       words.value = "";
       byId("stage").focus();
     } else if (event.key === "Escape") byId("stage").focus();

@@ -1,7 +1,7 @@
 // The menu: import, export, the model's switch, theme, journal.
 // @ts-check
 import { byId, h, openDialog, openMenu } from "./dom.js";
-import { get, post, request } from "./api.js";
+import { download, get, post, request } from "./api.js";
 import { keysOf, showKeys } from "./keys.js";
 import { emit, state } from "./state.js";
 import { notify, reloadImage } from "./actions.js";
@@ -29,7 +29,6 @@ export function showMenu() {
 async function switchModel(on) {
   const model = await post("model", { on });
   if (state.project) state.project.model = model;
-  if (on && state.image) await post(`images/${state.image.id}/open`);
   emit("project", "image");
 }
 
@@ -48,19 +47,29 @@ export async function showExport() {
   const choices = h("div", { class: "choices" });
   for (const { name, title, about } of formats) {
     choices.append(
-      h("button", { "data-format": name, onclick: () => {
-        const link = h("a", { href: `api/export?format=${name}&accepted=${only.checked}`, download: "" });
-        document.body.append(link);
-        link.click();
-        link.remove();
-        dialog.close();
-      } }, h("b", {}, title), h("span", { class: "muted small" }, about)),
+      h("button", { "data-format": name, onclick: () => void save(name, only.checked, dialog) }, h("b", {}, title), h("span", { class: "muted small" }, about)),
     );
   }
   body.append(
     h("p", {}, h("label", { class: "row" }, only, "Accepted images only")), choices,
-    h("p", { class: "muted small" }, "The overlap policy is applied. Masks leave exactly as they are on screen."),
+    h("p", { class: "muted small" }, "The overlap policy is applied, hidden objects leave too; every mask leaves exactly as it is drawn."),
   );
+}
+
+/** Fetch the masks and hand them to the browser, or say why there are none. @param {string} format @param {boolean} accepted @param {HTMLDialogElement} dialog */
+async function save(format, accepted, dialog) {
+  notify("Exporting …");
+  try {
+    const answer = await download(`export?format=${format}&accepted=${accepted}`);
+    const name = /filename="([^"]+)"/.exec(answer.headers.get("content-disposition") ?? "")?.[1] ?? `masks-${format}`;
+    const link = h("a", { href: URL.createObjectURL(await answer.blob()), download: name });
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
+    dialog.close();
+    notify(decodeURIComponent(answer.headers.get("segue-notice") ?? ""));
+  } catch (error) {
+    notify(/** @type {Error} */ (error).message, { bad: true });
+  }
 }
 
 export function showImport() {
@@ -70,6 +79,7 @@ export function showImport() {
   const form = h("form", {}, input, h("div", { class: "actions" }, h("button", { class: "primary", type: "submit" }, "Import")));
   form.addEventListener("submit", async (/** @type {Event} */ event) => {
     event.preventDefault();
+    if (!input.files.length) return void (result.textContent = "Choose at least one file.");
     const data = new FormData();
     for (const file of input.files) data.append("files", file);
     result.textContent = "Reading …";

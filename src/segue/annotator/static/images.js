@@ -1,14 +1,15 @@
 // The list of images: drawn only where it is seen, fetched in pages, so that 5,000 images cost what 50 do.
 // @ts-check
 import { arrange, byId, h, icon } from "./dom.js";
-import { get } from "./api.js";
 import { emit, follow, state } from "./state.js";
 import { act, notify, openImage } from "./actions.js";
+import { Problem, get } from "./api.js";
 /** @typedef {import("./types").ImageLine} ImageLine */
 
 const ROW = 60;
 const PAGE = 100;
-const FILTERS = /** @type {const} */ ([["", "All"], ["open", "Open"], ["accepted", "Done"]]);
+const FILTERS = /** @type {const} */ ([["", "All"], ["open", "Open"], ["accepted", "Done"], ["skipped", "Skipped"]]);
+const PATIENCE = 50; // unreadable images in a row that are stepped over
 const list = byId("image-list");
 const space = byId("image-space");
 /** @type {Map<number, ImageLine[]>} */
@@ -19,13 +20,18 @@ let search = "";
 let turn = 0;
 /** @type {Set<number>} */
 let asked = new Set();
+/** Why an image could not be opened. @type {Map<number, string>} */
+const unreadable = new Map();
+/** The image that was accepted or skipped last, for undo. @type {number | null} */
+let closed = null;
 
-async function restart() {
+/** Fetch the list anew. @param {boolean} [stay] where it is scrolled to */
+async function restart(stay = false) {
   turn++;
   pages = new Map();
   asked = new Set();
-  await fetchPage(0);
-  list.scrollTop = 0;
+  if (!stay) list.scrollTop = 0;
+  await fetchPage(Math.floor(list.scrollTop / ROW / PAGE));
   draw();
 }
 
@@ -34,10 +40,12 @@ async function fetchPage(page) {
   if (asked.has(page)) return;
   asked.add(page);
   const mine = turn;
-  const query = new URLSearchParams({ offset: String(page * PAGE), limit: String(PAGE), search });
-  if (filter) query.set("state", filter);
+  const query = filtered({ offset: String(page * PAGE), limit: String(PAGE) });
   /** @type {import("./types").ImagePage} */
-  const answer = await get(`images?${query}`);
+  const answer = await get(`images?${query}`).catch((error) => {
+    asked.delete(page);
+    throw error;
+  });
   if (mine !== turn) return;
   total = answer.total;
   pages.set(page, answer.images);
@@ -48,6 +56,9 @@ async function fetchPage(page) {
   }
   draw();
 }
+
+/** The list that is seen, as the server knows it. @param {Record<string, string>} more */
+const filtered = (more) => new URLSearchParams({ ...more, search, ...(filter ? { state: filter } : {}) });
 
 /** @param {number} at @returns {ImageLine | undefined} */
 const lineAt = (at) => pages.get(Math.floor(at / PAGE))?.[at % PAGE];
@@ -63,7 +74,7 @@ function draw() {
   for (let at = first; at < last; at++) {
     const line = lineAt(at);
     if (!line) continue;
-    const key = `${at}:${line.id}:${line.state}:${line.objects}:${line.holder}:${line.id === state.image?.id}`;
+    const key = `${at}:${line.id}:${line.state}:${line.objects}:${line.holder}:${line.id === state.image?.id}:${unreadable.has(line.id)}`;
     rows.push(there.get(key) ?? row(line, at, key));
   }
   if (!total) rows.push(h("p", { class: "empty" }, search || filter ? "No image matches." : "This folder holds no image."));
@@ -74,44 +85,88 @@ function draw() {
 function row(line, at, key) {
   const slash = line.path.lastIndexOf("/");
   const others = line.holder && line.id !== state.image?.id ? line.holder : "";
-  const about = others
-    ? others
+  const about = others || unreadable.has(line.id)
+    ? others || "cannot be read"
     : { new: "", started: `${line.objects} ${line.objects === 1 ? "object" : "objects"}`, accepted: `${line.objects} done`, skipped: "skipped" }[line.state];
   const image = h("img", { alt: "", loading: "lazy", decoding: "async", src: `api/images/${line.id}/thumbnail`, onload: () => image.classList.add("there") });
   return h(
     "div",
     {
-      class: `line ${line.state}${others ? " held" : ""}`, role: "option", id: `image-${line.id}`, "data-key": key, "aria-selected": String(line.id === state.image?.id), "aria-posinset": at + 1, "aria-setsize": total,
-      title: line.path, style: { top: `${at * ROW}px` }, onclick: () => go(line.id),
+      class: `line ${line.state}${others ? " held" : ""}${unreadable.has(line.id) ? " unreadable" : ""}`, role: "option", id: `image-${line.id}`, "data-key": key, "aria-selected": String(line.id === state.image?.id), "aria-posinset": at + 1, "aria-setsize": total,
+      title: unreadable.get(line.id) ?? line.path, style: { top: `${at * ROW}px` }, onclick: () => void go(line.id),
     },
     h("span", { class: "thumb" }, image),
     h("span", { class: "grow" }, h("span", { class: "name ellipsis" }, line.path.slice(slash + 1)), h("span", { class: "about ellipsis" }, line.state === "accepted" ? icon("check") : line.state === "skipped" ? icon("skip") : null, about)),
   );
 }
 
-/** @param {number | null | undefined} id */
-export async function go(id) {
-  if (!id) return;
+/** Open an image; false, and a reason shown, where that fails. @param {number | null | undefined} id @param {{history?: boolean}} [options] */
+export async function go(id, options) {
+  if (!id) return false;
   try {
-    await openImage(id);
+    await openImage(id, options);
+    unreadable.delete(id);
+    return true;
   } catch (error) {
-    notify(String(/** @type {Error} */ (error).message), { bad: true });
+    const problem = /** @type {Error} */ (error);
+    if (problem instanceof Problem && problem.status) unreadable.set(id, problem.message);
+    draw();
+    notify(problem.message, { bad: true });
+    return false;
   }
 }
 
-export const nextImage = () => go(state.image?.next);
-export const previousImage = () => go(state.image?.previous);
+/** The next (1) or previous (-1) image of the list that is seen. @param {1 | -1} step @param {number} [from] @returns {Promise<number | null>} */
+export async function neighbour(step, from = state.image?.id ?? 0) {
+  return (await get(`images/neighbour?${filtered({ of: String(from), step: String(step) })}`)).id;
+}
 
-/** Accept or skip, and go on. @param {"accepted" | "skipped"} what */
+/** Walk through the list that is seen, over images that cannot be read. @param {1 | -1} step */
+async function walk(step) {
+  /** @type {number | undefined} */
+  let from = state.image?.id;
+  const passed = [];
+  for (let tries = 0; tries < PATIENCE; tries++) {
+    const id = await neighbour(step, from);
+    if (!id) break;
+    if (await go(id)) {
+      if (passed.length) notify(`${passed.length === 1 ? "One image" : `${passed.length} images`} could not be read and ${passed.length === 1 ? "was" : "were"} passed over: ${unreadable.get(passed[0])}`, { bad: true });
+      return;
+    }
+    if (!unreadable.has(id)) return; // the server does not answer
+    passed.push(id);
+    from = id;
+  }
+  notify(passed.length ? "No image after this one can be read." : step > 0 ? "That was the last image of this list." : "This is the first image of this list.");
+}
+
+export const nextImage = () => walk(1);
+export const previousImage = () => walk(-1);
+
+/** Accept or skip the image unless it is so already, and go on; never opens it again. @param {"accepted" | "skipped"} what */
 export async function close(what) {
   const image = state.image;
   if (!image) return;
-  const again = image.state === what;
-  if (!(await act({ kind: "state", state: again ? "started" : what }))) return;
-  if (!again && state.image?.id === image.id) {
-    if (image.next) await go(image.next);
-    else notify("That was the last image.");
+  if (image.state !== what) {
+    if (!(await act({ kind: "state", state: what }))) return;
+    closed = image.id;
   }
+  if (state.image?.id === image.id) await nextImage();
+}
+
+/** An accepted or skipped image is worked on again. */
+export async function reopen() {
+  const image = state.image;
+  if (image?.state === "accepted" || image?.state === "skipped") await act({ kind: "state", state: "started" });
+}
+
+/** Undo where nothing was done in this image yet: go back to the one that was accepted or skipped last, and open it again. */
+export async function undoClosing() {
+  const id = closed;
+  closed = null;
+  if (!id || id === state.image?.id) return notify("There is nothing to undo in this image.");
+  if (!(await go(id)) || state.image?.id !== id || !["accepted", "skipped"].includes(state.image.state)) return;
+  if (await act({ kind: "undo" })) notify(`${state.image.path} is open again.`);
 }
 
 /** The present image's line changed. */
@@ -136,8 +191,7 @@ function reveal() {
 
 async function count() {
   if (!state.project) return;
-  const project = await get("project");
-  Object.assign(state.project, { counts: project.counts, effort: project.effort });
+  state.project = await get("project");
   drawProgress();
 }
 
@@ -146,8 +200,8 @@ function drawProgress() {
   const { counts, effort } = state.project;
   const all = counts.new + counts.started + counts.accepted + counts.skipped;
   const share = all ? Math.round((100 * (counts.accepted + counts.skipped)) / all) : 0;
-  byId("progress-text").textContent = `${counts.accepted} of ${all} accepted`;
-  byId("progress-share").textContent = `${share} %`;
+  byId("progress-text").textContent = `${counts.accepted} of ${all} accepted${counts.skipped ? `, ${counts.skipped} skipped` : ""}`;
+  byId("progress-share").textContent = `${share} % done`;
   byId("progress-fill").style.width = `${share}%`;
   byId("progress-track").setAttribute("aria-valuenow", String(share));
   byId("effort").textContent = effort.objects
@@ -200,7 +254,14 @@ export function startImages() {
 
 /** The folder was changed by an import or a search. */
 export async function refreshImages() {
-  await restart();
+  await restart(true);
   await count();
-  emit("image");
+}
+
+/** Classes, settings or files were changed elsewhere. */
+export async function refreshProject() {
+  const files = state.project?.images;
+  state.project = await get("project");
+  emit("project");
+  if (files !== state.project?.images) await restart(true);
 }

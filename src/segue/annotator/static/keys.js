@@ -5,7 +5,7 @@ import { h, openDialog } from "./dom.js";
 /** @typedef {{name: string, title: string, group: string, keys: string[], run: () => void, release?: () => void}} Command */
 /** @type {Map<string, Command>} */
 const commands = new Map();
-/** Arrow keys and the like, which act on the photo only while it has the focus. @type {Map<string, (event: KeyboardEvent) => void>} */
+/** Arrow keys and the like, which act on the photo only while it has the focus; false where they mean nothing now. @type {Map<string, (event: KeyboardEvent) => boolean>} */
 const onPhoto = new Map();
 /** @type {Record<string, string[]>} */
 const changed = JSON.parse(localStorage.getItem("segue.keys") ?? "{}");
@@ -18,7 +18,7 @@ export function addCommand(command) {
   commands.set(command.name, { ...command, keys: changed[command.name] ?? command.keys });
 }
 
-/** @param {string} key @param {(event: KeyboardEvent) => void} run */
+/** @param {string} key @param {(event: KeyboardEvent) => boolean} run */
 export function addPhotoKey(key, run) {
   onPhoto.set(key, run);
 }
@@ -60,10 +60,7 @@ function down(event) {
   const keys = spell(event);
   const onStage = event.target instanceof Element && event.target.id === "stage";
   const photoKey = onStage ? onPhoto.get(event.key) : undefined;
-  if (photoKey && !event.ctrlKey && !event.metaKey && !event.altKey) {
-    event.preventDefault();
-    return photoKey(event);
-  }
+  if (photoKey && !event.ctrlKey && !event.metaKey && photoKey(event)) return event.preventDefault();
   const onControl = event.target instanceof HTMLButtonElement || (event.target instanceof Element && event.target.closest("[role=listbox]"));
   if (onControl && ["Enter", "Space", "PageDown", "PageUp"].includes(keys)) return;
   const command = [...commands.values()].find((c) => c.keys.includes(keys));
@@ -93,9 +90,10 @@ export function startKeys() {
 export function showKeys() {
   const { body } = openDialog("Keys and mouse", { wide: true });
   const mouse = [
-    ["Click", "add to the object"], ["Right click, or Shift click", "remove from it"], ["Drag", "a box around it"],
-    ["Alt click", "choose the object under the pointer"], ["Wheel, or pinch", "zoom"], ["Middle button, or Space and drag", "move the photo"],
-    ["Arrow keys on the photo", "crosshair; Shift for ten pixels, Enter adds, X removes"],
+    ["Click", "begin an object, or add to the one that is edited; on another object's mask: edit that one"],
+    ["Right click, or Shift click", "remove from the object"], ["Drag", "a box around a new object; inside the edited mask: around that one again"],
+    ["Alt click, Alt drag", "the opposite: add under another mask, begin inside the mask"], ["One finger", "tap adds, a long press removes; two fingers move and zoom"], ["Wheel, or pinch", "zoom"], ["Middle button, or Space and drag", "move the photo"],
+    ["Arrow keys on the photo", "crosshair; Shift for ten pixels, Enter adds, X removes, Esc leaves it"],
   ];
   body.append(
     h("p", { class: "muted" }, "Press a key's button to change it. Changes stay in this browser."),

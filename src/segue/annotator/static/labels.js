@@ -19,7 +19,20 @@ export function chooseLabelAt(place) {
   if (label) chooseLabel(label.id);
 }
 
+/** One stop of the Tab key; arrow keys move and choose. @param {KeyboardEvent} event */
+function arrows(event) {
+  const step = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[event.key];
+  const labels = state.project?.labels ?? [];
+  if (!step || !labels.length) return;
+  event.preventDefault();
+  event.stopPropagation();
+  const chosen = active()?.label ?? state.label;
+  const at = (labels.findIndex((label) => label.id === chosen) + step + labels.length) % labels.length;
+  chooseLabel(labels[at].id);
+}
+
 function draw() {
+  const focused = byId("labels").contains(document.activeElement);
   const labels = state.project?.labels ?? [];
   if (!labels.some((label) => label.id === state.label)) state.label = labels[0]?.id ?? null;
   const chosen = active()?.label ?? state.label;
@@ -27,11 +40,12 @@ function draw() {
     ...labels.map((label, i) =>
       h(
         "button",
-        { role: "radio", "aria-checked": String(label.id === chosen), title: i < 9 ? `${label.name} (${i + 1})` : label.name, onclick: () => chooseLabel(label.id) },
+        { role: "radio", "aria-checked": String(label.id === chosen), tabIndex: label.id === chosen ? 0 : -1, title: i < 9 ? `${label.name} (${i + 1})` : label.name, onclick: () => chooseLabel(label.id) },
         h("i", { class: "swatch", style: { background: label.colour } }), h("span", { class: "ellipsis" }, label.name), i < 9 ? h("small", {}, String(i + 1)) : null,
       ),
     ),
   );
+  if (focused) /** @type {HTMLElement | null} */ (byId("labels").querySelector("[tabindex='0']"))?.focus();
 }
 
 /** @param {object} change */
@@ -76,6 +90,7 @@ function edit() {
 }
 
 export function startLabels() {
+  byId("labels").addEventListener("keydown", arrows);
   byId("edit-classes").addEventListener("click", edit);
   follow(["project", "active", "objects"], draw);
 }

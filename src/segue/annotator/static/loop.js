@@ -2,8 +2,8 @@
 // @ts-check
 import { byId, h, openDialog } from "./dom.js";
 import { get, newId, post } from "./api.js";
-import { shapeOf } from "./masks.js";
-import { active, emit, state, subscribe } from "./state.js";
+import { keysOf } from "./keys.js";
+import { active, follow, rest, state } from "./state.js";
 import { act, notify } from "./actions.js";
 import { go, refreshImages } from "./images.js";
 
@@ -33,7 +33,7 @@ function adaptView(job, dialog) {
       h("div", { class: "actions" }, h("button", { class: "quiet", onclick: () => send("adapt/stop") }, "Stop")),
     ];
   }
-  const start = h("button", { class: "primary", disabled: job.accepted < job.needed, onclick: () => send("adapt", { minutes: 10 }) }, job.report ? "Train again" : "Train for 10 minutes");
+  const start = h("button", { class: "primary", disabled: job.images < job.needed, onclick: () => send("adapt", { minutes: 10 }) }, job.report ? "Train again" : "Train for 10 minutes");
   /** @type {Node[]} */
   const parts = [h("p", { class: "muted" }, `${job.accepted} accepted objects in ${job.images} images. At least ${job.needed} images are needed; a fifth of them is held out to measure the gain.`)];
   if (job.state === "failed") parts.push(h("p", {}, `It failed: ${job.message}`));
@@ -103,34 +103,36 @@ export async function reviewNext() {
 }
 
 /** Show the open proposals of this image as a bar with accept and reject. */
-async function drawQueue() {
+async function drawBar() {
   const bar = byId("queue");
   const findings = state.image?.findings ?? [];
   bar.hidden = !findings.length;
   if (!findings.length) return;
-  const finding = findings[0];
-  if (finding.mask) state.proposal = await shapeOf(finding.mask);
-  emit("stroke");
-  const decide = async (/** @type {boolean} */ accept) => {
-    if (!(await act({ kind: "decide", finding: finding.id, accept, object: newId() }))) return;
-    state.image?.findings.shift();
-    state.proposal = null;
-    emit("stroke");
-    if (state.image?.findings.length) await drawQueue();
-    else {
-      bar.hidden = true;
-      await reviewNext();
-    }
-  };
+  const { open } = await get("find");
+  if (findings !== state.image?.findings) return;
   bar.replaceChildren(
-    h("span", {}, `Found here, ${Math.round(100 * finding.score)} % sure`),
-    h("button", { class: "primary", onclick: () => decide(true) }, "Accept"), h("button", { class: "quiet", onclick: () => decide(false) }, "Reject"),
+    h("span", {}, `Found here, ${Math.round(100 * findings[0].score)} % sure`),
+    h("span", { class: "muted numbers" }, `${findings.length} here, ${open} in all`),
+    h("button", { class: "primary", onclick: () => void decide(true) }, "Accept", h("kbd", {}, keysOf("accept").replace("Enter", "↵"))),
+    h("button", { class: "quiet", onclick: () => void decide(false) }, "Reject", h("kbd", {}, keysOf("reject"))),
+    h("button", { class: "quiet", onclick: later, hidden: state.reviewLater }, "Later", h("kbd", {}, keysOf("leave"))),
   );
 }
 
+function later() {
+  state.reviewLater = true;
+  rest();
+}
+
+/** Accept or reject what was found here, and go to the next. @param {boolean} accept */
+export async function decide(accept) {
+  const finding = state.image?.findings[0];
+  if (!finding) return;
+  state.reviewLater = false;
+  if (!(await act({ kind: "decide", finding: finding.id, accept, object: newId() }))) return;
+  if (!state.image?.findings.length) await reviewNext();
+}
+
 export function startLoop() {
-  subscribe(["image"], () => {
-    state.proposal = null;
-    void drawQueue();
-  });
+  follow(["image", "hand"], () => void drawBar());
 }

@@ -4,18 +4,19 @@ import { byId, h, icon } from "./dom.js";
 import { WINDOW, get, newId, post } from "./api.js";
 import { startDock, togglePolygon } from "./dock.js";
 import { showExport, showMenu } from "./exchange.js";
-import { close, go, nextImage, previousImage, startImages } from "./images.js";
+import { startHand, clickAt, holdSpace, leave, moveCrosshair } from "./hand.js";
+import { close, go, nextImage, previousImage, reopen, startImages, undoClosing } from "./images.js";
 import { addCommand, addPhotoKey, keysOf, showKeys, startKeys } from "./keys.js";
 import { chooseLabelAt, startLabels } from "./labels.js";
-import { startLoop } from "./loop.js";
+import { decide, startLoop } from "./loop.js";
 import { copyToNext, removeObject, startObjects, toggle } from "./objects.js";
 import { emit, follow, state } from "./state.js";
 import { startMarks } from "./marks.js";
 import { startPhoto } from "./photo.js";
 import { redraw, startStage } from "./stage.js";
 import { startStatus } from "./status.js";
-import { choose, clickAt, fitPhoto, holdSpace, moveCrosshair, setBrush, startTools, zoomBy } from "./tools.js";
-import { act, busy, finishObject, setNotify } from "./actions.js";
+import { choose, fitPhoto, setBrush, startTools, zoomBy } from "./tools.js";
+import { act, busy, finishObject, notify, setNotify } from "./actions.js";
 
 const theme = localStorage.getItem("segue.theme");
 if (theme) document.documentElement.dataset.theme = theme;
@@ -24,8 +25,9 @@ function commands() {
   /** @param {string} group @param {[string, string, string[], () => void, (() => void)?][]} rows */
   const add = (group, rows) => rows.forEach(([name, title, keys, run, release]) => addCommand({ group, name, title, keys, run, release }));
   add("Objects", [
-    ["new", "Finish the object; the next click begins another", ["N", "Escape"], finishObject],
-    ["undo", "Undo", ["Ctrl+Z"], () => state.image?.can_undo || busy(state.image?.id ?? 0) ? void act({ kind: "undo" }) : undefined],
+    ["new", "Finish the object; the next click begins another", ["N"], finishObject],
+    ["leave", "Leave what the hand is doing, then the object", ["Escape"], leave],
+    ["undo", "Undo", ["Ctrl+Z"], () => void (state.image?.can_undo || busy(state.image?.id ?? 0) ? act({ kind: "undo" }) : undoClosing())],
     ["redo", "Redo", ["Ctrl+Shift+Z", "Ctrl+Y"], () => state.image?.can_redo ? void act({ kind: "redo" }) : undefined],
     ["remove", "Remove the object", ["Delete", "Backspace"], () => removeObject(state.active)],
     ["lock", "Lock or unlock the object", ["L"], () => toggle(state.active, "locked")],
@@ -34,7 +36,9 @@ function commands() {
     ["polygon", "Polygon view", ["P"], togglePolygon],
   ]);
   add("Images", [
-    ["accept", "Accept the image and go to the next", ["Enter"], () => void close("accepted")],
+    ["accept", "Accept the image and go to the next; accept what was found", ["Enter"], () => void (state.hand.doing === "reviewing" ? decide(true) : close("accepted"))],
+    ["reject", "Reject what was found", ["X"], () => void (state.hand.doing === "reviewing" && decide(false))],
+    ["reopen", "Open the image again", ["O"], () => void reopen()],
     ["skip", "Skip the image", ["S"], () => void close("skipped")],
     ["next", "Next image", ["PageDown", "."], () => void nextImage()],
     ["previous", "Previous image", ["PageUp", ","], () => void previousImage()],
@@ -69,12 +73,23 @@ function overlays(shown) {
 
 function photoKeys() {
   for (const [key, dx, dy] of /** @type {[string, number, number][]} */ ([["ArrowLeft", -1, 0], ["ArrowRight", 1, 0], ["ArrowUp", 0, -1], ["ArrowDown", 0, 1]])) {
-    addPhotoKey(key, (event) => moveCrosshair(dx * (event.shiftKey ? 10 : 1), dy * (event.shiftKey ? 10 : 1)));
+    addPhotoKey(key, (event) => (moveCrosshair(dx * (event.shiftKey ? 10 : 1), dy * (event.shiftKey ? 10 : 1)), true));
   }
-  addPhotoKey("Enter", (event) => void (state.crosshair ? clickAt(state.crosshair, !event.shiftKey, event.timeStamp) : close("accepted")));
-  const remove = (/** @type {KeyboardEvent} */ event) => state.crosshair && void clickAt(state.crosshair, false, event.timeStamp);
-  addPhotoKey("x", remove);
-  addPhotoKey("X", remove);
+  const crosshair = (/** @type {boolean} */ positive) => (/** @type {KeyboardEvent} */ event) => {
+    if (state.hand.doing !== "crosshair") return false;
+    void clickAt(state.hand.at, positive && !event.shiftKey, event.timeStamp, event.altKey);
+    return true;
+  };
+  addPhotoKey("Enter", crosshair(true));
+  addPhotoKey("x", crosshair(false));
+  addPhotoKey("X", crosshair(false));
+}
+
+/** After a press of the mouse the keys mean the photo again: a button keeps the focus only from the keyboard. @param {MouseEvent} event */
+function backToPhoto(event) {
+  if (!event.detail || !(event.target instanceof Element)) return;
+  if (event.target.closest("dialog, .menu, input, select, textarea") || document.querySelector("dialog[open], .menu")) return;
+  byId("stage").focus({ preventScroll: true });
 }
 
 /** @type {number} */
@@ -82,17 +97,18 @@ let fading;
 setNotify((message, options = {}) => {
   const notice = byId("notice");
   clearTimeout(fading);
-  notice.hidden = !message;
+  if (notice.matches(":popover-open")) notice.hidePopover();
   if (!message) return;
   notice.classList.toggle("bad", Boolean(options.bad));
-  const hide = () => (notice.hidden = true);
-  const { action } = options;
+  const hide = () => notice.matches(":popover-open") && notice.hidePopover();
+  const { actions = [] } = options;
   notice.replaceChildren(
     h("span", {}, message),
-    ...(action ? [h("button", { class: "quiet", onclick: () => (hide(), action.act()) }, action.label)] : []),
+    ...actions.map(({ label, act: answer }) => h("button", { class: "quiet", onclick: () => (hide(), answer()) }, label)),
     h("button", { class: "small-icon", "aria-label": "Close", onclick: hide }, icon("close")),
   );
-  if (!action) fading = window.setTimeout(hide, options.bad ? 9000 : 5000);
+  notice.showPopover(); // over dialogs too
+  if (!actions.length) fading = window.setTimeout(hide, options.bad ? 9000 : 5000);
 });
 
 async function start() {
@@ -102,43 +118,52 @@ async function start() {
   byId("menu-button").addEventListener("click", showMenu);
   byId("accept").addEventListener("click", () => void close("accepted"));
   byId("skip").addEventListener("click", () => void close("skipped"));
+  byId("reopen").addEventListener("click", () => void reopen());
   /** @type {HTMLElement} */ (byId("accept").querySelector("kbd")).textContent = keysOf("accept").replace("Enter", "↵");
   const overlap = /** @type {HTMLSelectElement} */ (byId("overlap"));
   overlap.addEventListener("change", async () => {
-    await post("settings", { key: newId(), overlap: overlap.value });
-    if (state.project) state.project.overlap = /** @type {"allow"} */ (overlap.value);
-    emit("project");
+    try {
+      await post("settings", { key: newId(), overlap: overlap.value });
+      if (state.project) state.project.overlap = /** @type {"allow"} */ (overlap.value);
+    } finally {
+      emit("project");
+    }
   });
   startStage();
   startPhoto();
   startMarks();
   startTools();
+  startHand();
   startKeys();
   startDock();
   startLabels();
   startObjects();
   startLoop();
   follow(["image", "objects"], () => {
-    const accepted = state.image?.state === "accepted";
-    /** @type {HTMLElement} */ (byId("accept").firstElementChild).textContent = accepted ? "Open again" : "Accept and next";
-    byId("skip").textContent = state.image?.state === "skipped" ? "Unskip" : "Skip";
+    const now = state.image?.state;
+    /** @type {HTMLElement} */ (byId("accept").firstElementChild).textContent = now === "accepted" ? "Next" : "Accept and next";
+    byId("skip").hidden = now === "accepted" || now === "skipped";
+    byId("reopen").hidden = !byId("skip").hidden;
     document.title = state.image ? `${state.image.path} · segue` : "segue";
   });
   const project = await get("project");
   state.project = project;
   state.label = project.labels[0]?.id ?? null;
   byId("project").textContent = project.name;
-  overlap.value = project.overlap;
+  follow(["project"], () => (overlap.value = state.project?.overlap ?? "allow"));
   emit("project", "tool");
   await startImages();
   startStatus();
   const first = (await get("images?limit=1")).images[0];
   const wanted = Number(location.hash.slice(1)) || project.last || first?.id;
-  if (wanted) await go(wanted);
-  if (!state.image && first && wanted !== first.id) await go(first.id);
+  if (!(await go(wanted)) && first && wanted !== first.id) await go(first.id);
   byId("stage").focus();
 }
 
+window.addEventListener("popstate", () => {
+  const id = Number(location.hash.slice(1));
+  if (id && id !== state.image?.id) void go(id, { history: false });
+});
 window.addEventListener("pagehide", () => {
   // A closed tab lets its image go at once instead of after 45 seconds.
   if (state.image?.mine) void fetch(`api/images/${state.image.id}/hold`, { method: "DELETE", keepalive: true, headers: { "segue-window": WINDOW } });
@@ -146,5 +171,7 @@ window.addEventListener("pagehide", () => {
 window.addEventListener("beforeunload", (event) => {
   if (state.saving) event.preventDefault();
 });
+window.addEventListener("unhandledrejection", (event) => notify(String(event.reason?.message ?? event.reason), { bad: true }));
+document.addEventListener("click", backToPhoto);
 
 void start();

@@ -1,6 +1,7 @@
 // What is drawn over the masks: prompts, the polygon view, a proposal, the crosshair and the brush's cursor.
 // @ts-check
 import { footprint } from "./brush.js";
+import { boxOf } from "./hand.js";
 import { addPainter, clear, contextOf, outline, redraw, view } from "./stage.js";
 import { active, colourOf, follow, state } from "./state.js";
 
@@ -12,10 +13,12 @@ function draw() {
   const object = active();
   if (state.overlays && !state.polygonOn) for (const p of object && !object.hidden ? object.prompts.flat() : []) drawPrompt(p, false);
   if (object && state.polygonOn && state.polygon) drawPolygon(object, state.polygon);
-  for (const p of state.pending) drawPrompt(p, true);
-  if (state.proposal) drawProposal(state.proposal);
-  if (state.rubber) drawBox(state.rubber, true);
-  if (state.crosshair) drawCrosshair(state.crosshair);
+  for (const p of state.pending.flatMap((work) => work.prompts)) drawPrompt(p, true);
+  const { hand } = state;
+  const proposal = state.image?.findings[0]?.shape;
+  if (proposal && !state.reviewLater) drawProposal(proposal);
+  if (hand.doing === "boxing") drawBox(boxOf(hand.from, hand.to), true);
+  if (hand.doing === "crosshair") drawCrosshair(hand.at);
   if (state.pointer && (state.tool === "brush" || state.tool === "eraser")) drawCursor(state.pointer);
 }
 
@@ -64,8 +67,9 @@ function drawPrompt(p, waiting) {
   marks.globalAlpha = 1;
 }
 
-/** @param {import("./types").BoxPrompt} box @param {boolean} waiting */
+/** @param {import("./types").BoxPrompt | null} box @param {boolean} waiting */
 function drawBox(box, waiting) {
+  if (!box) return;
   const a = view.toScreen({ x: box.x0, y: box.y0 });
   const b = view.toScreen({ x: box.x1, y: box.y1 });
   for (const [colour, width] of /** @type {[string, number][]} */ ([["#000a", 3], ["#fff", 1.5]])) {
@@ -99,7 +103,7 @@ function drawCursor(at) {
   marks.strokeStyle = "#000c";
   marks.lineWidth = 3 / view.scale;
   marks.stroke(path);
-  marks.strokeStyle = state.tool === "eraser" || state.erasing ? "#ff8d8d" : "#fff";
+  marks.strokeStyle = state.tool === "eraser" || (state.hand.doing === "painting" && state.hand.erase) ? "#ff8d8d" : "#fff";
   marks.lineWidth = 1.4 / view.scale;
   marks.stroke(path);
 }
@@ -139,5 +143,5 @@ function drawPolygon(object, polygon) {
 
 export function startMarks() {
   addPainter("marks", draw);
-  follow(["objects", "active", "polygon", "stroke", "mask", "pending", "project", "tool"], () => redraw("marks"));
+  follow(["objects", "active", "polygon", "hand", "mask", "pending", "image", "project", "tool"], () => redraw("marks"));
 }

@@ -6,7 +6,7 @@ import { keysOf } from "./keys.js";
 import { colourOf, follow, labelOf, objectOf, state } from "./state.js";
 import { act, actOn, notify, prompt, select } from "./actions.js";
 import { togglePolygon } from "./dock.js";
-import { nextImage } from "./images.js";
+import { go, neighbour } from "./images.js";
 /** @typedef {import("./state.js").Drawn} Drawn */
 
 /** @type {string | null} */
@@ -35,12 +35,12 @@ export function shift(id, step) {
 
 /** @param {string | null} id */
 export async function copyToNext(id) {
-  const next = state.image?.next;
   const object = objectOf(id);
   if (!object) return;
+  const next = await neighbour(1);
   if (!next) return notify("This is the last image; there is no next one to copy to.");
   if (await actOn(next, { kind: "copy", objects: { [object.id]: newId() } })) {
-    notify("Copied to the next image.", { action: { label: "Go there", act: nextImage } });
+    notify("Copied to the next image.", { actions: [{ label: "Go there", act: () => go(next) }] });
   }
 }
 
@@ -52,7 +52,7 @@ function menu(anchor, id) {
   const example = state.project?.model.accepts.includes("reference");
   openMenu(anchor, [
     { label: "Polygon view", icon: "polygon", keys: keysOf("polygon"), act: () => (select(object.id), togglePolygon()) },
-    { label: "Copy to next image", icon: "copy", keys: keysOf("copy"), disabled: !state.image?.next, act: () => copyToNext(object.id) },
+    { label: "Copy to next image", icon: "copy", keys: keysOf("copy"), act: () => copyToNext(object.id) },
     example ? { label: "Use as example", icon: "star", act: () => useAsExample(object) } : null,
     { label: "Move up", icon: "up", keys: "Alt ↑", disabled: at === state.objects.length - 1, act: () => shift(object.id, 1) },
     { label: "Move down", icon: "down", keys: "Alt ↓", disabled: at === 0, act: () => shift(object.id, -1) },

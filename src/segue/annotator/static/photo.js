@@ -1,17 +1,19 @@
 // The photo, drawn from a copy of about the size that is seen.
 // @ts-check
-import { byId } from "./dom.js";
+import { Problem, download } from "./api.js";
+import { byId, h } from "./dom.js";
 import { addPainter, clear, contextOf, redraw, redrawAll, view } from "./stage.js";
 import { emit, state, subscribe } from "./state.js";
 
 const photo = contextOf("photo");
+const stage = byId("stage");
 /** The photo and smaller copies of it. @type {ImageBitmap[]} */
 let levels = [];
-let shown = 0;
+let shown = "";
 
 function draw() {
   clear(photo);
-  if (!levels.length || shown !== state.image?.id) return;
+  if (!levels.length) return;
   const { width, height } = view.image;
   const wanted = view.scale * view.ratio;
   const level = levels.findLast((bitmap) => bitmap.width >= width * wanted) ?? levels[0];
@@ -23,31 +25,47 @@ function draw() {
 
 async function load() {
   const image = state.image;
-  if (!image || shown === image.id) return;
+  if (!image || shown === `${image.id} ${image.stamp}`) return;
+  const mine = (shown = `${image.id} ${image.stamp}`);
+  const again = view.image.width === image.width && view.image.height === image.height && stage.dataset.photo === String(image.id);
   view.image = { width: image.width, height: image.height };
-  view.fit();
+  if (!again) view.fit();
   for (const bitmap of levels) bitmap.close();
   levels = [];
-  shown = image.id;
+  fail("");
   redrawAll();
-  const answer = await fetch(`api/images/${image.id}/photo`);
-  if (!answer.ok) {
-    const said = await answer.json().catch(() => ({ message: "The photo cannot be shown." }));
-    state.problem = said.message;
-    emit("status");
-    return;
+  try {
+    const answer = await download(`images/${image.id}/photo?stamp=${encodeURIComponent(image.stamp)}`);
+    const made = await pyramid(await answer.blob());
+    if (shown !== mine) return made.forEach((bitmap) => bitmap.close());
+    levels = made;
+    stage.dataset.photo = String(image.id);
+    redraw("photo");
+  } catch (error) {
+    if (shown !== mine) return;
+    shown = "";
+    fail(error instanceof Problem ? error.message : `${image.path} is damaged: the browser cannot show it.`);
   }
-  const whole = await createImageBitmap(await answer.blob(), { imageOrientation: "from-image" });
-  const made = [whole];
+}
+
+/** The photo and smaller copies of it. @param {Blob} content @returns {Promise<ImageBitmap[]>} */
+async function pyramid(content) {
+  const made = [await createImageBitmap(content, { imageOrientation: "from-image" })];
   while (made[made.length - 1].width * made[made.length - 1].height > 1_500_000) {
     const last = made[made.length - 1];
     const resizeWidth = Math.ceil(last.width / 2);
     made.push(await createImageBitmap(last, { resizeWidth, resizeHeight: Math.ceil(last.height / 2), resizeQuality: "high" }));
   }
-  if (state.image?.id !== image.id) return made.forEach((bitmap) => bitmap.close());
-  levels = made;
-  byId("stage").dataset.photo = String(image.id);
-  redraw("photo");
+  return made;
+}
+
+/** Say on the stage why there is no photo. @param {string} message */
+function fail(message) {
+  state.photoProblem = message;
+  const box = byId("no-photo");
+  box.hidden = !message;
+  if (message) box.replaceChildren(h("p", {}, message), h("button", { class: "primary", onclick: () => void load() }, "Try again"));
+  emit("status");
 }
 
 export function startPhoto() {

@@ -1,7 +1,7 @@
 // Where the photo lies on the screen, and the masks on it, redrawn only when what they show changed.
 // @ts-check
 import { byId } from "./dom.js";
-import { active, colourOf, emit, state, subscribe } from "./state.js";
+import { active, colourOf, emit, follow, objectOf, state, subscribe } from "./state.js";
 /** @typedef {import("./types").Point} Point */
 /** @typedef {import("./state.js").Drawn} Drawn */
 /** @typedef {{shape: Drawn["shape"], colour: string}} Seen */
@@ -184,8 +184,9 @@ function drawOverlay() {
   overlay.setTransform(1, 0, 0, 1, 0, 0);
   if (under.length) overlay.drawImage(below.canvas, 0, 0);
   const object = active();
-  if (object) paintActive(object);
-  else if (state.stroke) paintStroke(null);
+  const strokes = strokesById();
+  if (object && !object.hidden && !strokes.has(object.id)) paint(overlay, object, true);
+  for (const [id, some] of strokes) paintStrokes(id, some);
   if (drawLayer(above, "above", over)) drawCover(over);
   if (!over.length) return;
   overlay.setTransform(1, 0, 0, 1, 0, 0);
@@ -237,25 +238,27 @@ export function outline(context, path, colour, width, join = "miter") {
   context.stroke(path);
 }
 
-/** @param {Drawn} object */
-function paintActive(object) {
-  if (object.hidden) return;
-  if (state.stroke) return paintStroke(object);
-  paint(overlay, object, true);
+/** Strokes that are not saved yet, by object, oldest first. @returns {Map<string, {path: Path2D, erase: boolean}[]>} */
+function strokesById() {
+  const strokes = state.pending.flatMap(({ stroke, action }) => (stroke ? [{ stroke, erase: Boolean(action.erase), object: String(action.object) }] : []));
+  if (state.hand.doing === "painting") strokes.push(state.hand);
+  /** @type {Map<string, {path: Path2D, erase: boolean}[]>} */
+  const byId = new Map();
+  for (const { stroke, erase, object } of strokes) byId.set(object, [...(byId.get(object) ?? []), { path: stroke.path(), erase }]);
+  return byId;
 }
 
-/** The active object with the stroke in progress put in or taken out, pixel by pixel. @param {Drawn | null} object */
-function paintStroke(object) {
-  const stroke = state.stroke;
-  if (!stroke) return;
-  const path = stroke.path();
-  const colour = colourOf(object ?? { id: state.active ?? "", label: state.label });
+/** An object with its unsaved strokes put in or taken out, pixel by pixel. @param {string} id @param {{path: Path2D, erase: boolean}[]} strokes */
+function paintStrokes(id, strokes) {
+  const object = objectOf(id);
   clear(layer);
   view.apply(layer);
-  layer.fillStyle = colour;
+  layer.fillStyle = colourOf(object ?? { id, label: state.label });
   if (object?.shape) layer.fill(object.shape.path, "evenodd");
-  layer.globalCompositeOperation = state.erasing ? "destination-out" : "source-over";
-  layer.fill(path, "evenodd");
+  for (const { path, erase } of strokes) {
+    layer.globalCompositeOperation = erase ? "destination-out" : "source-over";
+    layer.fill(path, "evenodd");
+  }
   layer.globalCompositeOperation = "source-over";
   overlay.setTransform(1, 0, 0, 1, 0, 0);
   overlay.globalAlpha = 0.5;
@@ -283,7 +286,8 @@ function measure() {
 export function startStage() {
   new ResizeObserver(measure).observe(stage);
   matchMedia("(resolution: 1dppx)").addEventListener("change", measure);
-  subscribe(["objects", "active", "polygon", "stroke"], () => redraw("overlay"));
+  subscribe(["objects", "active", "polygon", "hand"], () => redraw("overlay"));
+  follow(["pending"], () => redraw("overlay"));
   subscribe(["project"], () => redraw("below"));
   subscribe(["mask"], () => {
     redraw("overlay");

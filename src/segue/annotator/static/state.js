@@ -4,8 +4,19 @@
 
 /**
  * Topics: "project" (classes, settings, model), "image" (another image), "objects" (any object changed), "mask" (an
- * answer that is still being saved), "active" (selection), "tool", "status", "pending", "view" (zoom, pan), "polygon".
- * @typedef {"project" | "image" | "objects" | "mask" | "active" | "tool" | "status" | "pending" | "view" | "polygon" | "stroke"} Topic
+ * answer that is still being saved), "active" (selection), "tool", "status", "pending", "view" (zoom, pan), "polygon", "hand", "hover"
+ * (the object under the pointer), "lost" (the server does not answer).
+ * @typedef {"project" | "image" | "objects" | "mask" | "active" | "tool" | "status" | "pending" | "view" | "polygon" | "hand" | "hover" | "lost"} Topic
+ */
+
+/**
+ * What the hand is doing: one thing at a time, left by every release, refusal, other image and lost connection.
+ * "reviewing": a found mask waits for a decision; "crosshair": the keyboard's pointer is on the photo.
+ * @typedef {import("./types").Point} Point
+ * @typedef {{doing: "idle" | "reviewing" | "panning" | "pinching"} | {doing: "crosshair", at: Point}
+ *   | {doing: "pressing", screen: Point, at: Point, positive: boolean, other: boolean, touch: boolean}
+ *   | {doing: "boxing", from: Point, to: Point, begins: boolean}
+ *   | {doing: "painting", stroke: import("./brush.js").Stroke, erase: boolean, object: string}} Hand
  */
 
 export const state = {
@@ -23,28 +34,27 @@ export const state = {
   tool: "click",
   /** Radius in image pixels. */
   brush: Number(localStorage.getItem("segue.brush")) || 12,
-  /** Prompts that are not answered yet. @type {import("./types").Prompt[]} */
+  /** @type {Hand} */
+  hand: { doing: "idle" },
+  /** Prompts and strokes on their way: shown until their answer is, or until they are refused. @type {import("./actions.js").Work[]} */
   pending: [],
-  /** @type {import("./brush.js").Stroke | null} */
-  stroke: null,
-  erasing: false,
   /** @type {import("./types").Status | null} */
   status: null,
   saving: 0,
   problem: "",
+  /** Why the photo is not shown. */
+  photoProblem: "",
   lastClick: 0,
   overlays: true,
   /** @type {import("./types").Polygon | null} */
   polygon: null,
   polygonOn: false,
-  /** Keyboard crosshair in image pixels. @type {import("./types").Point | null} */
-  crosshair: null,
-  /** A found mask that waits for a decision. @type {import("./types").Shape | null} */
-  proposal: null,
+  /** Found masks that wait for a decision are put off until the image is opened again. */
+  reviewLater: false,
   /** Where the pointer is, in image pixels. @type {import("./types").Point | null} */
   pointer: null,
-  /** A box being drawn, in image pixels. @type {import("./types").BoxPrompt | null} */
-  rubber: null,
+  /** The object under the pointer, in the photo or in the list. @type {string | null} */
+  hover: null,
 };
 
 /** Who draws the masks: at once. @type {Map<Topic, Set<() => void>>} */
@@ -95,6 +105,17 @@ function catchUp() {
   for (const listener of now) listener();
 }
 
+/** @param {Hand} hand */
+export function become(hand) {
+  state.hand = hand;
+  emit("hand");
+}
+
+/** The hand lets go of whatever it was doing. */
+export function rest() {
+  become({ doing: state.image?.findings.length && !state.reviewLater ? "reviewing" : "idle" });
+}
+
 /** @param {string | null} id */
 export const objectOf = (id) => state.objects.find((object) => object.id === id) ?? null;
 
@@ -120,3 +141,21 @@ export function resetColours() {
 
 /** The object that the next prompt belongs to. */
 export const active = () => objectOf(state.active);
+
+const probe = /** @type {CanvasRenderingContext2D} */ (document.createElement("canvas").getContext("2d"));
+
+/** The object under a point: `first` if it is, else the uppermost. @param {Point} point @param {string | null} first */
+export function objectAt(point, first) {
+  const holds = (/** @type {Drawn} */ { shape, hidden }) =>
+    shape && !hidden && point.x >= shape.box[0] && point.y >= shape.box[1] && point.x < shape.box[2] && point.y < shape.box[3] && probe.isPointInPath(shape.path, point.x, point.y, "evenodd");
+  const preferred = objectOf(first);
+  return (preferred && holds(preferred) ? preferred : state.objects.findLast(holds))?.id ?? null;
+}
+
+/** What people call an object: its class and its number in it, oldest first. @param {string} id */
+export function nameOf(id) {
+  const object = objectOf(id);
+  const label = object ? object.label : state.label;
+  const number = 1 + state.objects.filter((other) => other.label === label).findIndex((other) => other.id === id);
+  return `${labelOf(label)?.name ?? "object"}${number ? ` ${number}` : ""}`;
+}

@@ -2,8 +2,9 @@
 // @ts-check
 import { byId } from "./dom.js";
 import { get, post } from "./api.js";
-import { active, emit, follow, state, subscribe } from "./state.js";
-import { busy, headOf, reloadImage } from "./actions.js";
+import { active, emit, follow, nameOf, state, subscribe } from "./state.js";
+import { busy, headOf, lostHold, openImage, reloadImage } from "./actions.js";
+import { refreshProject } from "./images.js";
 
 const OFTEN = 90;
 const SELDOM = 2500;
@@ -21,18 +22,21 @@ async function ask() {
       const learned = status.model.accepts.length !== state.project?.model.accepts.length;
       state.status = status;
       if (state.project) state.project.model = status.model;
-      if (state.problem.startsWith("The server")) state.problem = "";
+      if (!state.problem.startsWith("Not saved")) state.problem = "";
       if (learned) emit("project");
       emit("status");
+      if (status.project_head !== state.project?.head || status.images !== state.project?.images) await refreshProject();
       if (id && status.head !== null && status.head > headOf(id) && !busy(id)) await reloadImage();
+      if (id && !status.mine && status.holder) lostHold(status.holder);
+      if (id && status.stamp && status.stamp !== state.image?.stamp && !busy(id)) await openImage(id);
     }
     if (id && state.image?.mine && performance.now() - held > HOLD && document.visibilityState === "visible") {
       held = performance.now();
       await post(`images/${id}/hold`).catch(() => {});
     }
   } catch (error) {
-    if (error instanceof TypeError) state.problem = "The server does not answer";
-    emit("status");
+    if (!state.problem.startsWith("Not saved")) state.problem = /** @type {Error} */ (error).message;
+    emit("status", "lost");
   }
   timer = window.setTimeout(ask, underWay() ? OFTEN : SELDOM);
 }
@@ -48,6 +52,7 @@ function sentence() {
   const image = state.status?.image;
   if (!model) return ["busy", "connecting", null];
   const name = model.adapter ? `${model.name} + your adapter` : model.name;
+  if (state.photoProblem) return ["failed", "no photo", null];
   if (model.state === "off") return ["off", `${name} is off`, null];
   if (model.state === "failed") return ["failed", model.message, null];
   if (image?.state === "failed") return ["failed", image.message, null];
@@ -72,20 +77,24 @@ function draw() {
   saved.classList.toggle("bad", Boolean(state.problem));
 }
 
+const REVIEW = "Enter accepts what was found, X rejects it, Esc puts it off";
+const CROSSHAIR = "Arrows move, Enter adds, X removes, Esc leaves the crosshair";
+
 function hint() {
   const last = active()?.prompts.flat().at(-1);
   const hints = {
-    click: last?.type === "text" ? `“${last.words}”: click adds what is missing, right click removes` : state.active ? "Click adds, right click removes. N begins the next object" : "Click an object, or drag a box around it",
+    click: last?.type === "text" ? `“${last.words}”: click adds what is missing, right click removes` : state.active ? `Editing ${nameOf(state.active)}: click adds, right click removes; a drag outside it or N begins the next` : "Click an object, or drag a box around it; a click on a mask chooses it",
     brush: "Drag paints; the right button erases. [ and ] change the size",
     eraser: "Drag erases; the right button paints. [ and ] change the size",
     pan: "Drag moves the photo, the wheel zooms",
   };
-  byId("hint").textContent = [hints[state.tool], state.image?.shown].filter(Boolean).join(" · ");
+  const what = state.hand.doing === "reviewing" ? REVIEW : state.hand.doing === "crosshair" ? CROSSHAIR : hints[state.tool];
+  byId("hint").textContent = [what, state.image?.shown].filter(Boolean).join(" · ");
 }
 
 export function startStatus() {
   follow(["status", "pending", "project", "mask"], draw);
-  follow(["tool", "active", "objects", "image"], hint);
+  follow(["tool", "active", "objects", "image", "hand"], hint);
   subscribe(["image"], () => void ask());
   hint();
   void ask();

@@ -10,16 +10,15 @@ export interface ObjectMessage {
   id: string; label: number | null; locked: boolean; hidden: boolean; mask_id: number | null; mask: MaskMessage | null;
   prompts: Prompt[][]; origin: string; score: number; clicks: number; strokes: number; seconds: number;
 }
-export interface Finding { id: number; image: number; path: string; label: number | null; score: number; mask: MaskMessage | null }
+export interface Finding { id: number; image: number; path: string; label: number | null; score: number; mask: MaskMessage | null; shape?: Shape }
 export type ImageState = "new" | "started" | "accepted" | "skipped";
 export interface ImageMessage {
-  id: number; path: string; width: number; height: number; shown: string; state: ImageState; head: number; can_undo: boolean;
+  id: number; path: string; width: number; height: number; shown: string; stamp: string; replaced: boolean; state: ImageState; head: number; can_undo: boolean;
   can_redo: boolean; mine: boolean; holder: string | null; objects: ObjectMessage[]; findings: Finding[];
-  next: number | null; previous: number | null;
 }
 export interface Outcome {
   head: number; state: ImageState; can_undo: boolean; can_redo: boolean; order: string[]; changed: ObjectMessage[];
-  removed: string[]; took: { wait: number; model: number; save: number };
+  removed: string[]; findings: Finding[] | null; took: { wait: number; model: number; save: number };
 }
 /** The model's mask before it is saved. */
 export interface Early { object: string; box: Box; area: number; data: string }
@@ -28,10 +27,11 @@ export interface ImagePage { total: number; offset: number; images: ImageLine[] 
 export interface Label { id: number; name: string; colour: string }
 export interface Model { name: string; state: "off" | "loading" | "ready" | "failed"; accepts: string[]; message: string; adapter: string | null }
 export interface Encoding { state: "idle" | "queued" | "encoding" | "ready" | "failed"; progress: number; message: string; encode_ms: number | null }
-export interface Status { model: Model; image: Encoding | null; head: number | null; holder: string | null }
+export interface Status { model: Model; image: Encoding | null; head: number | null; stamp: string; holder: string | null; mine: boolean; project_head: number; images: number }
 export interface Project {
   name: string; version: string; labels: Label[]; overlap: "allow" | "new" | "old"; counts: Record<ImageState, number>;
   effort: { objects: number; clicks: number; strokes: number; seconds: number }; model: Model; last: number | null;
+  head: number; images: number;
 }
 export interface Polygon { rings: number[][]; points: number; iou: number }
 export interface Runs { box: Box; data: string }
