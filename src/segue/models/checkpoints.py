@@ -91,13 +91,13 @@ Choose the model it belongs to, or run: segue convert.
     """
     plain = {key.removeprefix("net."): value for key, value in state.items()}
     expected = label(module.state_dict())
-    found = looks_like(plain)
+    described = looks_like(plain)
     try:
         load_strict(module, plain)
     except CheckpointError as error:
-        if found == expected:
+        if described == expected:
             raise
-        raise CheckpointError(found, expected, "Choose the model it belongs to, or run: segue convert") from error
+        raise CheckpointError(described, expected, "Choose the model it belongs to, or run: segue convert") from error
 
 
 def load_mae(backbone: nn.Module, state: Mapping[str, Tensor], grid: tuple[int, int]) -> list[str]:

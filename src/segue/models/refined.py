@@ -53,11 +53,11 @@ class Refined(Wrapper):
         return Features({**features.maps, PHOTO: np.stack(images)}, features.frames)
 
     def decode(self, features: Features, prompts: Sequence[Prompt], memory: Memory | None = None) -> Prediction:
-        said = self.inner.decode(self._inner(features), prompts, memory)
+        prediction = self.inner.decode(self._inner(features), prompts, memory)
         image = features.maps[PHOTO][0]
-        refined = [self.refine(image, said.probability(k)) for k in range(said.logits.shape[1])]
+        refined = [self.refine(image, prediction.probability(k)) for k in range(prediction.logits.shape[1])]
         logits = logit(np.stack(refined)[None])
-        return Prediction(logits, said.scores, said.memory, Frame.resize(image.shape[:2], image.shape[:2]))
+        return Prediction(logits, prediction.scores, prediction.memory, Frame.resize(image.shape[:2], image.shape[:2]))
 
     def memory_from_mask(self, features: Features, probability: Probability) -> Memory:
         return self.inner.memory_from_mask(self._inner(features), probability)

@@ -155,8 +155,8 @@ def local(image: Image, probability: Probability, margin: float = 0.4) -> Probab
     >>> bool(local(image, rough)[20, 30] > 0.5), bool(local(image, rough)[18, 30] > 0.5)
     (True, False)
     """
-    said = probability > 0.5
-    box = mask_box(said)
+    mask = probability > 0.5
+    box = mask_box(mask)
     if box is None:
         return probability
     x0, y0, x1, y1 = box

@@ -168,9 +168,11 @@ class ZoomIn(Wrapper):
         region = self._region(features.frame.size, clicks, before, memory)
         prediction = self._look(features, prompts, before, region, memory)
         if region is None and "region" not in memory and self.rule.skip_clicks == 0:
-            found = _answer(prediction.memory)
-            if self._small_object(found):  # the answer itself shows that the object is small: ask once more, zoomed
-                region = self._region(features.frame.size, clicks, found, memory)
+            probability = _answer(prediction.memory)
+            if self._small_object(
+                probability
+            ):  # the answer itself shows that the object is small: ask once more, zoomed
+                region = self._region(features.frame.size, clicks, probability, memory)
                 prediction = self._look(features, prompts, before, region, memory)
         return prediction
 
@@ -203,8 +205,8 @@ class ZoomIn(Wrapper):
         mask = probability > self.rule.threshold
         if not mask.any():
             return False
-        found = object_region(mask, (), self.rule.expansion, self.rule.min_crop)
-        return region_iou(found, (0, mask.shape[0] - 1, 0, mask.shape[1] - 1)) < 0.5
+        region = object_region(mask, (), self.rule.expansion, self.rule.min_crop)
+        return region_iou(region, (0, mask.shape[0] - 1, 0, mask.shape[1] - 1)) < 0.5
 
     def _look(
         self,
@@ -214,19 +216,19 @@ class ZoomIn(Wrapper):
         region: Region | None,
         memory: Memory,
     ) -> Prediction:
-        kept: Memory = {}
-        seen = Features(_under("whole", features.maps), features.frames)
+        carried: Memory = {}
+        view = Features(_under("whole", features.maps), features.frames)
         if region is not None:
             frame = self.view_of(features.frame.size, region)
             if frame != features.frame:
-                seen = self._seen(features, frame, memory)
-                kept = _prefixed("seen", seen.maps) | {"seen": frame.to_array()}
-            kept = {**kept, "region": np.array(region)}
+                view = self._seen(features, frame, memory)
+                carried = _prefixed("seen", view.maps) | {"seen": frame.to_array()}
+            carried = {**carried, "region": np.array(region)}
         elif "region" in memory:
-            kept = {"region": memory["region"]}
-        inner_memory = None if before is None else self.inner.memory_from_mask(seen, before)
-        said = self.inner.decode(seen, prompts, inner_memory)
-        return replace(said, memory={**_remembered(said.logits, said.frame), **kept})
+            carried = {"region": memory["region"]}
+        inner_memory = None if before is None else self.inner.memory_from_mask(view, before)
+        prediction = self.inner.decode(view, prompts, inner_memory)
+        return replace(prediction, memory={**_remembered(prediction.logits, prediction.frame), **carried})
 
     def _seen(self, features: Features, frame: Frame, memory: Memory) -> Features:
         """The inner model's features of a view: those of the last click where the view is the same."""

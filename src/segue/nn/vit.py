@@ -97,12 +97,12 @@ def layer_shares(model: nn.Module, decay: float) -> dict[str, float]:
     """
     names = [name for name, _ in model.named_parameters()]
     blocks = {name: re.search(r"\bbackbone\.(?:blocks|layers)\.(\d+)\.", name) for name in names}
-    depth = max((int(found.group(1)) + 1 for found in blocks.values() if found), default=0)
+    depth = max((int(match.group(1)) + 1 for match in blocks.values() if match), default=0)
     if decay == 1 or not depth:
         return {}
     embeddings = re.compile(r"\bbackbone\.(?:cls_token|pos_embed|patch_embed)\b")
     steps = {
-        name: depth - int(found.group(1)) if found else (depth + 1 if embeddings.search(name) else 0)
-        for name, found in blocks.items()
+        name: depth - int(match.group(1)) if match else (depth + 1 if embeddings.search(name) else 0)
+        for name, match in blocks.items()
     }
     return {name: decay**step for name, step in steps.items()}

@@ -78,7 +78,7 @@ def _adapted(sam: Sam, reference: Reference, kind: str, steps: int, rate: float)
     with training(sam, adapter), torch.enable_grad():
         for _ in range(steps):
             # transformers adds the target embedding to the tokens in place: what autograd keeps must be copies.
-            with torch.autograd.graph.saved_tensors_hooks(torch.clone, lambda kept: kept):
+            with torch.autograd.graph.saved_tensors_hooks(torch.clone, lambda saved: saved):
                 low, _ = sam.predict_low_res(features, clicks, multimask=False, guidance=guidance)
             logits = to_image_size(features.frame, sam.upscale_logits(low))[0, 0].flatten()[None]
             loss = persam_dice(logits, target) + persam_focal(logits, target)

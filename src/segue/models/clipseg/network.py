@@ -127,8 +127,8 @@ class ClipSegNet(nn.Module):
         """
         states = self._vision_states(pixels, max(self.extract) + 1)
         taps = [tap(states[i + 1]) for tap, i in zip(self.vision_taps, self.extract, strict=True)]
-        seen: list[Tensor] = self.beside(taps, pixels, states[0])
-        return seen
+        tapped: list[Tensor] = self.beside(taps, pixels, states[0])
+        return tapped
 
     def example(self, pixels: Tensor) -> Tensor:
         """Normalised image of an example (b, 3, H, W) -> condition (b, d): CLIPSeg's visual prompt."""

@@ -55,7 +55,7 @@ def official_keys(state: Mapping[str, Tensor], own: Mapping[str, tuple[int, ...]
     if any(k.startswith("clipseg.") for k in state):
         state = {k.removeprefix("clipseg."): v for k, v in state.items() if k.startswith("clipseg.")}
     original = any(k.startswith(("film_", "clip_model.")) for k in state)
-    found: dict[str, Tensor] = {}
+    renamed: dict[str, Tensor] = {}
     for key, value in state.items():
         if key.endswith("position_ids") or (original and key.startswith(("model.", "reduce."))):
             continue
@@ -64,10 +64,10 @@ def official_keys(state: Mapping[str, Tensor], own: Mapping[str, tuple[int, ...]
             value = value.T
         if "in_proj_" in name:
             for part, chunk in zip(("q_proj", "k_proj", "v_proj"), value.chunk(3), strict=True):
-                found[re.sub(r"in_proj_", f"{part}.", name)] = chunk
+                renamed[re.sub(r"in_proj_", f"{part}.", name)] = chunk
         else:
-            found[name] = value
-    return {k: v.reshape(own[k]) if k in own and own[k] == () else v for k, v in found.items()}
+            renamed[name] = value
+    return {k: v.reshape(own[k]) if k in own and own[k] == () else v for k, v in renamed.items()}
 
 
 def _rename(key: str) -> str:

@@ -129,8 +129,8 @@ class InvertedBottleneck(nn.Sequential):
         out = torch.empty_like(x, memory_format=torch.channels_last)
         for top in range(0, height, STRIP):
             above, below = min(top, 1), min(height - top - STRIP, 1)
-            seen = self._strip(x[:, :, top - above : top + STRIP + max(below, 0)])
-            out[:, :, top : top + STRIP] = seen[:, :, above : above + STRIP]
+            strip = self._strip(x[:, :, top - above : top + STRIP + max(below, 0)])
+            out[:, :, top : top + STRIP] = strip[:, :, above : above + STRIP]
         return out
 
     def _strip(self, x: Tensor) -> Tensor:

@@ -102,11 +102,11 @@ class InterFormer(TorchSegmenter, Pretrained):
         return as_arrays({"labels": labels, "drawn": np.array(0), "answer": answer.byte()})
 
     def sites(self) -> Mapping[str, str]:
-        found = {"neck": "net.neck", "head": "net.decode_head"}
+        sites = {"neck": "net.neck", "head": "net.decode_head"}
         if self.spec.encoder:
-            found |= {f"block.{i}": f"net.backbone.layers.{i}" for i in range(self.spec.depth)}
-            found |= {"patch_embed": "net.backbone.patch_embed", "pyramid": "net.backbone.fpn"}
-        return found
+            sites |= {f"block.{i}": f"net.backbone.layers.{i}" for i in range(self.spec.depth)}
+            sites |= {"patch_embed": "net.backbone.patch_embed", "pyramid": "net.backbone.fpn"}
+        return sites
 
     def export_graphs(self) -> Mapping[str, ExportGraph]:
         height, width = self.spec.img_size

@@ -53,7 +53,7 @@ def shifted(part: Tensor, windows: Sequence[Region], regions: Sequence[Region]) 
     for sample, (x0, y0, _, _), (left, top, _, _) in zip(part, windows, regions, strict=True):
         rows = torch.arange(height, device=part.device) + (y0 - top)
         columns = torch.arange(width, device=part.device) + (x0 - left)
-        seen = ((rows >= -1) & (rows <= height))[:, None] & ((columns >= -1) & (columns <= width))
+        inside = ((rows >= -1) & (rows <= height))[:, None] & ((columns >= -1) & (columns <= width))
         moved = sample[:, rows.clamp(0, height - 1)][:, :, columns.clamp(0, width - 1)]
-        out.append(moved * seen)
+        out.append(moved * inside)
     return torch.stack(out)

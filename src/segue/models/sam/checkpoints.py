@@ -61,8 +61,8 @@ def to_transformers(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     tiny = any(k.startswith("image_encoder.layers.") for k in state)
     depths: dict[str, int] = {}
     for key in state:
-        if found := _HEAD.match(key):
-            depths[found[1]] = max(depths.get(found[1], 0), int(found[2]))
+        if match := _HEAD.match(key):
+            depths[match[1]] = max(depths.get(match[1], 0), int(match[2]))
     renamed: dict[str, Tensor] = {}
     for key, tensor in state.items():
         if _UNUSED.search(key):
@@ -74,10 +74,10 @@ def to_transformers(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _rename(key: str, depths: Mapping[str, int], tiny: bool) -> str:
-    if found := _HEAD.match(key):
-        index = int(found[2])
-        inner = "proj_in" if index == 0 else "proj_out" if index == depths[found[1]] else f"layers.{index - 1}"
-        return f"{found[1]}.{inner}.{found[3]}"
+    if match := _HEAD.match(key):
+        index = int(match[2])
+        inner = "proj_in" if index == 0 else "proj_out" if index == depths[match[1]] else f"layers.{index - 1}"
+        return f"{match[1]}.{inner}.{match[3]}"
     if tiny and key.startswith("image_encoder."):
         return "vision_encoder." + key.removeprefix("image_encoder.")
     for pattern, target in _RULES:
@@ -141,4 +141,4 @@ def decoder_sizes(state: Mapping[str, Tensor], heads: int = 8) -> dict[str, Any]
 
 
 def _count(state: Mapping[str, Tensor], pattern: str) -> int:
-    return len({found[1] for key in state if (found := re.match(pattern, key))})
+    return len({match[1] for key in state if (match := re.match(pattern, key))})

@@ -231,10 +231,10 @@ class Sam(TorchSegmenter, Pretrained):
         """``encoder.i`` and ``decoder.i``: the transformer blocks; ``decoder.i.mlp``: their perceptrons."""
         encoder = self.net.vision_encoder
         path = "layers" if hasattr(encoder, "layers") else "backbone.blocks"
-        found = {f"encoder.{i}": f"net.vision_encoder.{path}.{i}" for i in range(_length(encoder, path))}
+        sites = {f"encoder.{i}": f"net.vision_encoder.{path}.{i}" for i in range(_length(encoder, path))}
         layers = len(self.net.mask_decoder.transformer.layers)
         blocks = {f"decoder.{i}": f"net.mask_decoder.transformer.layers.{i}" for i in range(layers)}
-        return found | blocks | {f"{name}.mlp": f"{path}.mlp" for name, path in blocks.items()}
+        return sites | blocks | {f"{name}.mlp": f"{path}.mlp" for name, path in blocks.items()}
 
     def export_graphs(self) -> Mapping[str, ExportGraph]:
         """``encoder`` and ``decoder`` as tensor-only graphs, the decoder with the ecosystem's SAM ONNX names."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import numpy as np
 import torch
@@ -124,9 +124,8 @@ class PerSam(Wrapper):
 
     @property
     def sam(self) -> Sam:
-        """The SAM."""
-        assert isinstance(self.inner, Sam)
-        return self.inner
+        """The SAM; while an adapter replaces it whole, what stands in for it."""
+        return cast(Sam, self.inner)
 
     @property
     def accepts(self) -> frozenset[type]:  # type: ignore[override]

@@ -52,12 +52,12 @@ class EfficientAttention(nn.Module):
             self.norm = nn.LayerNorm(dim)
 
     def forward(self, x: Tensor, grid: tuple[int, int]) -> Tensor:
-        seen = x
+        source = x
         if self.reduction > 1:
-            seen = self.norm(self.sr(to_map(x, grid)).flatten(2).transpose(1, 2))
+            source = self.norm(self.sr(to_map(x, grid)).flatten(2).transpose(1, 2))
         q, k, v = (
             t.reshape(len(t), t.shape[1], self.heads, -1).transpose(1, 2)
-            for t in (self.q(x), *self.kv(seen).chunk(2, -1))
+            for t in (self.q(x), *self.kv(source).chunk(2, -1))
         )
         mixed = F.scaled_dot_product_attention(q, k, v).transpose(1, 2)
         out: Tensor = self.proj(mixed.reshape(x.shape))
