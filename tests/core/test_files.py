@@ -71,6 +71,16 @@ def test_a_full_disk_is_named_and_leaves_nothing(tmp_path, small_disk, pieces):
     assert os.listdir(tmp_path / "out") == []
 
 
+def test_whoever_fills_the_disk_is_told_the_file(tmp_path, small_disk):
+    stream = writing(tmp_path / "a.json")
+    file = stream.__enter__()
+    file.write(b"x" * 5000)
+    with pytest.raises(StorageError, match=r"a\.json: File too large"):
+        file.flush()
+    stream.__exit__(KeyError, KeyError(), None)
+    assert os.listdir(tmp_path) == []
+
+
 def test_a_name_as_long_as_the_file_system_takes_is_written(tmp_path):
     write_bytes(tmp_path / ("a" * 255), b"x")
     with pytest.raises(StorageError, match="shorter name"):

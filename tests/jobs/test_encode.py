@@ -16,7 +16,6 @@ import torch
 from segue.core.errors import DataError, InputError
 from segue.core.types import Click
 from segue.data.io.image import write_image
-from segue.jobs import encode as batch
 from segue.jobs.encode import EncodeConfig, encode
 from segue.models.interformer.registry import TINY
 from segue.models.pretrained import save_pretrained
@@ -29,7 +28,7 @@ from segue.session.session import Session
 
 @pytest.fixture(autouse=True)
 def own_journals(tmp_path, monkeypatch):
-    monkeypatch.setattr(batch, "JOURNALS", tmp_path / "journals")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "home"))
 
 
 @pytest.fixture

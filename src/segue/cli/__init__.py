@@ -14,7 +14,7 @@ import typer
 from typer.core import TyperGroup
 
 import segue
-from segue.core.errors import SegueError
+from segue.cli.net import caught
 
 if TYPE_CHECKING:
     from typer.core import TyperCommand
@@ -94,19 +94,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     1
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
-    try:
-        app(args=words, standalone_mode=True)
-    except SystemExit as stop:
-        return stop.code if isinstance(stop.code, int) else int(stop.code is not None)
-    except SegueError as error:
-        if "--debug" in words:
-            raise
-        typer.secho(f"error: {error}", fg="red", err=True)
-        return 1
-    except KeyboardInterrupt as interruption:
-        typer.secho(str(interruption) or "interrupted; what was finished is saved", err=True)
-        return 130
-    return 0
+    return caught(lambda: app(args=words, standalone_mode=True), debug="--debug" in words)
 
 
 def entry() -> None:

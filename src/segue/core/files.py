@@ -6,11 +6,13 @@ import codecs
 import contextlib
 import errno
 import hashlib
+import io
 import json
 import os
 import re
 import secrets
 import shutil
+import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -77,7 +79,7 @@ def writing(path: PathLike, *, sync: bool = False) -> Iterator[BinaryIO]:
     (3, False)
     """
     with replacing(path, sync=sync) as beside:
-        file = beside.open("x+b")
+        file = io.BufferedRandom(_Named(beside, Path(path)))
         try:
             yield file
         except BaseException:
@@ -85,6 +87,20 @@ def writing(path: PathLike, *, sync: bool = False) -> Iterator[BinaryIO]:
                 file.close()
             raise
         file.close()
+
+
+class _Named(io.FileIO):
+    """A new file whose errors name ``target``, whoever writes and whenever the buffer is emptied."""
+
+    def __init__(self, path: Path, target: Path) -> None:
+        super().__init__(path, "x+")
+        self.target = target
+
+    def write(self, content: Any) -> int:
+        try:
+            return super().write(content)
+        except OSError as error:
+            raise storage_error(self.target, error) from error
 
 
 def write_bytes(path: PathLike, content: bytes, *, sync: bool = True) -> None:
@@ -118,6 +134,23 @@ def storage_error(path: PathLike, error: OSError) -> StorageError:
             room = f" ({shutil.disk_usage(place).free / 1e6:,.1f} MB free)"
     fix = _FIXES.get(error.errno or 0, "check free space and permissions of the folder")
     return StorageError(f"no way to write {os.fspath(path)}: {error.strerror or error}{room}", "", fix)
+
+
+def cache_folder(name: str) -> Path:
+    """The folder ``name`` for what can be made again: under XDG_CACHE_HOME, else the home's .cache; where neither can
+    be written (a container without a home), in the folder for temporary files.
+
+    >>> cache_folder("evaluate").parts[-2:]
+    ('segue', 'evaluate')
+    """
+    places = [os.environ.get("XDG_CACHE_HOME", ""), os.path.expanduser("~/.cache")]
+    for place in filter(os.path.isabs, places):
+        folder = Path(place, "segue", name)
+        with contextlib.suppress(OSError):
+            folder.mkdir(parents=True, exist_ok=True)
+            if os.access(folder, os.W_OK):
+                return folder
+    return Path(tempfile.gettempdir(), f"user-{getattr(os, 'getuid', int)()}", "segue", name)
 
 
 def natural_sort_key(path: PathLike) -> tuple[list[tuple[int, str]], str]:

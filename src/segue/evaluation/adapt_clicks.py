@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from segue.core.errors import DataError
+from segue.core.files import cache_folder
 from segue.core.segmenter import Segmenter
 from segue.core.types import Click, Features, Image, digest
 from segue.data.io.resume_log import ResumeLog, job_digest
@@ -21,8 +22,6 @@ from segue.metrics.boundary import boundary_iou
 from segue.metrics.interaction import clicks_needed
 from segue.nn.module import weights_digest
 from segue.session.session import Session
-
-CACHE = Path.home() / ".cache" / "segue" / "adapt"
 
 
 @dataclass(frozen=True)
@@ -79,7 +78,7 @@ def robot_log(model: Segmenter, folder: Path | None = None, **protocol: Any) -> 
     """The file of what the robot did on ``model`` under ``protocol`` (JSON values), by image, in ``folder`` or the
     user's cache: a base is measured once, however many adapters are compared with it."""
     job = job_digest({"model": weights_digest(model.module, model.fingerprint()), **protocol})
-    return ResumeLog((folder or CACHE) / f"{job}.jsonl", job)
+    return ResumeLog((folder or cache_folder("adapt")) / f"{job}.jsonl", job)
 
 
 class _Shared:

@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field
 
 from segue.core.errors import InputError
+from segue.core.files import cache_folder
 from segue.core.segmenter import Segmenter
 from segue.data.io.image import find_images
 from segue.data.io.resume_log import ResumeLog, job_digest
@@ -23,8 +24,6 @@ from segue.session.cache import FeatureCache
 from segue.session.config import CommandLine, JobResult, ModelChoice
 from segue.session.encoding import EncodedImage, encode_paths
 from segue.session.encoding_ray import RayWork, encode_over_ray
-
-JOURNALS = Path.home() / ".cache" / "segue" / "encode"
 
 
 def size_in_bytes(text: str | int | None) -> int | None:
@@ -118,7 +117,7 @@ def encode(config: EncodeConfig, model: Segmenter | None = None) -> EncodeResult
         save_pretrained(model.without_encoder(), config.decoder)
     started = time.perf_counter()
     digest = job_digest({"model": model.fingerprint(), "cache": cache.url, "half": cache.half})
-    with ResumeLog(JOURNALS / f"{digest}.jsonl", digest) as journal:
+    with ResumeLog(cache_folder("encode") / f"{digest}.jsonl", digest) as journal:
         known = {path for path in paths if _is_known(path, journal, cache)}
         images = [EncodedImage(path, "there", journal[stamp(path)]["key"]) for path in known]
         fresh = _encoded(model, cache, [path for path in paths if path not in known], config)

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator
 
 from segue.core.errors import DataError
+from segue.core.files import cache_folder
 from segue.core.segmenter import Segmenter
 from segue.data.formats.registry import open_data
 from segue.data.io.resume_log import ResumeLog, job_digest
@@ -26,7 +27,6 @@ from segue.nn.module import weights_digest
 from segue.session.config import CommandLine, ModelChoice
 
 DEFAULT_SEEDS = (0, 1, 2)
-JOURNALS = Path.home() / ".cache" / "segue" / "evaluate"
 
 
 class EvaluateConfig(ModelChoice):
@@ -110,7 +110,7 @@ def evaluate(config: EvaluateConfig, model: Segmenter | None = None) -> Evaluate
     shown = with_refiner(with_view(bare, view, config.zoom_size, data.format), config.refiner)
     digest = _digest(config, bare, view, data)
     samples = data.samples[:: config.every]
-    with ResumeLog(config.journal or JOURNALS / f"{digest}.jsonl", digest) as journal:
+    with ResumeLog(config.journal or cache_folder("evaluate") / f"{digest}.jsonl", digest) as journal:
         watched = progress(samples, len(samples), "evaluate")
         rows = list(measure_objects(shown, watched, config.protocol, journal, config.limit))
         if not rows:

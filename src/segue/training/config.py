@@ -7,11 +7,16 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
+from segue.core.files import cache_folder
 from segue.session.config import JobConfig
 from segue.training.schedules import ScheduleConfig
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Precision = Literal["bf16", "fp16", "fp32"]
+
+
+def _pack_cache() -> Path:
+    return cache_folder("train")
 
 
 class DataConfig(JobConfig):
@@ -23,9 +28,7 @@ class DataConfig(JobConfig):
         Field(min_length=1, description="Sampling weight of each folder; it counts by the root of its photos' number."),
     ]
     cutouts: Annotated[tuple[str, ...], Field(description="Folders of RGBA pictures that are pasted on views.")] = ()
-    cache: Annotated[Path, Field(description="Where decoded photos are kept.")] = (
-        Path.home() / ".cache" / "segue" / "train"
-    )
+    cache: Annotated[Path, Field(description="Where decoded photos are kept.", default_factory=_pack_cache)]
     held_out: Annotated[Share, Field(description="Share of the photos kept for validation.")] = 0.08
     sizes: Annotated[
         tuple[Annotated[int, Field(ge=64, multiple_of=32)], ...],
