@@ -129,7 +129,7 @@ def _opened(path: Path) -> PIL.Image.Image:
 
 def _ended(path: Path) -> PIL.Image.Image:
     """A JPEG cut short, read to where it ends, with a warning; refused where much of it is missing."""
-    content, ends = path.read_bytes(), (b"\xff\xd9", b"\x5a" * 4096 + b"\xff\xd9")
+    content, ends = path.read_bytes().rstrip(b"\xff"), (b"\xff\xd9", b"\x5a" * 4096 + b"\xff\xd9")
     images = [PIL.Image.open(io.BytesIO(content + end), formats=["JPEG"]) for end in ends]
     whole, other = (np.asarray(image).reshape(image.height, image.width, -1) for image in images)
     guessed = float((whole != other).any(-1).mean())

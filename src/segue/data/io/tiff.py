@@ -152,7 +152,9 @@ class TiffImage(ImageFile):
         content = bytearray(self.path.read_bytes())
         for found in self._directories:
             if (tag := found.tags.get(_ORIENTATION)) is not None:  # Pillow would turn it, deep pixels wrongly
-                content[tag.valueoffset : tag.valueoffset + 2] = (1).to_bytes(2, found.parent.byteorder_name)
+                content[tag.valueoffset : tag.valueoffset + 2] = (1).to_bytes(
+                    2, "little" if found.parent.byteorder == "<" else "big"
+                )
         try:
             image = PIL.Image.open(io.BytesIO(content), formats=["TIFF"])
             image.seek(page)
