@@ -37,7 +37,7 @@ def findings(result):
 def test_a_tidy_data_set_has_no_findings(tmp_path):
     result = check(source=written(tmp_path, ("a", [(rect(2, 2, 20, 20), "cat")]), ("b", [(rect(5, 5, 30, 30), "dog")])))
     assert (result.images, result.objects, result.classes) == (2, 2, {"cat": 1, "dog": 1})
-    assert (result.findings, result.failed) == ([], [])
+    assert (result.findings, result.failed) == ([], ())
 
 
 def test_everything_suspicious_is_counted_and_shown(tmp_path):
@@ -77,7 +77,7 @@ def test_losses_of_the_reader_and_images_that_do_not_read_are_told(tmp_path):
     assert findings(result)["image id 1000 is not listed"] == 1
     assert findings(result)["category id 77 is not listed: object without a class"] == 1
     assert len(result.failed) == 1
-    assert "b.png" in result.failed[0]
+    assert "b.png" in result.failed[0].item + result.failed[0].reason
     run = CliRunner().invoke(app, ["check", str(tmp_path), "--json", "-"])
     assert run.exit_code == 1
     assert json.loads(run.stdout)["images"] == 1

@@ -83,8 +83,8 @@ def test_unreadable_images_are_named_at_the_end(model, tmp_path):
     (folder / "bbb.png").write_bytes((folder / "000.png").read_bytes()[:50])
     done = encode(EncodeConfig(images=[str(folder)], cache=str(tmp_path / "cache")), model)
     assert done.encoded == 3
-    assert sorted(Path(row.path).name for row in done.unreadable) == ["aaa.jpg", "bbb.png"]
-    assert all(row.why for row in done.unreadable)
+    assert sorted(Path(row.item).name for row in done.failed) == ["aaa.jpg", "bbb.png"]
+    assert all(row.reason for row in done.failed)
     with pytest.raises(DataError, match="none could be read"):
         encode(EncodeConfig(images=[str(folder / "aaa.jpg")], cache=str(tmp_path / "cache")), model)
 

@@ -141,7 +141,7 @@ def test_an_unreadable_photo_is_passed_over_and_named(folder, tmp_path):
     config = {"reference": folder / "reference.png", "mask": folder / "reference-mask.png"}
     result = find(FindConfig.from_fields(**config, images=images, output=tmp_path / "out"))
     assert [image.image.name for image in result.images] == ["near.png"]
-    assert [row.path for row in result.unreadable] == [str(tmp_path / "photos" / "broken.png")]
+    assert [row.item for row in result.failed] == [str(tmp_path / "photos" / "broken.png")]
 
 
 def test_results_are_not_overwritten_unasked(folder, tmp_path):

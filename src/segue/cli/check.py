@@ -11,8 +11,6 @@ def show(result: CheckResult) -> None:
     if result.findings:
         rows = [(finding.what, str(finding.count), "; ".join(finding.examples)) for finding in result.findings]
         show_rows(("suspicious", "count", "such as"), rows)
-    for failure in result.failed:
-        console.print(f"does not read: {failure}", style="red", highlight=False, markup=False)
     if not result.findings and not result.failed:
         console.print("nothing suspicious")
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import signal
 import sys
@@ -13,10 +12,9 @@ from collections.abc import Callable
 from typing import Any, TextIO
 
 from segue.core.errors import SegueError
-from segue.core.files import storage_error
+from segue.core.failures import explained
 
 INTERRUPTED = 130
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def caught(run: Callable[[], Any], debug: bool = False) -> int:
@@ -52,31 +50,14 @@ def caught(run: Callable[[], Any], debug: bool = False) -> int:
 
 
 def described(error: BaseException) -> str:
-    """An error in one line: what happened, with the file where there is one, and what to do.
+    """``explained``, and for errors that nobody foresaw how to see more.
 
-    >>> described(OSError(13, "Permission denied", "a.png"))
-    'a.png: Permission denied. Check the disk and the permissions.'
     >>> described(KeyError("x"))
     "KeyError: 'x'. This should not happen: run it again with --debug to see where."
     """
-    line = " ".join(str(error).split())[:500]
-    if isinstance(error, SegueError):
-        return str(error)
-    if isinstance(error, MemoryError) or "out of memory" in line or "can't allocate memory" in line:
-        about = f" ({line})" if line else ""
-        return f"not enough memory{about}. Use smaller images, fewer at once, a smaller model or another --device."
-    if isinstance(error, OSError) and error.filename is not None and error.errno is not None:
-        if error.errno in _FULL:
-            return str(storage_error(os.fsdecode(error.filename), error))
-        return f"{os.fsdecode(error.filename)}: {error.strerror}. Check the disk and the permissions."
-    if isinstance(error, OSError) and error.errno in _FULL:
-        return str(storage_error(os.getcwd(), error))
-    if isinstance(error, UnicodeError):
-        return f"text that is no Unicode ({line}). Save the file, or name it, in UTF-8."
-    if isinstance(error, ModuleNotFoundError):
-        return f"no library {error.name}. Run: pip install {error.name}, or segue doctor for what is missing."
-    reason = f"{type(error).__name__}: {line or 'no reason given'}"
-    return f"{reason}. This should not happen: run it again with --debug to see where."
+    foreseen = isinstance(error, (SegueError, MemoryError, OSError, UnicodeError, ModuleNotFoundError))
+    more = "" if foreseen else ". This should not happen: run it again with --debug to see where."
+    return f"{explained(error)}{more}"
 
 
 def tell(line: str) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from segue.core.failures import Failures
 from segue.core.segmenter import Segmenter
 from segue.core.types import Features, Image, Mask
 from segue.data.io.resume_log import ResumeLog
@@ -59,16 +60,26 @@ class _SharedFeatures:
 
 
 def measure_objects(
-    model: Segmenter, samples: Iterable[Sample], protocol: ClickProtocol, journal: ResumeLog, limit: int | None = None
+    model: Segmenter,
+    samples: Iterable[Sample],
+    protocol: ClickProtocol,
+    journal: ResumeLog,
+    limit: int | None = None,
+    failures: Failures | None = None,
 ) -> Iterator[MeasuredObject]:
-    """One row for every object (``limit`` at most) and seed, from the journal where it is there already."""
+    """One row for every object (``limit`` at most) and seed, from the journal where it is there already.
+
+    An image that fails is noted in ``failures``; without it the error is raised.
+    """
+    failures = failures if failures is not None else Failures(strict=True)
     count = 0
     for sample in samples:
         if limit is not None and count >= limit:
             break
-        for rows in _one_image(model, sample, protocol, journal, None if limit is None else limit - count):
-            count += 1
-            yield from rows
+        with failures.guard(sample.id):
+            for rows in _one_image(model, sample, protocol, journal, None if limit is None else limit - count):
+                count += 1
+                yield from rows
 
 
 def _one_image(

@@ -8,6 +8,7 @@ from pathlib import Path
 from pydantic import ConfigDict, Field
 
 from segue.core.errors import ConfigError, DataError
+from segue.core.failures import Failure
 from segue.session.config import JobResult
 
 
@@ -59,7 +60,8 @@ class OverSeeds(JobResult):
 
 class EvaluateResult(JobResult):
     """What ``segue evaluate`` measured; ``noc``, ``nof``, ``rof``, ``unreached`` and ``noc_boundary`` by target,
-    ``miou_at`` and ``mbiou_at`` after each click; ``losses`` are what the data set's reader left out, by reason."""
+    ``miou_at`` and ``mbiou_at`` after each click; ``losses`` are what the reader left out, by reason,
+    and ``failed`` the images that do not read."""
 
     model_config = ConfigDict(extra="ignore")
 
@@ -84,6 +86,7 @@ class EvaluateResult(JobResult):
     noc_over_seeds: dict[str, OverSeeds] | None = None
     losses: dict[str, int] = Field(default_factory=dict)
     per_object: tuple[ObjectTrace, ...]
+    failed: tuple[Failure, ...] = ()
 
 
 def read_result(path: Path) -> EvaluateResult:

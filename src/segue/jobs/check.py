@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import BaseModel, Field
 
-from segue.core.errors import SegueError
+from segue.core.failures import Failure, Failures
 from segue.data.formats.locate import images_below
 from segue.data.formats.registry import open_data
 from segue.data.record import AnnotatedImage, Annotation, Loss, Options
@@ -68,7 +68,7 @@ class CheckResult(JobResult):
     objects: int
     classes: dict[str, int]
     findings: list[Finding]
-    failed: list[str]
+    failed: tuple[Failure, ...]
 
 
 class _Findings:
@@ -108,27 +108,24 @@ def check(config: CheckConfig) -> CheckResult:
     """
     options = Options(config.ignore_values, config.split, config.split is None, config.results, config.photos)
     data = open_data(config.source, config.format, options)
-    findings, failed = _Findings(), []
+    findings, failures = _Findings(), Failures()
     findings.losses(data.losses)
     images = objects = 0
     classes: dict[str, int] = {}
     photos: set[Path] = set()
     for sample in data.samples:
-        try:
+        with failures.guard(sample.id):
             image = sample.load()
-        except SegueError as error:
-            failed.append(f"{sample.id}: {error}")
-            continue
-        images, objects = images + 1, objects + len(image.annotations)
-        for annotation in image.annotations:
-            classes[annotation.name] = classes.get(annotation.name, 0) + 1
-        if image.file is not None and image.file in photos:
-            findings.add("photo that two entries share", image.file_name)
-        if image.file is not None:
-            photos.add(image.file)
-        findings.losses(image.losses)
-        for what, where in suspicions(image, config.specks, config.overlap):
-            findings.add(what, where)
+            images, objects = images + 1, objects + len(image.annotations)
+            for annotation in image.annotations:
+                classes[annotation.name] = classes.get(annotation.name, 0) + 1
+            if image.file is not None and image.file in photos:
+                findings.add("photo that two entries share", image.file_name)
+            if image.file is not None:
+                photos.add(image.file)
+            findings.losses(image.losses)
+            for what, where in suspicions(image, config.specks, config.overlap):
+                findings.add(what, where)
     for what, where in _of_the_whole(classes, data.classes):
         findings.add(what, where)
     if config.split is None and data.folder.is_dir():
@@ -141,7 +138,7 @@ def check(config: CheckConfig) -> CheckResult:
         objects=objects,
         classes={name or "(none)": count for name, count in classes.items()},
         findings=findings.listed(),
-        failed=failed,
+        failed=tuple(failures.rows),
     )
 
 

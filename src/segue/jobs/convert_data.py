@@ -11,7 +11,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field, field_validator, model_validator
 
-from segue.core.errors import DataError, SegueError, StorageError
+from segue.core.errors import DataError
+from segue.core.failures import Failure, Failures
 from segue.data.formats.base import WriteOptions
 from segue.data.formats.registry import FORMATS, format_named, known_name, open_data
 from segue.data.record import AnnotatedImage, DataSet, Loss, Options
@@ -88,13 +89,6 @@ class LossExample(BaseModel):
     file: str
 
 
-class Failure(BaseModel):
-    """An image that did not read, and why."""
-
-    image: str
-    reason: str
-
-
 class ConvertDataResult(JobResult):
     """What was converted: counts of ``images`` and ``objects``, how many objects are ``exact``, ``losses`` by kind,
     their first ``examples``, and the images that ``failed``."""
@@ -108,7 +102,7 @@ class ConvertDataResult(JobResult):
     exact: int
     losses: dict[str, LossKind]
     examples: list[LossExample]
-    failed: list[Failure]
+    failed: tuple[Failure, ...]
     seconds: float
     images_per_second: float
 
@@ -170,24 +164,17 @@ def convert_data(config: ConvertDataConfig) -> ConvertDataResult:
     options = Options(split=config.split, all_splits=config.split is None, results=config.results, photos=config.photos)
     data = open_data(config.source, config.format, options)
     target = None if config.dry_run else config.output
-    tally, failed = LossTally(), []
+    tally, failures = LossTally(), Failures(config.strict)
     tally.add(data.losses)
     write = WriteOptions(config.polygons, config.tolerance, config.images)
     with _new_folder(target), format_named(config.to).writer(target, write, data.classes) as writer:
         for sample in data.samples:
-            try:
+            with failures.guard(sample.id):
                 image = sample.load()
                 losses = [*image.losses, *_without_photo(image), *writer.add(image)]
-            except (StorageError, MemoryError):
-                raise
-            except SegueError as error:
-                if config.strict:
-                    raise
-                failed.append(Failure(image=sample.id, reason=str(error)))
-                continue
-            tally.count(image, losses)
+                tally.count(image, losses)
         if not tally.objects:
-            raise _nothing(data, tally, failed)
+            raise _nothing(data, tally, failures.rows)
     seconds = time.perf_counter() - started
     return ConvertDataResult(
         source=str(config.source),
@@ -199,7 +186,7 @@ def convert_data(config: ConvertDataConfig) -> ConvertDataResult:
         exact=tally.exact,
         losses=tally.kinds(),
         examples=tally.examples,
-        failed=failed,
+        failed=tuple(failures.rows),
         seconds=round(seconds, 3),
         images_per_second=round(tally.images / max(seconds, 1e-9), 1),
     )

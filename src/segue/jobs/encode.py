@@ -10,12 +10,12 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field
 
-from segue.core.errors import InputError
+from segue.core.errors import DataError, InputError
+from segue.core.failures import Failure
 from segue.core.files import cache_folder
 from segue.core.segmenter import Segmenter
 from segue.data.io.image import find_images
 from segue.data.io.resume_log import ResumeLog, job_digest
-from segue.jobs.images import UnreadableImage, check_some_readable
 from segue.jobs.job import job
 from segue.jobs.output import claim_output
 from segue.jobs.progress import progress
@@ -63,6 +63,7 @@ class EncodeConfig(ModelChoice):
     ] = None
     batch: Annotated[int, Field(description="Images of one size encoded together.", ge=1)] = 1
     readers: Annotated[int, Field(description="Threads that read ahead.", ge=1)] = 2
+    strict: Annotated[bool, Field(description="Stop at the first image that fails.")] = False
     decoder: Annotated[
         Path | None, Field(description="Also write the model without its encoder: it answers from the cache alone.")
     ] = None
@@ -89,7 +90,7 @@ class EncodeResult(JobResult):
     bytes: int
     bytes_per_image: int
     decoder: Path | None
-    unreadable: tuple[UnreadableImage, ...]
+    failed: tuple[Failure, ...]
 
 
 @job(EncodeConfig)
@@ -106,7 +107,7 @@ def encode(config: EncodeConfig, model: Segmenter | None = None) -> EncodeResult
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     write_image(f"{folder}/a.png", np.zeros((40, 50, 3), np.uint8))
     ...     done = encode(images=[folder], cache=f"{folder}/cache")
-    >>> done.encoded, done.there, done.unreadable
+    >>> done.encoded, done.there, done.failed
     (1, 0, ())
     """
     paths = list(dict.fromkeys(str(path) for path in find_images(config.images)))
@@ -122,6 +123,8 @@ def encode(config: EncodeConfig, model: Segmenter | None = None) -> EncodeResult
         images = [EncodedImage(path, "there", journal[stamp(path)]["key"]) for path in known]
         fresh = _encoded(model, cache, [path for path in paths if path not in known], config)
         for image in progress(fresh, len(paths), "encode", before=len(known)):
+            if image.status == "failed" and config.strict:
+                raise DataError(image.reason)
             if image.key:
                 journal.add(stamp(image.path), {"key": image.key})
             images.append(image)
@@ -153,11 +156,13 @@ def _is_known(path: str, journal: ResumeLog, cache: FeatureCache) -> bool:
 
 
 def _summary(images: Sequence[EncodedImage], config: EncodeConfig, cache: FeatureCache, seconds: float) -> EncodeResult:
-    unreadable = [UnreadableImage(path=i.path, why=i.why) for i in images if i.status == "unreadable"]
+    failed = tuple(Failure(image.path, image.reason) for image in images if image.status == "failed")
     encoded = [image for image in images if image.status == "encoded"]
-    check_some_readable(len(images), unreadable)
+    if failed and len(failed) == len(images):
+        first = f"The first: {failed[0].reason}"
+        raise DataError(f"{len(images)} images of which none could be read", "image files", first)
     written = sum(image.bytes for image in encoded)
-    there = len(images) - len(unreadable) - len(encoded)
+    there = len(images) - len(failed) - len(encoded)
     return EncodeResult(
         model=config.model,
         cache=config.cache,
@@ -166,11 +171,11 @@ def _summary(images: Sequence[EncodedImage], config: EncodeConfig, cache: Featur
         images=len(images),
         encoded=len(encoded),
         there=there,
-        hit_ratio=round(there / max(1, len(images) - len(unreadable)), 4),
+        hit_ratio=round(there / max(1, len(images) - len(failed)), 4),
         seconds=round(seconds, 3),
         images_per_second=round(len(encoded) / seconds, 4) if encoded else 0.0,
         bytes=written,
         bytes_per_image=round(written / len(encoded)) if encoded else 0,
         decoder=config.decoder,
-        unreadable=tuple(unreadable),
+        failed=failed,
     )

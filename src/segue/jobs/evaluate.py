@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator
 
 from segue.core.errors import DataError
+from segue.core.failures import Failures
 from segue.core.files import cache_folder
 from segue.core.segmenter import Segmenter
 from segue.data.formats.registry import open_data
@@ -46,6 +47,7 @@ class EvaluateConfig(ModelChoice):
         tuple[Annotated[float, Field(gt=0, le=1)], ...],
         Field(description="IoU to reach; several: --target 0.8 0.85 0.9.", min_length=1),
     ] = (0.8, 0.85, 0.9)
+    strict: Annotated[bool, Field(description="Stop at the first image that fails.")] = False
     limit: Annotated[int | None, Field(description="Objects at most.", ge=1)] = None
     every: Annotated[int, Field(description="Only every K-th image.", ge=1)] = 1
     clicks: Annotated[
@@ -112,7 +114,9 @@ def evaluate(config: EvaluateConfig, model: Segmenter | None = None) -> Evaluate
     samples = data.samples[:: config.every]
     with ResumeLog(config.journal or cache_folder("evaluate") / f"{digest}.jsonl", digest) as journal:
         watched = progress(samples, len(samples), "evaluate")
-        rows = list(measure_objects(shown, watched, config.protocol, journal, config.limit))
+        failures = Failures(config.strict)
+        rows = list(measure_objects(shown, watched, config.protocol, journal, config.limit, failures))
+        failed = failures.check(len(rows))
         if not rows:
             raise DataError(
                 f"{config.data} without any object in the images chosen",
@@ -127,6 +131,7 @@ def evaluate(config: EvaluateConfig, model: Segmenter | None = None) -> Evaluate
             **summarize(rows, config.protocol),
             losses=_losses(data, samples, journal),
             per_object=tuple(rows),
+            failed=failed,
         )
         if config.report is not None:
             from segue.evaluation.report import write_report  # brings matplotlib

@@ -10,11 +10,11 @@ from typing import Annotated
 
 from pydantic import Field, field_validator
 
+from segue.core.failures import Failure, Failures
 from segue.core.files import write_text
 from segue.core.types import Image
 from segue.data.io.drawing import TINTS, contact_sheet, overlay
-from segue.data.io.image import WRITABLE, find_images, write_image, write_labels
-from segue.jobs.images import UnreadableImage, read_images
+from segue.data.io.image import WRITABLE, find_images, read_image, write_image, write_labels
 from segue.jobs.job import job
 from segue.jobs.output import Force, claim_output
 from segue.jobs.progress import progress
@@ -39,6 +39,7 @@ class FindConfig(ReferenceChoice):
     fit_scale: Annotated[
         bool, Field(description="PerSAM-F: learn which of a SAM's three scales is meant, in seconds.")
     ] = False
+    strict: Annotated[bool, Field(description="Stop at the first image that fails.")] = False
     contact_sheet: Annotated[Path | None, Field(description="Also write one picture of all the results.")] = None
     threshold: Annotated[
         float | None,
@@ -91,7 +92,7 @@ class FindResult(JobResult):
     seconds: float
     contact_sheet: Path | None
     images: tuple[FoundImage, ...]
-    unreadable: tuple[UnreadableImage, ...]
+    failed: tuple[Failure, ...]
 
 
 @job(FindConfig)
@@ -99,7 +100,7 @@ def find(config: FindConfig) -> FindResult:
     """Find the reference's objects in every image; write masks, ``results.json`` and a contact sheet.
 
     ``DIR/masks/<image>.png`` holds 0 and 255 for one object, labels for several (``results.json`` says which is
-    which); a mask is empty where nothing reached the threshold. Images that cannot be read are passed over and named.
+    which); a mask is empty where nothing reached the threshold. An image that fails is passed over and named.
 
     Source: PerSAM (Zhang et al., 2023), section 3 for SAMs; ``segue.oneshot.finder`` for other models.
 
@@ -120,17 +121,19 @@ def find(config: FindConfig) -> FindResult:
     references = config.examples(model)
     threshold = seeker.threshold if config.threshold is None else config.threshold
     numbered = len(references) > 1 or config.instances > 1
-    rows, tiles, unreadable, began = [], [], list[UnreadableImage](), time.perf_counter()
+    rows, tiles, failures, began = [], [], Failures(config.strict), time.perf_counter()
     names = unique_names(paths)
-    for path, image in progress(read_images(paths, unreadable), len(paths), "find"):
-        started = time.perf_counter()
-        matches = search(seeker, image, references, config.instances)
-        labeled, labels = label_matches(matches, threshold, image.shape, config.instances)
-        file = config.output / MASKS / f"{names[path]}.png"
-        write_labels(file, labels if numbered else labels > 0)
-        rows.append(_described(path, file, matches, labeled, time.perf_counter() - started))
-        if config.contact_sheet is not None:
-            tiles.append(_tile(image, labeled))
+    for path in progress(paths, len(paths), "find"):
+        with failures.guard(path):
+            image, started = read_image(path), time.perf_counter()
+            matches = search(seeker, image, references, config.instances)
+            labeled, labels = label_matches(matches, threshold, image.shape, config.instances)
+            file = config.output / MASKS / f"{names[path]}.png"
+            write_labels(file, labels if numbered else labels > 0)
+            rows.append(_described(path, file, matches, labeled, time.perf_counter() - started))
+            if config.contact_sheet is not None:
+                tiles.append(_tile(image, labeled))
+    failed = failures.check(len(rows))
     if config.contact_sheet is not None:
         write_image(config.contact_sheet, contact_sheet(tiles))
     result = FindResult(
@@ -141,7 +144,7 @@ def find(config: FindConfig) -> FindResult:
         seconds=round(time.perf_counter() - began, 3),
         contact_sheet=config.contact_sheet,
         images=tuple(rows),
-        unreadable=tuple(unreadable),
+        failed=failed,
     )
     write_text(config.output / RESULTS, json.dumps(result.to_json(), indent=1))
     return result

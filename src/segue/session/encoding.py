@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Literal
 
-from segue.core.errors import ImageError, MissingFile
+from segue.core.failures import Failures
 from segue.core.frame import Frame
 from segue.core.segmenter import Segmenter
 from segue.core.types import Image
@@ -19,14 +19,14 @@ from segue.session.cache import FeatureCache
 
 @dataclass(frozen=True)
 class EncodedImage:
-    """What became of one image: its cache key, whether its features were there already, bytes written, and why it
-    could not be read."""
+    """What became of one image: its cache key, whether its features were there already, bytes written, and the
+    reason where it failed."""
 
     path: str
-    status: Literal["encoded", "there", "unreadable"]
+    status: Literal["encoded", "there", "failed"]
     key: str = ""
     bytes: int = 0
-    why: str = ""
+    reason: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,17 +55,27 @@ def encode_paths(
 
 
 def _read(model: Segmenter, cache: FeatureCache, path: str) -> _Read | EncodedImage:
-    try:
+    failures = Failures()
+    with failures.guard(path):
         image = read_image(path)
-    except (ImageError, MissingFile) as error:
-        return EncodedImage(path, "unreadable", why=str(error))
-    frame = model.frame((image.shape[0], image.shape[1]))
-    key = cache.key(model, image, frame)
+        frame = model.frame((image.shape[0], image.shape[1]))
+        key = cache.key(model, image, frame)
+    if failures.rows:
+        return EncodedImage(path, "failed", reason=failures.rows[0].reason)
     return EncodedImage(path, "there", key) if key in cache else _Read(path, image, frame, key)
 
 
 def _encode_group(model: Segmenter, cache: FeatureCache, group: list[_Read]) -> Iterator[EncodedImage]:
-    features = model.encode([read.image for read in group])
+    failures = Failures()
+    with failures.guard(group[0].path):
+        features = model.encode([read.image for read in group])
+    if failures.rows and len(group) > 1:  # perhaps one of them fails, or there is memory for one
+        for read in group:
+            yield from _encode_group(model, cache, [read])
+        return
+    if failures.rows:
+        yield EncodedImage(group[0].path, "failed", reason=failures.rows[0].reason)
+        return
     for read, one in zip(group, features.split(), strict=True):
         yield EncodedImage(read.path, "encoded", read.key, cache.write(read.key, one))
 
