@@ -15,7 +15,8 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
-from segue.models.pretrained import WEIGHTS, read_state
+from segue.models.pretrained import WEIGHTS
+from segue.models.weights_file import read_state
 
 
 def average(shares: Sequence[tuple[float, Path]]) -> dict[str, torch.Tensor]:

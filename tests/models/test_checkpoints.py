@@ -10,16 +10,12 @@ import pytest
 import torch
 
 from segue.core.errors import CheckpointError
-from segue.models.checkpoints import (
-    load_mae,
-    looks_like,
-    unpickle,
-)
-from segue.models.pretrained import read_state
+from segue.models.checkpoints import load_mae, looks_like
 from segue.models.simpleclick.model import SimpleClick, simpleclick
 from segue.models.simpleclick.network import SimpleClickConfig, SimpleClickNet
 from segue.models.simpleclick.registry import TINY
 from segue.models.simpleclick.weights import simpleclick_config
+from segue.models.weights_file import read_state, unpickle
 
 
 def official_file(path, config, constructor):

@@ -74,7 +74,9 @@ def explained(error: BaseException) -> str:
         about = f" ({line})" if line else ""
         return f"not enough memory{about}. Use smaller images, fewer at once, a smaller model or another device."
     if isinstance(error, OSError) and error.errno in _FULL:
-        return str(storage_error(os.fsdecode(error.filename or os.curdir), error))
+        if error.filename is None:
+            return f"no way to write: {error.strerror}. Free some space where the output goes."
+        return str(storage_error(os.fsdecode(error.filename), error))
     if isinstance(error, OSError) and error.filename is not None and error.strerror:
         return f"{os.fsdecode(error.filename)}: {error.strerror}. Check the disk and the permissions."
     if isinstance(error, UnicodeError):

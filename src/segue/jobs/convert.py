@@ -12,9 +12,10 @@ from segue.core.errors import CheckpointError
 from segue.core.files import file_digest
 from segue.jobs.job import job
 from segue.jobs.output import Force, claim_output
-from segue.models.checkpoints import layout_of, looks_like, unpickle
-from segue.models.pretrained import CONFIG, WEIGHTS, model_card, read_state, save_pretrained
+from segue.models.checkpoints import layout_of, looks_like
+from segue.models.pretrained import CONFIG, WEIGHTS, model_card, save_pretrained
 from segue.models.registry import MODELS
+from segue.models.weights_file import is_safetensors, read_state, unpickle
 from segue.session.config import CommandLine, JobConfig, JobResult
 from segue.session.load import build
 
@@ -89,7 +90,7 @@ def _recognise(config: ConvertConfig, state: dict[str, Tensor]) -> tuple[str | N
     layout = layout_of(state)
     if layout is None or not layout.target:
         return config.model, {}, layout is not None and layout.backbone
-    stored = {} if config.checkpoint.suffix == ".safetensors" else unpickle(config.checkpoint).get("config", {})
+    stored = {} if is_safetensors(config.checkpoint) else unpickle(config.checkpoint).get("config", {})
     name, keywords = layout.load()(state, stored)
     return config.model or name, keywords, False
 

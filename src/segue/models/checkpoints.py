@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import pickle
-import zipfile
 from collections.abc import Callable, Mapping
-from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -17,49 +13,6 @@ from segue.models.entry import CheckpointEntry
 from segue.models.registry import CHECKPOINTS
 from segue.nn.module import load_strict
 from segue.nn.vit import resize_position_embedding
-
-# libraries whose objects published checkpoints carry beside their tensors (losses, configurations)
-CARRIED = ("isegm.", "mmcv.", "mmengine.", "mmseg.", "easydict.", "numpy.", "argparse.", "pathlib.", "omegaconf.")
-
-
-class _Inert:
-    """Stands in for an object of a library that is not installed: accepts any state, keeps none, runs nothing."""
-
-    def __new__(cls, *_: object, **__: object) -> _Inert:
-        return super().__new__(cls)
-
-    def __init__(self, *_: object, **__: object) -> None:
-        pass
-
-    def __setstate__(self, _: object) -> None:
-        pass
-
-
-def unpickle(path: Path | str) -> dict[str, Any]:
-    """What a ``.pth`` holds, read with ``weights_only``: no code in it runs.
-
-    SimpleClick's files carry a loss object and mmsegmentation's carry configurations; such objects of known
-    training libraries become inert placeholders. Anything else that is not a tensor or a plain value raises
-    ``pickle.UnpicklingError``.
-
-    >>> import tempfile
-    >>> with tempfile.NamedTemporaryFile(suffix=".pth") as file:
-    ...     torch.save({"state_dict": {"w": torch.ones(1)}}, file.name)
-    ...     unpickle(file.name)
-    {'state_dict': {'w': tensor([1.])}}
-    """
-    # files older than PyTorch 1.6 are no zip archives; for them weights_only alone decides
-    unsafe = torch.serialization.get_unsafe_globals_in_checkpoint(path) if zipfile.is_zipfile(path) else []
-    refused = [name for name in unsafe if not name.startswith(CARRIED)]
-    if refused:
-        raise pickle.UnpicklingError(f"it would run {', '.join(sorted(refused)[:3])}")
-    # one class a name: torch keys its allow list by the class as well as by the name
-    stand_ins: list[Any] = [(type("_Inert", (_Inert,), {}), name) for name in unsafe]
-    with torch.serialization.safe_globals(stand_ins):
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    if not isinstance(content, Mapping):
-        raise pickle.UnpicklingError(f"it holds a {type(content).__name__}, not a dictionary")
-    return dict(content)
 
 
 def layout_of(state: Mapping[str, Tensor]) -> CheckpointEntry | None:

@@ -11,8 +11,9 @@ from segue.core.errors import CheckpointError, ConfigError, MissingFile
 from segue.core.segmenter import Segmenter
 from segue.data.hub import check_sha256, fetch, is_hub_id
 from segue.models.clipseg.tokens import FILES as TOKENIZER
-from segue.models.pretrained import CONFIG, WEIGHTS, read_config, read_state, save_pretrained, shipped_file
+from segue.models.pretrained import CONFIG, WEIGHTS, read_config, save_pretrained, shipped_file
 from segue.models.registry import FOLDERS, MODELS, ModelEntry
+from segue.models.weights_file import read_state
 
 RANDOM = "random"
 
@@ -118,7 +119,7 @@ def _from_folder(folder: Path, weights: str | Path | None, config: Mapping[str, 
         if weights is None and (folder / WEIGHTS).is_file():
             check_sha256(folder / WEIGHTS, str(stored.get("sha256", "")))
         own = weights is None
-        model.load_published(read_state(weights or folder / WEIGHTS, lightning=not own))
+        model.load_published(read_state(weights or folder / WEIGHTS, unwrap=not own))
         if hasattr(model, "tokenizer") and any((folder / name).is_file() for name in TOKENIZER):
             setattr(model, "tokenizer", str(folder))  # noqa: B010 - only text models have one
         return model

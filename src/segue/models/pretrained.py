@@ -9,52 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
-from torch import Tensor
+from safetensors.torch import save_file
 
 from segue.core.errors import CheckpointError, ConfigError, MissingFile, StorageError
 from segue.core.files import file_digest, replacing
 from segue.core.segmenter import Segmenter
 from segue.data.hub import hub_card
-from segue.models.checkpoints import unpickle
 from segue.models.clipseg.tokens import FILES
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
-
-
-def read_state(path: Path | str, *, lightning: bool = True) -> dict[str, Tensor]:
-    """The state dict in a ``.safetensors`` file or a published ``.pth``: official keys, float tensors as stored.
-
-    Pickled files are read with ``weights_only``: nothing in them is executed. The wrappers that training
-    codes put around a state dict (``state_dict``, ``model``; with ``lightning`` a ``net.`` prefix) are taken off.
-
-    >>> import tempfile, torch
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     torch.save({"state_dict": {"w": torch.ones(2)}}, f"{folder}/model.pth")
-    ...     read_state(f"{folder}/model.pth")
-    {'w': tensor([1., 1.])}
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise MissingFile(f"no weights file {path}", "a .safetensors or .pth file", "check the path")
-    try:
-        content = load_file(path) if path.suffix == ".safetensors" else unpickle(path)
-    except Exception as error:  # a file that is no checkpoint can break the unpickler anywhere
-        raise CheckpointError(
-            f"{path}, which cannot be read as weights ({(str(error) or type(error).__name__).splitlines()[0][:120]})",
-            "a whole .safetensors file, or a .pth that holds only tensors and plain values",
-            "download it again, or convert it where it was made",
-        ) from error
-    for key in ("state_dict", "model", "module"):
-        if isinstance(content.get(key), Mapping):
-            content = content[key]
-            break
-    state = {k: v for k, v in content.items() if isinstance(v, Tensor)}
-    if not state:
-        raise CheckpointError(f"{path} without any tensor", "a model's state dict", "this is some other file")
-    if lightning and all(k.startswith("net.") for k in state):
-        state = {k.removeprefix("net."): v for k, v in state.items()}
-    return state
 
 
 def shipped_file(name: str) -> Path:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pickle
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,13 +25,13 @@ _PREFIXES = ("module.", "model.", "net.", "_forward_module.", "ema_model.", "stu
 _COMPILED = "_orig_mod."  # torch.compile puts it before every module it holds, however deep
 
 
-def read_state(path: Path | str) -> dict[str, Tensor]:
+def read_state(path: Path | str, *, unwrap: bool = True) -> dict[str, Tensor]:
     """The state dict in a safetensors file or a published ``.pth``: official keys, float tensors as stored.
 
     Pickled files are read with ``weights_only``: nothing in them is executed. The wrappers that training codes put
-    around a state dict (``state_dict``, ``model``, ``ema`` ...) and before its keys (``module.``, ``model.``, ``net.``,
-    ``_orig_mod.``) are taken off. Raises ``CheckpointError`` for what is no checkpoint, by what it is instead, and for
-    weights that are NaN or infinite.
+    around a state dict (``state_dict``, ``model``, ``ema`` ...) are taken off, and with ``unwrap`` those before its
+    keys (``module.``, ``model.``, ``net.``). Raises ``CheckpointError`` for what is no checkpoint, by what it is
+    instead, and for weights that are NaN or infinite.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -54,7 +54,7 @@ def read_state(path: Path | str) -> dict[str, Tensor]:
             "a whole .safetensors file, or a .pth that holds only tensors and plain values",
             "download it again, or convert it where it was made",
         ) from error
-    state = _unwrapped(content, path)
+    state = _unwrapped(content, path, _PREFIXES if unwrap else ())
     if not state:
         raise CheckpointError(f"{path} without any tensor", "a model's state dict", "this is some other file")
     for key, value in state.items():
@@ -133,7 +133,7 @@ def _instead(head: bytes) -> tuple[str, str] | None:
     return None
 
 
-def _unwrapped(content: Mapping[str, Any], path: Path) -> dict[str, Tensor]:
+def _unwrapped(content: Mapping[str, Any], path: Path, prefixes: Sequence[str]) -> dict[str, Tensor]:
     """The state dict in what a file holds, without its wrappers and the prefixes that every key has."""
     for _ in range(4):  # wrappers in wrappers
         found = {key: value for key, value in content.items() if isinstance(value, Mapping) and _has_tensors(value)}
@@ -148,7 +148,7 @@ def _unwrapped(content: Mapping[str, Any], path: Path) -> dict[str, Tensor]:
             )
         content = found[name if name is not None else next(iter(found))]
     state = {str(key).replace(_COMPILED, ""): value for key, value in content.items() if isinstance(value, Tensor)}
-    while prefix := next((p for p in _PREFIXES if state and all(key.startswith(p) for key in state)), ""):
+    while prefix := next((p for p in prefixes if state and all(key.startswith(p) for key in state)), ""):
         state = {key.removeprefix(prefix): value for key, value in state.items()}
     return state
 

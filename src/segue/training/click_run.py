@@ -13,7 +13,8 @@ from segue.adapters.base import Adapter, training
 from segue.core.errors import CheckpointError, MissingFile
 from segue.core.segmenter import Segmenter
 from segue.data.record import Sample
-from segue.models.pretrained import WEIGHTS, read_state
+from segue.models.pretrained import WEIGHTS
+from segue.models.weights_file import read_state
 from segue.nn.training_core import TrainingCore
 from segue.session.load import build
 from segue.training.click_dialogue import Dialogue

@@ -28,7 +28,7 @@ class DataConfig(JobConfig):
         Field(min_length=1, description="Sampling weight of each folder; it counts by the root of its photos' number."),
     ]
     cutouts: Annotated[tuple[str, ...], Field(description="Folders of RGBA pictures that are pasted on views.")] = ()
-    cache: Annotated[Path, Field(description="Where decoded photos are kept.", default_factory=_pack_cache)]
+    cache: Annotated[Path, Field(description="Where decoded photos are kept.")] = Field(default_factory=_pack_cache)
     held_out: Annotated[Share, Field(description="Share of the photos kept for validation.")] = 0.08
     sizes: Annotated[
         tuple[Annotated[int, Field(ge=64, multiple_of=32)], ...],

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from segue.models.interformer.network import InterFormerNet
 from segue.models.interformer.reference_map import unknown_labels, with_answer, with_clicks
-from segue.models.pretrained import read_state
+from segue.models.weights_file import read_state
 from segue.nn.training_core import ClickCore
 
 
