@@ -8,19 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from segue.core.errors import InputError
-from segue.core.frame import Frame, Size
+from segue.core.frame import Frame
 from segue.models.segformer.network import SegFormerClickNet
-from segue.models.simpleclick.model import SimpleClick
+from segue.models.simpleclick.model import ClickMapModel
 from segue.nn.module import load_strict, weights_digest
 
 STRIDE = 32  # the deepest map's
 
 
-class SegFormerClick(SimpleClick):
-    """A click model on SegFormer's encoder; see ``SimpleClick`` for what its memory is.
+class SegFormerClick(ClickMapModel):
+    """A click model on SegFormer's encoder; see ``ClickMapModel`` for what its memory is.
 
     ``widths`` and ``depths`` are the encoder's: (32, 64, 160, 256) and (2, 2, 2, 2) for B0.
 
@@ -33,13 +33,8 @@ class SegFormerClick(SimpleClick):
     """
 
     def __init__(self, widths: Sequence[int], depths: Sequence[int], side: int = 448, channels: int = 256) -> None:
-        nn.Module.__init__(self)
-        self.net = SegFormerClickNet(widths, depths, channels)  # type: ignore[assignment]
-        self.side, self.depths = side, tuple(depths)
-
-    @property
-    def input_size(self) -> Size:
-        return self.side, self.side
+        super().__init__(SegFormerClickNet(widths, depths, channels), (side, side))
+        self.depths = tuple(depths)
 
     def sites(self) -> Mapping[str, str]:
         blocks: dict[str, str] = {}
@@ -54,7 +49,7 @@ class SegFormerClick(SimpleClick):
         load_strict(self.net, {k.removeprefix("net."): v for k, v in state.items()})
 
     def fingerprint(self) -> str:
-        return weights_digest(self, type(self).__qualname__, str(self.side))
+        return weights_digest(self, type(self).__qualname__, str(self.input_size[0]))
 
     def _check_view(self, frame: Frame) -> None:
         if frame.grid[0] % STRIDE or frame.grid[1] % STRIDE:

@@ -1,6 +1,9 @@
 """SegFormer as a click model: its encoder, the Mix Transformer, under the keys of the published ``mit_b*.pth``, and
 SimpleClick's head on it.
 
+The encoder is written out: transformers' has another epsilon in its norms than the published one and names its layers
+anew from version to version, which saved adapters would not survive.
+
 Source: Xie et al., SegFormer, NeurIPS 2021, section 3.1.
 """
 

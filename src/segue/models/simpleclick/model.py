@@ -6,6 +6,7 @@ Source: Liu et al., ICCV 2023 (slides), and the published code where the two dif
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -20,7 +21,7 @@ from segue.core.segmenter import ExportGraph, Segmenter
 from segue.core.types import Click, Features, Image, Memory, Prediction, Probability, Prompt
 from segue.models.checkpoints import load_official
 from segue.models.opening import Pretrained
-from segue.models.simpleclick.network import SimpleClickConfig, SimpleClickNet, check_grid
+from segue.models.simpleclick.network import ClickNet, SimpleClickConfig, SimpleClickNet, check_grid
 from segue.models.simpleclick.training import SimpleClickCore
 from segue.models.simpleclick.weights import simpleclick_label
 from segue.models.wrappers import FlipAverage, ZoomIn, ZoomRule
@@ -30,32 +31,17 @@ from segue.nn.confidence import mask_confidence
 from segue.nn.module import TorchSegmenter, as_arrays, weights_digest
 
 
-class SimpleClick(TorchSegmenter, Pretrained):
-    """SimpleClick as a Segmenter. Nothing is known of an image before a click, so ``encode`` only resamples.
-
-    Its memory is the last probability map on the input grid. Official evaluation wraps it in ``ZoomIn`` (and
-    ``FlipAverage``), see ``segue.models.wrappers``.
-
-    >>> import numpy as np
-    >>> from segue.models.simpleclick.registry import TINY
-    >>> model = SimpleClick(**TINY).eval()
-    >>> features = model.encode([np.zeros((30, 40, 3), np.uint8)])
-    >>> model.decode(features, [Click(10, 20)]).probability().shape
-    (30, 40)
-    """
+class ClickMapModel(TorchSegmenter, Pretrained):
+    """A model that reads clicks as maps beside the pixels, so that nothing is known of an image before a click and
+    ``encode`` only resamples. Its memory is the last probability map on the grid of ``input_size`` (H, W)."""
 
     accepts: ClassVar[frozenset[type]] = frozenset({Click})
     default_view: ClassVar[str] = "simpleclick"
+    net: ClickNet
 
-    def __init__(self, **config: Any) -> None:
+    def __init__(self, net: ClickNet, input_size: Size) -> None:
         super().__init__()
-        self.spec = SimpleClickConfig.from_fields(config)
-        self.net = SimpleClickNet(self.spec)
-
-    @property
-    def input_size(self) -> Size:
-        """(H, W) of the network's input."""
-        return self.spec.input_size or self.spec.img_size
+        self.net, self.input_size = net, input_size
 
     def frame(self, size: Size) -> Frame:
         return Frame.resize(size, self.input_size, align_corners=True)
@@ -86,11 +72,6 @@ class SimpleClick(TorchSegmenter, Pretrained):
         pixels = self.tensor(probability)[None, None].float()
         return as_arrays({"probability": tensor_frames.view(features.frame, pixels)})
 
-    def sites(self) -> Mapping[str, str]:
-        blocks = {f"block.{i}": f"net.backbone.blocks.{i}" for i in range(self.spec.depth)}
-        entry = {"clicks": "net.patch_embed_coords", "patch_embed": "net.backbone.patch_embed"}
-        return {**entry, **blocks, "neck": "net.neck", "head": "net.head"}
-
     def export_graphs(self) -> Mapping[str, ExportGraph]:
         height, width = self.input_size
         inputs = {
@@ -101,14 +82,42 @@ class SimpleClick(TorchSegmenter, Pretrained):
         free = {name: {0: "batch"} for name in inputs}
         return {"net": ExportGraph(self.net, inputs, ("logits",), free | {"points": {0: "batch", 1: "points"}})}
 
-    def load_published(self, state: Mapping[str, Tensor]) -> None:
-        load_official(self.net, state, simpleclick_label)
-
     def load_backbone(self, state: Mapping[str, Tensor]) -> list[str]:
         return self.net.load_backbone(state)
 
     def training_core(self) -> SimpleClickCore:
         return SimpleClickCore(self.net)
+
+    @abstractmethod
+    def _check_view(self, frame: Frame) -> None:
+        """Raise ``InputError`` for a view whose grid the network cannot take."""
+
+
+class SimpleClick(ClickMapModel):
+    """SimpleClick as a Segmenter. Official evaluation wraps it in ``ZoomIn`` (and ``FlipAverage``), see
+    ``segue.models.wrappers``.
+
+    >>> import numpy as np
+    >>> from segue.models.simpleclick.registry import TINY
+    >>> model = SimpleClick(**TINY).eval()
+    >>> features = model.encode([np.zeros((30, 40, 3), np.uint8)])
+    >>> model.decode(features, [Click(10, 20)]).probability().shape
+    (30, 40)
+    """
+
+    net: SimpleClickNet
+
+    def __init__(self, **config: Any) -> None:
+        self.spec = spec = SimpleClickConfig.from_fields(config)
+        super().__init__(SimpleClickNet(spec), spec.input_size or spec.img_size)
+
+    def sites(self) -> Mapping[str, str]:
+        blocks = {f"block.{i}": f"net.backbone.blocks.{i}" for i in range(self.spec.depth)}
+        entry = {"clicks": "net.patch_embed_coords", "patch_embed": "net.backbone.patch_embed"}
+        return {**entry, **blocks, "neck": "net.neck", "head": "net.head"}
+
+    def load_published(self, state: Mapping[str, Tensor]) -> None:
+        load_official(self.net, state, simpleclick_label)
 
     def fingerprint(self) -> str:
         return weights_digest(self, type(self).__qualname__, self.spec.model_dump_json())
