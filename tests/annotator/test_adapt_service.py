@@ -34,7 +34,9 @@ print(json.dumps({"done": True}))
 """
 ADAPTS = """
 import json, pathlib, sys
+from segue.training.adapt_config import AdaptConfig
 config = json.load(open(sys.argv[1]))["config"]
+AdaptConfig.from_fields(**config)
 assert len(list(pathlib.Path(config["data"], "masks").glob("*.png"))) == 5
 out = pathlib.Path(config["output"])
 out.mkdir()

@@ -121,14 +121,14 @@ class AdaptService:
         number = 1 + max((int(p.name) for p in self._adapters()), default=0)
         folder = self.home / "adapters" / f"{number:04d}"
         exchange.export(self.project, "png", folder / "data", images=True)
-        chosen = self._choice() | {"adapter": None}
+        base = {name: value for name, value in self._choice().items() if name != "adapter"}
         config = {
             "data": str(folder / "data"),
             "output": str(folder / "adapter"),
             "minutes": minutes,
             "format": "folder",
         }
-        self.adapting.start({"kind": "adapt", "config": chosen | config}, folder, lambda line: None)
+        self.adapting.start({"kind": "adapt", "config": base | config}, folder, lambda line: None)
 
     def use(self, who: str, key: str, *, on: bool) -> None:
         """Answer with the newest adapter from now on, or with the model as it came."""
