@@ -128,8 +128,9 @@ def test_small_objects_are_looked_at_again(nano: Nano) -> None:
     cv2.circle(image, (700, 130), 18, (220, 60, 40), -1, cv2.LINE_AA)
     features = nano.encode([image])
     said = nano.decode(features, [Click(700, 130)])
-    assert not said.frame.is_whole_image
-    assert said.frame.scale[0] > 2 * features.frame.scale[0]
+    view = Frame.from_array(said.memory["frame"])
+    assert not view.is_whole_image
+    assert view.scale[0] > 2 * features.frame.scale[0]
 
 
 def test_a_dialogue_begins_with_a_glance_and_is_answered_in_a_finer_view(
@@ -149,13 +150,14 @@ def test_a_dialogue_begins_with_a_glance_and_is_answered_in_a_finer_view(
     features = nano.encode([image])
     said = nano.decode(features, [Click(450, 300)])
     nano.decode(features, [Click(450, 300), Click(500, 300)], said.memory)
-    assert said.frame == features.frame, "a large object needs no closer look"
-    first = [Frame.longest((600, 900), nano.glance, multiple=64).grid, said.frame.grid]
-    assert grids == [*first, said.frame.grid]
+    view = Frame.from_array(said.memory["frame"])
+    assert view == features.frame, "a large object needs no closer look"
+    first = [Frame.longest((600, 900), nano.glance, multiple=64).grid, view.grid]
+    assert grids == [*first, view.grid]
     grids.clear()
     monkeypatch.setattr(nano, "unsure", 1.0)
     nano.decode(features, [Click(450, 300), Click(500, 300)], nano.decode(features, [Click(450, 300)]).memory)
-    assert grids == [*first, said.frame.grid, said.frame.grid], "only a first answer is thought over"
+    assert grids == [*first, view.grid, view.grid], "only a first answer is thought over"
 
 
 @pytest.mark.skipif(not available(), reason="needs the extra onnx")

@@ -2,20 +2,19 @@
 
 Where a dialogue begins, a glance at a small copy of the photo tells how large the object is; the region around it
 is encoded at a higher scale, and clicks are answered there until the mask outgrows it (RITM's zoom-in, here inside
-the model so that the encoded region is kept in the memory from click to click).
+the model so that the encoded region is kept in the memory from click to click). Later clicks are corrections: their
+surroundings are looked at closely, and only what is connected to the click changes on the canvas (``canvas.py``).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Any, ClassVar, Literal, TypeAlias
+from typing import ClassVar, Literal, TypeAlias
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from safetensors.numpy import load_file
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from segue.core.errors import InputError
@@ -26,43 +25,59 @@ from segue.core.types import (
     Click,
     Features,
     Image,
+    Maps,
     Memory,
     Prediction,
     Probability,
     Prompt,
-    Reference,
     check_prompts,
 )
-from segue.models.nano.mobilenet import MobileNetV2
-from segue.models.nano.network import NanoNet, NanoSizes
+from segue.models.nano.canvas import (
+    Logits,
+    canvas_frame,
+    canvas_of,
+    corrected,
+    empty_canvas,
+    everywhere,
+    in_view,
+    on_canvas,
+    window,
+)
+from segue.models.nano.close_look import CloseLook, is_cut
+from segue.models.nano.network import MAPS, NanoNet, NanoSizes, TensorDecoder, TensorEncoder
 from segue.models.nano.onnx_engine import Graphs, available
+from segue.models.nano.patch_features import PatchFeatures
 from segue.models.nano.training import NanoCore
 from segue.models.nano.views import (
     MULTIPLE,
+    Answer,
+    as_canvas,
+    as_pixels,
     as_tensors,
     bounding_box,
+    box_on_canvas,
     changed,
     expanded,
+    given,
     inside,
+    is_positive,
     obey,
-    reference_views,
     resample,
+    seen,
+    so_far,
     stored_photo,
     zoomed,
 )
 from segue.models.opening import Pretrained
-from segue.models.pretrained import shipped_file
 from segue.nn import frames as tensor_frames
-from segue.nn.module import TorchSegmenter, as_array, as_arrays
+from segue.nn.module import as_array, as_arrays
 
-MAPS = ("stride16", "stride8", "stride4", "embedding")
 GLANCE = "glance."  # before the names of the small copy's maps
-MATCH = "nano-match"  # the file of statistics for comparing references
 GLANCED = 0.25  # its share in the mask that an unsure first answer is thought over with
 Engine: TypeAlias = Literal["auto", "onnx", "torch"]
 
 
-class Nano(TorchSegmenter, Pretrained):
+class Nano(PatchFeatures, Pretrained):
     """A small backbone and an attention decoder: clicks and boxes in, one mask and its estimated IoU out.
 
     ``longest`` is the longer side, in pixels, at which a whole photo is encoded; ``zoom`` that of a region
@@ -70,8 +85,11 @@ class Nano(TorchSegmenter, Pretrained):
     looks in the whole view). A region is ``margin`` times the mask's bounding box, at least ``smallest``
     longer sides of the photo, and only encoded if that shows the object ``gain`` times larger; with ``eager``
     for the first prompt already. A first answer whose estimated IoU is below ``unsure`` is thought over once, mixed
-    with what the glance saw. ``engine`` "onnx" runs on ONNX Runtime, "torch" on PyTorch; "auto" takes ONNX
-    Runtime on a CPU where it is installed, unless gradients are wanted or an adapter has changed the network.
+    with what the glance saw. What later clicks change is encoded once more at ``close`` pixels (0 never does), at least
+    ``closest`` longer sides of the photo; from click number ``corrections_from`` on, or at once on a mask brought from
+    elsewhere, only the connected change that holds the click is taken over. ``engine`` "onnx" runs on ONNX Runtime,
+    "torch" on PyTorch; "auto" takes ONNX Runtime on a CPU where it is installed, unless gradients are wanted or an
+    adapter has changed the network.
 
     Source: InterFormer (Huang et al., 2023) for encoding once and decoding per click; RITM for zooming in.
 
@@ -93,6 +111,9 @@ class Nano(TorchSegmenter, Pretrained):
         smallest: float = 0.25,
         eager: bool = True,
         unsure: float = 0.6,
+        close: int = 256,
+        closest: float = 0.12,
+        corrections_from: int = 6,
         channels: Sequence[int] = (128, 64, 48),
         blocks: Sequence[int] = (5, 4, 3),
         width: float = 1.0,
@@ -103,6 +124,8 @@ class Nano(TorchSegmenter, Pretrained):
         super().__init__()
         self.longest, self.zoom, self.glance, self.margin, self.gain = longest, zoom, glance, margin, gain
         self.smallest, self.zooms_at_once, self.unsure, self.engine = smallest, eager, unsure, engine
+        self.close, self.close_look = close, CloseLook(close, closest, margin)
+        self.corrections_from = corrections_from
         self._eager = False
         c, n = tuple(channels), tuple(blocks)
         self.network = NanoNet(NanoSizes((c[0], c[1], c[2]), (n[0], n[1], n[2]), embedding, heads, width))
@@ -135,22 +158,85 @@ class Nano(TorchSegmenter, Pretrained):
 
     @torch.inference_mode()
     def decode(self, features: Features, prompts: Sequence[Prompt], memory: Memory | None = None) -> Prediction:
-        """All prompts so far on one image -> one mask on the grid of the view it was answered in."""
+        """All prompts so far on one image -> one mask: on the canvas of the whole photo, or on the grid of the whole
+        view where nothing is looked at closely."""
         check_prompts(prompts, features.frame.size, self.accepts)
         if not prompts:
             raise InputError("no prompt", "at least one click or box")
-        onnx = self.in_onnx()
+        onnx, newest = self.in_onnx(), prompts[-1]
         with self._engine(onnx):
-            maps = self.tensors(features.maps)
-            return self._closer_and_closer(Features(maps, features.frames), prompts, self.tensors(memory or {}), onnx)
+            seen = Features(self.tensors(features.maps), features.frames)
+            before = self.tensors(memory or {})
+            if "canvas" in before and isinstance(newest, Click):
+                return self._correction(seen, prompts, newest, before, onnx)
+            return self._answered(seen, self._closer_and_closer(seen, prompts, before, onnx), before)
+
+    def _correction(
+        self, features: Features, prompts: Sequence[Prompt], newest: Click, memory: Memory, onnx: bool
+    ) -> Prediction:
+        """The mask in ``memory`` as the newest click wants it: early in a dialogue decided anew in the region and then
+        closely around what the click changed, later with that change alone, seen near the click if it ends there."""
+        canvas, whole, near = as_canvas(memory), features.frame, None
+        late = len(prompts) >= self.corrections_from or bool(given(memory))
+        if late:
+            near = self.close_look.around(newest, canvas, whole)
+        if near is not None:
+            fresh, score = self._seen_closely(features, prompts, canvas, near, onnx)
+            result, change = corrected(canvas, fresh, window(near), newest, whole.size)
+            if change.any() and not is_cut(change, near):
+                return self._on_canvas(result, score, memory, whole.size)
+        said = self._answered(features, self._closer_and_closer(features, prompts, memory, onnx), memory)
+        fresh, score = as_canvas(said.memory), self.tensor(said.scores)
+        result, change = corrected(canvas, fresh, everywhere(fresh), newest, whole.size)
+        result = result if late else fresh.copy()
+        view = self.close_look.around_change(change, newest, whole)
+        finer = view.scale[0] > self.gain * Frame.from_array(said.memory["frame"]).scale[0]
+        if near is None and change.any() and (late or finer):
+            part, (fresh, score) = window(view), self._seen_closely(features, prompts, canvas, view, onnx)
+            if late:
+                result, _ = corrected(canvas, fresh, part, newest, whole.size)
+            else:
+                result[part] = fresh
+        return self._on_canvas(result, score, said.memory, whole.size)
+
+    def _seen_closely(
+        self, features: Features, prompts: Sequence[Prompt], canvas: Logits, view: Frame, onnx: bool
+    ) -> tuple[Logits, Tensor]:
+        """What ``view`` says of the clicks in its window of the ``canvas``, and its estimated IoU."""
+        previous = torch.from_numpy(in_view(canvas, view))[None, None].to(self.device)
+        maps = self._look_closer(features.maps["photo"], view, onnx)
+        clicks = [p for p in prompts if isinstance(p, Click)]
+        logits, score = self._answer(maps, view, clicks, previous, onnx)
+        return on_canvas(as_array(logits)[0, 0], view), score.sigmoid()
+
+    def _answered(self, features: Features, answer: Answer, memory: Memory | None) -> Prediction:
+        """What a dialogue's first answers say: they replace the mask wherever they looked."""
+        logits, frame = answer.layers[-1]
+        kept = {"frame": frame.to_array()} | given(memory)
+        if not frame.is_whole_image:
+            kept |= {k: answer.maps[k] for k in MAPS}
+        if not self._has_canvas(features):
+            return self.prediction(logits, answer.score, {**kept, "probability": logits.sigmoid()}, frame)
+        canvas = as_canvas(memory).copy() if memory else empty_canvas(frame.size)
+        for layer, view in answer.layers if memory else answer.layers[-1:]:
+            canvas[window(view)] = on_canvas(as_array(layer)[0, 0], view)
+        return self._on_canvas(canvas, answer.score, kept, frame.size)
+
+    def _on_canvas(self, canvas: Logits, score: Tensor, memory: Maps, size: Size) -> Prediction:
+        shown = torch.from_numpy(canvas)[None, None]
+        return self.prediction(shown, score, {**memory, "canvas": shown}, canvas_frame(size))
+
+    def _has_canvas(self, features: Features) -> bool:
+        return bool(self.close and self.zoom and self.zooms_at_once and "photo" in features.maps)
 
     def _closer_and_closer(
         self, features: Features, prompts: Sequence[Prompt], memory: Memory | None, onnx: bool
-    ) -> Prediction:
+    ) -> Answer:
         whole = features.frame
         zooms = bool(self.zoom and "photo" in features.maps and (memory or self.zooms_at_once))
         frame, maps = self._first_view(features, prompts, memory, zooms, onnx)
         logits, score = self._answer(maps, frame, prompts, so_far(memory, frame), onnx)
+        layers = [(logits, frame)]
         if zooms:
             wanted, glanced = self._region(whole, prompts, logits, frame), frame.is_whole_image and frame != whole
             if glanced or changed(wanted, frame):
@@ -161,16 +247,16 @@ class Nano(TorchSegmenter, Pretrained):
                 if glanced and bool(score.sigmoid() < self.unsure):
                     previous = torch.lerp(logits.sigmoid(), resample(earlier.sigmoid(), frame, wanted), GLANCED)
                     logits, score = self._answer(maps, wanted, prompts, previous, onnx)
-                frame = wanted
-        kept = {"frame": frame.to_array(), "probability": logits.sigmoid()}
-        if not frame.is_whole_image:
-            kept |= {k: maps[k] for k in MAPS}
-        return self.prediction(logits, score.sigmoid(), kept, frame)
+                layers.append((logits, wanted))
+        return Answer(layers, score.sigmoid(), maps)
 
     @torch.inference_mode()
     def memory_from_mask(self, features: Features, probability: Probability) -> Memory:
-        """The (H, W) map as the previous answer, seen in the whole view."""
+        """The (H, W) map as the previous answer, which clicks correct."""
         frame = features.frame
+        if self._has_canvas(features):
+            canvas = canvas_of(np.asarray(probability, np.float32))[None, None]
+            return {"frame": frame.to_array(), "canvas": canvas, "given": np.ones(1, np.float32)}
         view = tensor_frames.view(frame, self.tensor(probability)[None, None].float())
         return as_arrays({"frame": frame.to_array(), "probability": F.avg_pool2d(view, 2)})
 
@@ -201,35 +287,6 @@ class Nano(TorchSegmenter, Pretrained):
 
     def training_core(self) -> NanoCore:
         return NanoCore(self.network, self)
-
-    @torch.inference_mode()
-    def patch_features(self, images: Sequence[Image], features: Features) -> NDArray[Any]:
-        """The backbone at strides 8, 16 and 32, the decoder's map at 16 and the click embedding, all at stride 16."""
-        taps = self._backbone(seen([self.photo(image) for image in images], features.frames))
-        maps = self.tensors({name: features.maps[name] for name in ("stride16", "embedding")})
-        size = taps[16].shape[-2:]
-        deep = F.interpolate(taps[32], size, mode="bilinear", align_corners=False)
-        fine = [F.adaptive_avg_pool2d(m, size) for m in (taps[8], maps["embedding"])]
-        return as_array(torch.cat((fine[0], taps[16], deep, maps["stride16"], fine[1]), 1))
-
-    def patch_statistics(self) -> Mapping[str, NDArray[Any]] | None:
-        path = shipped_file(MATCH)
-        return load_file(path) if path.is_file() else None
-
-    def patch_widths(self) -> list[int]:
-        """How many channels each layer of ``patch_features`` has, in their order."""
-        channels, sizes = self._backbone.channels, self.network.sizes
-        return [*(channels[stride] for stride in (8, 16, 32)), sizes.channels[0], sizes.embedding]
-
-    def reference_frames(self, reference: Reference) -> list[Frame]:
-        """Whole, mirrored, from nearer and from farther: the features of a small network follow the size of what
-        they see."""
-        return reference_views(self.frame(reference.mask.shape), reference.mask, self.longest)
-
-    @property
-    def _backbone(self) -> MobileNetV2:
-        """Wherever adapters have put it."""
-        return next(m for m in self.modules() if isinstance(m, MobileNetV2))
 
     def in_onnx(self) -> bool:
         """Whether ONNX Runtime answers now."""
@@ -286,7 +343,7 @@ class Nano(TorchSegmenter, Pretrained):
             before = Frame.from_array(memory["frame"])
             if inside(prompts[-1], before):
                 return before, memory if MAPS[0] in memory else features.maps
-            view = self._region(whole, prompts, memory["probability"] - 0.5, before) if zooms else whole
+            view = self._region_so_far(whole, prompts, memory) if zooms else whole
             return view, self._maps_of(features, view, onnx)
         if zooms and GLANCE + MAPS[0] in features.maps:
             return self._glance(whole.size), {k: features.maps[GLANCE + k] for k in MAPS}
@@ -299,14 +356,20 @@ class Nano(TorchSegmenter, Pretrained):
         """The whole image, its longer side at ``glance`` pixels."""
         return Frame.longest(size, self.glance, multiple=MULTIPLE)
 
+    def _region_so_far(self, whole: Frame, prompts: Sequence[Prompt], memory: Memory) -> Frame:
+        """``region`` around the mask so far and the prompts."""
+        if "canvas" in memory:
+            return self._region_of(whole, prompts, box_on_canvas(as_canvas(memory) > 0, whole.size))
+        return self._region(whole, prompts, memory["probability"] - 0.5, Frame.from_array(memory["frame"]))
+
     def _region(self, whole: Frame, prompts: Sequence[Prompt], logits: Tensor, frame: Frame) -> Frame:
         """``region`` around the current mask, the positive clicks and boxes."""
-        boxes = [(p.x, p.y, p.x + 1, p.y + 1) for p in prompts if isinstance(p, Click) and p.positive]
+        return self._region_of(whole, prompts, bounding_box(logits[0, 0] > 0, frame))
+
+    def _region_of(self, whole: Frame, prompts: Sequence[Prompt], masked: Sequence[float] | None) -> Frame:
+        boxes: list[Sequence[float]] = [(p.x, p.y, p.x + 1, p.y + 1) for p in prompts if is_positive(p)]
         boxes += [(p.x0, p.y0, p.x1, p.y1) for p in prompts if isinstance(p, Box)]
-        masked = bounding_box(logits[0, 0] > 0, frame)
-        if masked is not None:
-            boxes.append(masked)
-        return self.region(whole, boxes)
+        return self.region(whole, [*boxes, masked] if masked is not None else boxes)
 
     def region(self, whole: Frame, boxes: Sequence[Sequence[float]]) -> Frame:
         """The view around all ``boxes`` (x0, y0, x1, y1), in image pixels; the whole image where there are none or
@@ -326,49 +389,3 @@ class Nano(TorchSegmenter, Pretrained):
         part = photo[..., top:bottom, left:right]
         view = tensor_frames.resample(Frame.resize((part.shape[-2], part.shape[-1]), region.resized), part)
         return self._encode(tensor_frames.pad(region, as_pixels(view)), onnx)
-
-
-class TensorEncoder(nn.Module):
-    """The encoder with a tuple of maps, in the order of ``MAPS``, for an output."""
-
-    def __init__(self, encoder: nn.Module) -> None:
-        super().__init__()
-        self.encoder = encoder
-
-    def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
-        """b 3 H W in [-1, 1] -> maps."""
-        maps = self.encoder(pixels)
-        return tuple(maps[k] for k in MAPS)
-
-
-class TensorDecoder(nn.Module):
-    """The decoder with its maps one by one for inputs."""
-
-    def __init__(self, decoder: nn.Module) -> None:
-        super().__init__()
-        self.decoder = decoder
-
-    def forward(self, *inputs: Tensor) -> tuple[Tensor, Tensor]:
-        """Maps in the order of ``MAPS``, clicks, box, previous -> logits (b, 1, H/2, W/2), IoU logits (b, 1)."""
-        logits, score = self.decoder(dict(zip(MAPS, inputs[:4], strict=True)), *inputs[4:])
-        return logits, score
-
-
-def so_far(memory: Memory | None, frame: Frame) -> Tensor | None:
-    """The last answer (1, 1, h, w) at half the grid of ``frame``; None before the first."""
-    if not memory:
-        return None
-    before = Frame.from_array(memory["frame"])
-    return memory["probability"] if before == frame else resample(memory["probability"], before, frame)
-
-
-def seen(photos: Sequence[Tensor], views: Sequence[Frame]) -> Tensor:
-    """(1, 3, H, W) photos through frames of one grid -> (b, 3, h, w) in the backbone's range."""
-    return torch.cat(
-        [tensor_frames.pad(f, as_pixels(tensor_frames.resample(f, p))) for f, p in zip(views, photos, strict=True)]
-    )
-
-
-def as_pixels(view: Tensor) -> Tensor:
-    """0..255 -> -1..1, the range the backbone was trained in; 0, the padding, is grey."""
-    return view.float() / 127.5 - 1

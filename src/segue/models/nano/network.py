@@ -21,6 +21,7 @@ from segue.models.nano.mobilenet import MobileNetV2
 # the exact spot, its surroundings, and the part of the picture.
 CLICK_SIGMAS = (4.0, 20.0, 80.0)
 PROMPT_CHANNELS = 2 * len(CLICK_SIGMAS) + 8
+MAPS = ("stride16", "stride8", "stride4", "embedding")  # what the encoder makes
 PADDING = -1.0  # the label of a row of `clicks` that is not a click
 
 
@@ -200,6 +201,32 @@ class NanoNet(nn.Module):
         self.sizes = sizes
         self.encoder = NanoEncoder(sizes)
         self.decoder = NanoDecoder(sizes)
+
+
+class TensorEncoder(nn.Module):
+    """The encoder with a tuple of maps, in the order of ``MAPS``, for an output."""
+
+    def __init__(self, encoder: nn.Module) -> None:
+        super().__init__()
+        self.encoder = encoder
+
+    def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
+        """b 3 H W in [-1, 1] -> maps."""
+        maps = self.encoder(pixels)
+        return tuple(maps[k] for k in MAPS)
+
+
+class TensorDecoder(nn.Module):
+    """The decoder with its maps one by one for inputs."""
+
+    def __init__(self, decoder: nn.Module) -> None:
+        super().__init__()
+        self.decoder = decoder
+
+    def forward(self, *inputs: Tensor) -> tuple[Tensor, Tensor]:
+        """Maps in the order of ``MAPS``, clicks, box, previous -> logits (b, 1, H/2, W/2), IoU logits (b, 1)."""
+        logits, score = self.decoder(dict(zip(MAPS, inputs[:4], strict=True)), *inputs[4:])
+        return logits, score
 
 
 def double(x: Tensor) -> Tensor:

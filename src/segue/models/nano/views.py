@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import TypeAlias
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple, TypeAlias, TypeGuard
 
 import numpy as np
 import torch
@@ -14,12 +14,24 @@ from torch.nn import functional as F
 
 from segue.core.frame import Crop, Frame, Size
 from segue.core.geometry import mask_box
-from segue.core.types import Box, Click, Mask, Prompt
+from segue.core.types import Box, Click, Maps, Mask, Prompt
+from segue.models.nano.canvas import Logits, in_view
+from segue.nn import frames as tensor_frames
+from segue.nn.module import as_array
 
 MULTIPLE = 64  # of the sides of every grid
 STORED = 2048  # the longest side of the photo that is kept for zooming in
 REFERENCE_SIZES = (96, 192, 384)  # pixels on the grid of the object's longer side, in the views of a reference
 Point: TypeAlias = NDArray[np.float64]  # (2,) x, y
+
+
+class Answer(NamedTuple):
+    """What the views of one dialogue turn gave, the finest last: logits and frame of each, the estimated IoU and the
+    maps of the last."""
+
+    layers: Sequence[tuple[Tensor, Frame]]
+    score: Tensor
+    maps: Mapping[str, Tensor]
 
 
 def stored_photo(pixels: Tensor) -> Tensor:
@@ -105,6 +117,24 @@ def bounding_box(mask: Tensor, frame: Frame) -> tuple[float, float, float, float
     return min(x0, x1), y0, max(x0, x1), y1
 
 
+def box_on_canvas(mask: NDArray[np.bool_], size: Size) -> tuple[float, float, float, float] | None:
+    """x0 y0 x1 y1 in pixels of a photo of ``size`` (H, W) of a mask (h, w) over the whole of it; None if it is empty.
+
+    >>> box_on_canvas(np.ones((2, 4), bool), (20, 40))
+    (0.0, 0.0, 40.0, 20.0)
+    """
+    box = mask_box(mask)
+    if box is None:
+        return None
+    (h, w), (height, width) = mask.shape, size
+    return box[0] * width / w, box[1] * height / h, box[2] * width / w, box[3] * height / h
+
+
+def is_positive(prompt: Prompt) -> TypeGuard[Click]:
+    """Whether it is a positive click."""
+    return isinstance(prompt, Click) and prompt.positive
+
+
 def expanded(low: Point, high: Point, margin: float, smallest: float, size: Size) -> Crop:
     """The box from `low` to `high` (x, y) made `margin` times larger, each side at least `smallest` pixels and a
     third of the other, inside the image."""
@@ -156,3 +186,37 @@ def _around(low: int, high: int, length: float, end: int) -> tuple[int, int]:
     length = min(float(end), max(length, float(high - low)))
     start = min(max(0.0, (low + high - length) / 2), end - length)
     return int(start), min(end, int(start) + max(1, round(length)))
+
+
+def so_far(memory: Maps | None, frame: Frame) -> Tensor | None:
+    """The last answer (1, 1, h, w) at half the grid of ``frame``; None before the first."""
+    if not memory:
+        return None
+    if "canvas" in memory:
+        return torch.from_numpy(in_view(as_canvas(memory), frame))[None, None].to(memory["canvas"].device)
+    before = Frame.from_array(memory["frame"])
+    return memory["probability"] if before == frame else resample(memory["probability"], before, frame)
+
+
+def seen(photos: Sequence[Tensor], views: Sequence[Frame]) -> Tensor:
+    """(1, 3, H, W) photos through frames of one grid -> (b, 3, h, w) in the backbone's range."""
+    return torch.cat(
+        [tensor_frames.pad(f, as_pixels(tensor_frames.resample(f, p))) for f, p in zip(views, photos, strict=True)]
+    )
+
+
+def as_pixels(view: Tensor) -> Tensor:
+    """0..255 -> -1..1, the range the backbone was trained in; 0, the padding, is grey."""
+    return view.float() / 127.5 - 1
+
+
+def as_canvas(memory: Maps) -> Logits:
+    """The canvas (h, w) in a memory."""
+    canvas = memory["canvas"][0, 0]
+    array: Logits = as_array(canvas) if isinstance(canvas, Tensor) else canvas
+    return array
+
+
+def given(memory: Maps | None) -> dict[str, Any]:
+    """What says that the mask in a memory was brought from elsewhere, where it was."""
+    return {k: v for k, v in (memory or {}).items() if k == "given"}
