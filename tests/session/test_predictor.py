@@ -85,3 +85,55 @@ def test_wrong_questions_say_what_is_wrong(asked, message):
     predictor.set_image(IMAGE)
     with pytest.raises(InputError, match=message):
         predictor.predict(**asked)
+
+
+def over_colours():
+    predictor = SamPredictor(ColourModel())
+    predictor.set_image(IMAGE)
+    return predictor
+
+
+def test_a_place_filled_with_minus_one_is_not_looked_at(over_sam):
+    for predictor in (over_sam, over_colours()):
+        padded = predictor.predict(np.array([[30, 20], [5, 5]]), np.array([1, -1]), return_logits=True)
+        for array, alone in zip(padded, predictor.predict(POINT, LABEL, return_logits=True), strict=True):
+            assert np.array_equal(array, alone)
+
+
+def test_two_and_three_are_the_corners_of_a_box(over_sam):
+    corners = over_sam.predict(np.array([[18, 8], [52, 33]]), np.array([2, 3]))
+    box = over_sam.predict(box=np.array([18, 8, 52, 33]))
+    for array, alone in zip(corners, box, strict=True):
+        assert np.array_equal(array, alone)
+
+
+def test_several_objects_have_a_mask_each(over_sam):
+    boxes = np.array([[18, 8, 52, 33], [0, 0, 9, 9], [3, 20, 40, 39]])
+    points, labels = np.array([[[30, 20]], [[4, 4]], [[9, 30]]]), np.ones((3, 1), int)
+    for given in ({"box": boxes}, {"box": boxes, "point_coords": points, "point_labels": labels}):
+        together = over_sam.predict(**given)
+        assert together[0].shape == (3, 3, 40, 60)
+        for k in range(3):
+            alone = over_sam.predict(**{name: array[k] for name, array in given.items()})
+            for array, one in zip(together, alone, strict=True):
+                assert np.array_equal(array[k], one)
+    one = over_sam.predict(box=boxes[:1])
+    assert one[0].shape == (3, 40, 60), "one row is one object"
+    assert np.array_equal(one[0], over_sam.predict(box=boxes[0])[0])
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"box": np.zeros((2, 5))}, "a box of shape"),
+        ({"box": np.ones((2, 4)), "point_coords": POINT, "point_labels": LABEL}, "as many boxes"),
+        ({"box": np.ones((0, 4))}, "as many boxes"),
+        ({"point_coords": POINT, "point_labels": np.array([2])}, "the label 2 alone"),
+        ({"point_coords": POINT, "point_labels": np.array([4])}, "the label 4"),
+        ({"point_coords": POINT, "point_labels": np.array([np.nan])}, "the label nan"),
+        ({"point_coords": POINT, "point_labels": np.array([2]), "box": np.array([1, 1, 9, 9])}, "the label 2"),
+    ],
+)
+def test_what_sam_would_not_take_is_refused(given, message):
+    with pytest.raises(InputError, match=message):
+        over_colours().predict(**given)

@@ -7,6 +7,7 @@ import hashlib
 import io
 import os
 import threading
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,7 +16,7 @@ import PIL.Image
 from segue.core.errors import MissingFile, SegueError
 from segue.core.files import natural_sorted, write_bytes
 from segue.core.types import Image
-from segue.data.io.image import open_image, read_image, sort_out
+from segue.data.io.image import open_image, read_image, skipped_message, sort_out
 from segue.data.io.image_file import ImageFile
 from segue.data.io.pixels import STRETCH
 
@@ -49,6 +50,8 @@ class Library:
             inside, skipped = sort_out(path for path in paths if not path.is_symlink() or self._holds(path))
             images += inside
             self.skipped |= {self._shown_name(path): reason for path, reason in skipped.items()}
+        if self.skipped:
+            warnings.warn(skipped_message(self.skipped), UserWarning, stacklevel=2)
         return [self._shown_name(path) for path in natural_sorted(images)]
 
     def locate(self, path: str) -> Path:

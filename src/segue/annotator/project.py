@@ -98,6 +98,7 @@ class Project:
                 last=db.exec(acted.order_by(col(JournalEntry.id).desc()).limit(1)).first(),
                 head=_head(db),
                 images=_count(db),
+                skipped=self.library.skipped,
             )
 
     def model_out(self) -> schemas.ModelOut:

@@ -312,7 +312,7 @@ class ModelOut(BaseModel):
 
 class ProjectOut(BaseModel):
     """What the page needs at its start; ``head`` is the newest change that concerns no single image, ``images`` the
-    number of files."""
+    number of files, and ``skipped`` those that look like images and are left out, with the reasons."""
 
     name: str
     version: str
@@ -324,6 +324,7 @@ class ProjectOut(BaseModel):
     last: int | None = None
     head: int = 0
     images: int = 0
+    skipped: dict[str, str] = Field(default_factory=dict)
 
 
 class Encoding(BaseModel):

@@ -10,6 +10,7 @@ import torch
 
 from segue.core.segmenter import Segmenter
 from segue.models.opening import build, open_model
+from segue.nn.device import choose_device
 
 __all__ = ["build", "load"]
 
@@ -37,6 +38,7 @@ def load(
     >>> sorted(kind.__name__ for kind in segue.load("nano").accepts)
     ['Box', 'Click']
     """
+    where = choose_device(device)
     model = open_model(
         name_or_path, weights=weights, config=config, revision=revision, local_files_only=local_files_only
     )
@@ -44,4 +46,4 @@ def load(
         from segue.adapters.base import load_adapter
 
         load_adapter(model, adapter, local_files_only=local_files_only)
-    return model.to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    return model.to(where)

@@ -15,7 +15,8 @@ from segue.core.segmenter import Segmenter
 from segue.core.types import Box, Click, Features, Memory, Prediction, Prompt, check_image, check_prompts
 
 LOW = 256  # side of the low-resolution logits that go back and forth
-Given = tuple[NDArray[Any] | None, NDArray[Any] | None, NDArray[Any] | None, NDArray[Any] | None]
+AXES = (2, 1, 1, 3)  # of one object's points, labels, box and mask input
+Given = tuple[NDArray[Any] | None, ...]  # points, labels, box, mask input
 Array = NDArray[np.float32]
 Masks = tuple[NDArray[Any], NDArray[np.float32], NDArray[np.float32]]
 
@@ -95,8 +96,10 @@ class SamPredictor:
     ) -> Masks:
         """Masks (C, H, W) bool (float32 logits with ``return_logits``), scores (C,), low-resolution logits (C, h, w).
 
-        ``point_coords`` (n, 2), ``point_labels`` (n,) 1 or 0, ``box`` (4,), ``mask_input`` (1, h, w) from an
-        earlier prediction.
+        ``point_coords`` (n, 2), ``point_labels`` (n,): 1 on the object, 0 off it, -1 a place that is filled and not
+        looked at, 2 and 3 a box's upper left and lower right corner; ``box`` (4,), ``mask_input`` (1, h, w) from an
+        earlier prediction. Several objects at once, points (B, n, 2), labels (B, n) or boxes (B, 4), give masks
+        (B, C, H, W), scores (B, C) and logits (B, C, h, w), as SAM 2's predictor does.
         """
         given = (point_coords, point_labels, box, mask_input)
         return self._answer(self.features, given, multimask_output, return_logits)
@@ -121,14 +124,14 @@ class SamPredictor:
             lows.append(low)
         return masks, scores, lows
 
-    def _answer(
-        self,
-        features: Features,
-        given: Given,
-        multimask: bool,
-        return_logits: bool,
-    ) -> Masks:
-        prompts, mask_input = _prompts(*given[:3]), given[3]
+    def _answer(self, features: Features, given: Given, multimask: bool, return_logits: bool) -> Masks:
+        answers = [self._one(features, one, multimask, return_logits) for one in _objects(given)]
+        masks, scores, low = (np.stack(parts) for parts in zip(*answers, strict=True))
+        return (masks, scores, low) if len(answers) > 1 else answers[0]
+
+    def _one(self, features: Features, given: Given, multimask: bool, return_logits: bool) -> Masks:
+        points, labels, box, mask_input = given
+        prompts = _prompts(points, labels, box)
         check_prompts(prompts, features.frame.size, self.model.accepts)
         memory = None if mask_input is None else self._memory(features, np.asarray(mask_input, np.float32))
         if isinstance(self.model, Scaled):
@@ -151,19 +154,48 @@ class SamPredictor:
         return self.model.memory_from_mask(features, sigmoid(square.to_image_size(low[0])))
 
 
+def _objects(given: Given) -> list[Given]:
+    """What is given of each object: arrays with one axis more than one object's have a row for each."""
+    arrays = [None if array is None else np.asarray(array) for array in given]
+    rows = [array is not None and array.ndim > axes for array, axes in zip(arrays, AXES, strict=True)]
+    counts = {len(array) for array, split in zip(arrays, rows, strict=True) if array is not None and split}
+    shared = any(array is not None and not split for array, split in zip(arrays, rows, strict=True))
+    if len(counts) > 1 or 0 in counts or (shared and counts - {1}):
+        shapes = " and ".join(str(array.shape) for array in arrays if array is not None)
+        raise InputError(f"prompts of shapes {shapes}", "as many boxes, points and labels as there are objects")
+    objects = range(max(counts, default=1))
+    return [
+        tuple(array[k] if array is not None and split else array for array, split in zip(arrays, rows, strict=True))
+        for k in objects
+    ]
+
+
 def _prompts(points: NDArray[Any] | None, labels: NDArray[Any] | None, box: NDArray[Any] | None) -> list[Prompt]:
     prompts: list[Prompt] = []
+    corners: dict[int, NDArray[Any]] = {}
     if points is not None:
-        coordinates = np.asarray(points, float)
-        if coordinates.ndim != 2 or coordinates.shape[1] != 2 or labels is None or len(labels) != len(coordinates):
+        places = np.asarray(points, float)
+        if places.ndim != 2 or places.shape[1] != 2 or labels is None or np.shape(labels) != places.shape[:1]:
             raise InputError(
-                f"points of shape {coordinates.shape} and {'no' if labels is None else len(labels)} labels",
+                f"points of shape {places.shape} and {'no' if labels is None else np.size(labels)} labels",
                 "points (n, 2) and as many labels",
             )
-        prompts += [Click(x, y, bool(label)) for (x, y), label in zip(coordinates, labels, strict=True)]
+        for place, label in zip(places, np.asarray(labels).tolist(), strict=True):
+            if label in (0, 1):
+                prompts.append(Click(float(place[0]), float(place[1]), bool(label)))
+            elif label in (2, 3) and label not in corners and box is None:
+                corners[int(label)] = place
+            elif label != -1:
+                meaning = "1, 0, -1 (no point), or 2 and 3 once (a box's corners, instead of a box)"
+                raise InputError(f"the label {label} of a point", meaning)
+        if len(corners) == 1:
+            raise InputError(f"the label {next(iter(corners))} alone", "2 and 3, a box's two corners")
+    if corners:
+        box = np.concatenate((corners[2], corners[3]))
     if box is not None:
-        x0, y0, x1, y1 = (float(v) for v in np.asarray(box, float).reshape(-1)[:4])
-        prompts.append(Box(x0, y0, x1, y1))
+        if np.size(box) != 4:
+            raise InputError(f"a box of shape {np.shape(box)}", "a box (4,) or boxes (B, 4)")
+        prompts.append(Box(*np.asarray(box, float).reshape(4).tolist()))
     return prompts
 
 

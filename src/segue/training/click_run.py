@@ -15,6 +15,7 @@ from segue.core.segmenter import Segmenter
 from segue.data.record import Sample
 from segue.models.pretrained import WEIGHTS
 from segue.models.weights_file import read_state
+from segue.nn.device import choose_device
 from segue.nn.training_core import TrainingCore
 from segue.session.load import build
 from segue.training.click_dialogue import Dialogue
@@ -49,8 +50,7 @@ class TrainRun:
 def train_run(config: TrainConfig, validate: Callable[[TrainRun], Validation], checkpoint: Path) -> TrainRun:
     """The run of a whole model that ``config`` describes; raises ``MissingFile`` and ``CheckpointError`` for weights
     that are not there or another model's."""
-    wished = config.device or ("cuda" if torch.cuda.is_available() else "cpu")
-    processes = Processes(torch.device(wished))
+    processes = Processes(choose_device(config.device))
     device = processes.device
     torch.manual_seed(config.seed)
     generator, data = torch.Generator().manual_seed(config.seed), config.data

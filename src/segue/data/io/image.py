@@ -5,7 +5,7 @@ from __future__ import annotations
 import glob
 import os
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -219,7 +219,9 @@ def find_images(sources: Iterable[str | os.PathLike[str]]) -> list[Path]:
         if path.is_dir():
             inside, skipped = sort_out(path.iterdir())
             if skipped:
-                warnings.warn(skipped_message(skipped), UserWarning, stacklevel=2)
+                warnings.warn(
+                    skipped_message({file.name: why for file, why in skipped.items()}), UserWarning, stacklevel=2
+                )
             if not inside:
                 raise ImageError(f"the folder {path}, which holds no image", f"one of {', '.join(sorted(READABLE))}")
             found += inside
@@ -253,13 +255,13 @@ def sort_out(files: Iterable[Path]) -> tuple[list[Path], dict[Path, str]]:
     return images, skipped
 
 
-def skipped_message(skipped: dict[Path, str]) -> str:
+def skipped_message(skipped: Mapping[str, str]) -> str:
     """One line that names every skipped file.
 
-    >>> skipped_message({Path("a/d.heic"): "HEIF needs a plug-in"})
+    >>> skipped_message({"d.heic": "HEIF needs a plug-in"})
     'skipped: d.heic (HEIF needs a plug-in)'
     """
-    return f"skipped: {', '.join(f'{file.name} ({reason})' for file, reason in skipped.items())}"
+    return f"skipped: {', '.join(f'{name} ({reason})' for name, reason in skipped.items())}"
 
 
 def _why_not(file: Path, kind: str) -> str:
