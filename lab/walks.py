@@ -6,9 +6,9 @@
     python lab/walks.py              all three
 
 A file counts when one of its functions runs for the action, after the same action was done once before, so that
-imports, warm starts and caches are out of the way. The click ends when its mask is saved; what else the page does meanwhile
-(panels that follow in the next frame, questions for the model's state) is left out: the panels are switched off, and a file
-counts that every one of several clicks passes through. Point PYTHONPATH at another checkout to count that one.
+imports, warm starts and caches are out of the way. The click ends when its mask is saved; what else the page does
+meanwhile (panels that follow in the next frame, questions for the model's state) is left out: the panels are switched
+off, and a file counts that every one of several clicks passes through. Point PYTHONPATH at another checkout to count that one.
 """
 
 from __future__ import annotations
@@ -188,7 +188,8 @@ def walk_click(folder: Path) -> None:
 
 
 SAVED = """(count) => new Promise((done) => {
-  const look = () => performance.getEntriesByName('segue:click-to-saved').length >= count ? done() : setTimeout(look, 5);
+  const marks = () => performance.getEntriesByName('segue:click-to-saved').length;
+  const look = () => marks() >= count ? done() : setTimeout(look, 5);
   look();
 })"""
 

@@ -38,7 +38,14 @@ def write(file: Path, count: int) -> None:
         for k in range(count):
             centre, radius = rng.uniform((60, 60), (580, 420)), rng.uniform(10, 55, 20)
             ring = np.round(centre + radius[:, None] * np.stack((np.cos(angles), np.sin(angles)), 1), 2).reshape(-1)
-            row = {"id": k, "image_id": k // PER_IMAGE, "category_id": 1, "iscrowd": 0, "area": 1.0, "bbox": [0, 0, 1, 1]}
+            row = {
+                "id": k,
+                "image_id": k // PER_IMAGE,
+                "category_id": 1,
+                "iscrowd": 0,
+                "area": 1.0,
+                "bbox": [0, 0, 1, 1],
+            }
             stream.write(("," if k else "") + json.dumps(row | {"segmentation": [ring.tolist()]}))
         stream.write('],"categories":[{"id":1,"name":"thing"}]}')
 

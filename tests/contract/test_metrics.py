@@ -15,7 +15,7 @@ BLOB = np.zeros((24, 32), bool)
 BLOB[6:18, 8:22] = True
 EXAMPLES = {
     "masks": lambda metric: metric(np.roll(BLOB, 1, axis=0), BLOB),
-    "courses": lambda metric: metric([[0.5, 0.9], [0.95]], **({"target": 0.9} if takes(metric, "target") else {})),
+    "curves": lambda metric: metric([[0.5, 0.9], [0.95]], **({"target": 0.9} if takes(metric, "target") else {})),
     "time": lambda metric: metric(2.0, (4, 8) if takes(metric, "size") else 4),
 }
 

@@ -44,7 +44,7 @@ def caught(run: Callable[[], Any], debug: bool = False) -> int:
     except Exception as error:
         if debug:
             traceback.print_exc()
-        tell(f"error: {described(error)}")
+        print_line(f"error: {described(error)}")
         return 1
     return 0
 
@@ -60,7 +60,7 @@ def described(error: BaseException) -> str:
     return f"{explained(error)}{more}"
 
 
-def tell(line: str) -> None:
+def print_line(line: str) -> None:
     """Print one line on standard error, whatever its letters and wherever that leads."""
     with contextlib.suppress(OSError, ValueError):
         print(line, file=sys.stderr, flush=True)
@@ -86,7 +86,7 @@ def _show_warning(
     file: TextIO | None = None,
     line: str | None = None,
 ) -> None:
-    tell(f"warning: {' '.join(str(message).split())}")
+    print_line(f"warning: {' '.join(str(message).split())}")
 
 
 def _interrupted(error: BaseException | None) -> None:
@@ -94,4 +94,4 @@ def _interrupted(error: BaseException | None) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # impatient fingers end nothing twice
     while error is not None and not isinstance(error, KeyboardInterrupt):
         error = error.__cause__ or error.__context__
-    tell(str(error or "") or "interrupted; what was finished is saved")
+    print_line(str(error or "") or "interrupted; what was finished is saved")

@@ -178,7 +178,7 @@ def _typed(annotation: Any) -> tuple[Any, Convert, str | None] | None:
     if origin is dict:
         return list[str], pairs, "KEY=VALUE"
     if origin is Literal:
-        return str, functools.partial(choice, choices=arguments), "|".join(arguments)
+        return str, functools.partial(choice, allowed=arguments), "|".join(arguments)
     if annotation in (bool, int, float, str, Path):
         return annotation, _same, None
     return None if isinstance(annotation, type) and issubclass(annotation, BaseModel) else (str, _same, None)
@@ -188,14 +188,14 @@ def _same(value: Any) -> Any:
     return value
 
 
-def choice(text: str, choices: Sequence[str]) -> str:
-    """``text`` itself if it is one of ``choices``; anything else is a usage error.
+def choice(text: str, allowed: Sequence[str]) -> str:
+    """``text`` itself if it is one of ``allowed``; anything else is a usage error.
 
     >>> choice("onnx", ["onnx"])
     'onnx'
     """
-    if text not in choices:
-        raise typer.BadParameter(f"'{text}' is not one of: {', '.join(choices)}")
+    if text not in allowed:
+        raise typer.BadParameter(f"'{text}' is not one of: {', '.join(allowed)}")
     return text
 
 

@@ -18,7 +18,7 @@ from segue.data.io.image import find_images, read_image, read_mask
 
 
 @dataclass(frozen=True)
-class Photo:
+class SubjectPhoto:
     """A photo and the mask of the subject in it."""
 
     image: Path
@@ -57,7 +57,7 @@ class Subjects(Dataset[Mapping[str, Tensor]]):
     ) -> None:
         self.size, self.crop, self.flip = size, crop, flip
         self.random = np.random.default_rng(seed)
-        found = [Photo(p, Path(masks) / f"{p.stem}.png") for p in find_images([photos])]
+        found = [SubjectPhoto(p, Path(masks) / f"{p.stem}.png") for p in find_images([photos])]
         self.photos = [p for p in found if p.mask.exists() and read_mask(p.mask).any()]
         if not self.photos:
             raise DataError(

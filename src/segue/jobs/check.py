@@ -50,7 +50,7 @@ class CheckConfig(JobConfig):
     )
 
 
-class Finding(BaseModel):
+class CheckFinding(BaseModel):
     """One kind of suspicious thing: how often, and the first of them."""
 
     what: str
@@ -67,7 +67,7 @@ class CheckResult(JobResult):
     images: int
     objects: int
     classes: dict[str, int]
-    findings: list[Finding]
+    findings: list[CheckFinding]
     failed: tuple[Failure, ...]
 
 
@@ -85,9 +85,9 @@ class _Findings:
         for loss in losses:
             self.add(loss.what, " ".join(filter(None, (loss.file, loss.image, loss.object))))
 
-    def listed(self) -> list[Finding]:
+    def listed(self) -> list[CheckFinding]:
         order = sorted(self._kinds.items(), key=lambda item: -item[1][0])
-        return [Finding(what=what, count=count, examples=examples) for what, (count, examples) in order]
+        return [CheckFinding(what=what, count=count, examples=examples) for what, (count, examples) in order]
 
 
 @job(CheckConfig)

@@ -67,7 +67,7 @@ class DoctorResult(JobResult):
     libraries: dict[str, str]
     extras: dict[str, str]
     device: str
-    cores: int | None
+    processor_cores: int | None
     matmul_gflops: float
     weights: dict[str, str]
     speed: Speed | None
@@ -120,7 +120,7 @@ def examine() -> DoctorResult:
         weights=_weights(problems),
         speed=_speed(problems),
         device=_device(),
-        cores=os.cpu_count(),
+        processor_cores=os.cpu_count(),
         matmul_gflops=round(matmul_gflops(lambda: matrix @ matrix), 1),
         disk_free_gib=round(free, 1),
         problems=tuple(problems),

@@ -7,12 +7,12 @@ from typing import Literal, TypeAlias
 
 from segue.core.registry import Registry, RegistryEntry
 
-Takes: TypeAlias = Literal["masks", "courses", "time"]
+Takes: TypeAlias = Literal["masks", "curves", "time"]
 
 
 @dataclass(frozen=True)
 class MetricEntry(RegistryEntry):
-    """One metric. ``takes`` says what goes in: two "masks" (prediction, truth), "courses" (each object's
+    """One metric. ``takes`` says what goes in: two "masks" (prediction, truth), "curves" (each object's
     quality after every click), or "time" (seconds and counts). ``better`` is +1 where larger is better.
 
     >>> METRICS["iou"].takes
@@ -37,19 +37,19 @@ METRICS: Registry[MetricEntry] = Registry(
         "noc": MetricEntry(
             "segue.metrics.interaction:noc",
             "mean clicks to a target quality; of boundary IoU: bNoC",
-            takes="courses",
+            takes="curves",
             better=-1,
         ),
         "noc-spread": MetricEntry(
-            "segue.metrics.interaction:noc_spread", "deviation of the clicks over objects", takes="courses", better=-1
+            "segue.metrics.interaction:noc_spread", "deviation of the clicks over objects", takes="curves", better=-1
         ),
-        "nof": MetricEntry("segue.metrics.interaction:nof", "failed objects, as published", takes="courses", better=-1),
+        "nof": MetricEntry("segue.metrics.interaction:nof", "failed objects, as published", takes="curves", better=-1),
         "unreached": MetricEntry(
-            "segue.metrics.interaction:unreached", "objects that never reach the target", takes="courses", better=-1
+            "segue.metrics.interaction:unreached", "objects that never reach the target", takes="curves", better=-1
         ),
-        "rof": MetricEntry("segue.metrics.interaction:rof", "share of failed objects", takes="courses", better=-1),
+        "rof": MetricEntry("segue.metrics.interaction:rof", "share of failed objects", takes="curves", better=-1),
         "quality-at": MetricEntry(
-            "segue.metrics.interaction:quality_at", "mIoU@k, or mbIoU@k of boundary courses", takes="courses"
+            "segue.metrics.interaction:quality_at", "mIoU@k, or mbIoU@k of boundary curves", takes="curves"
         ),
         "spc": MetricEntry("segue.metrics.interaction:spc", "seconds per click", takes="time", better=-1),
         "pie": MetricEntry(

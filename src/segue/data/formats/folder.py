@@ -20,8 +20,8 @@ from segue.data.formats.paired import Objects, Pair, PairedFolders
 from segue.data.io.image import read_labels, write_labels
 from segue.data.record import AnnotatedImage, DataSet, Loss, Options
 
-VOID = 255
-_NUMBERS = (*range(1, VOID), *range(VOID + 1, 65536))  # VOID stays free for void
+IGNORE = 255
+_NUMBERS = (*range(1, IGNORE), *range(IGNORE + 1, 65536))  # IGNORE stays free for void
 _WORDS = r"(?:void|ignored?|crowd)"
 _STATEMENTS = (
     re.compile(rf"\b(128|255)\b\s*(?:\(|:|=|is|are|means)?\s*{_WORDS}\b", re.IGNORECASE),
@@ -43,7 +43,7 @@ class FolderWriter(Writer):
         stem = self.place_flat("images", image)
         labels, losses = label_map(image, _NUMBERS)
         if (ignore_mask := image.ignore_mask) is not None:
-            labels[ignore_mask] = VOID
+            labels[ignore_mask] = IGNORE
             self._void = True
         if self.output.folder is not None:
             write_labels(self.output.folder / "masks" / f"{stem}.png", labels)

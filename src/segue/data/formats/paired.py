@@ -113,19 +113,19 @@ class GrabCut(PairedFolders):
     """Rother et al., GrabCut, SIGGRAPH 2004: 50 images, the object's ragged edge marked as void. 0 background, 128
     void, 255 object."""
 
-    void = 128
+    ignore_value = 128
 
     def objects(self, pair: Pair, options: Options) -> Objects:
         labels = read_labels(pair.masks[0])
-        ignored = (self.void,) if options.ignore_values is None else options.ignore_values
+        ignored = (self.ignore_value,) if options.ignore_values is None else options.ignore_values
         # The published reading: above 128 is object, below it background.
-        found = np.where(np.isin(labels, ignored), -1, labels > self.void).astype(np.int32)
+        found = np.where(np.isin(labels, ignored), -1, labels > self.ignore_value).astype(np.int32)
         return from_labels(found, pair.id, (-1,))
 
     def labels(self, image: AnnotatedImage) -> Labels:
         labels = self.only_object(image).mask * np.int32(255)
         if (ignore_mask := image.ignore_mask) is not None:
-            labels[ignore_mask] = self.void
+            labels[ignore_mask] = self.ignore_value
         return labels
 
 

@@ -20,8 +20,8 @@ from segue.data.rasterize import rles_of_labels
 from segue.data.record import AnnotatedImage, Annotation, DataSet, Loss, Options, Samples
 from segue.data.rle import Rle
 
-VOID = 255
-VOID_COLOR = color(VOID)
+IGNORE = 255
+IGNORE_COLOR = color(IGNORE)
 CLASSES = (
     "background",
     "aeroplane",
@@ -57,13 +57,13 @@ class VocWriter(Writer):
         self._list = output.stream(_LIST)
 
     def add(self, image: AnnotatedImage) -> list[Loss]:
-        kinds = [self.number(annotation.name) + 1 for annotation in image.annotations[: VOID - 1]]
-        if max(kinds, default=0) >= VOID:
-            raise DataError(f"more than {VOID - 1} classes", "as many as a palette holds", "write the format 'coco'")
-        objects, losses = label_map(image, range(1, VOID))
+        kinds = [self.number(annotation.name) + 1 for annotation in image.annotations[: IGNORE - 1]]
+        if max(kinds, default=0) >= IGNORE:
+            raise DataError(f"more than {IGNORE - 1} classes", "as many as a palette holds", "write the format 'coco'")
+        objects, losses = label_map(image, range(1, IGNORE))
         classes = np.array([0, *kinds], np.int32)[objects]
         if (ignore_mask := image.ignore_mask) is not None:
-            objects[ignore_mask] = classes[ignore_mask] = VOID
+            objects[ignore_mask] = classes[ignore_mask] = IGNORE
         stem = self.place_flat("JPEGImages", image)
         self.output.put(f"SegmentationObject/{stem}.png", palette_png(objects))
         self.output.put(f"SegmentationClass/{stem}.png", palette_png(classes))
@@ -106,7 +106,7 @@ class Voc(Format):
             ClassColors(folder / "labelmap.txt", CLASSES),
             ImageLocator(*options.places(folder / "JPEGImages")),
         )
-        ignored = (VOID,) if options.ignore_values is None else options.ignore_values
+        ignored = (IGNORE,) if options.ignore_values is None else options.ignore_values
 
         def load(index: int) -> AnnotatedImage:
             name = names[index]
@@ -123,19 +123,19 @@ def _annotated(
     mask: Path, kinds: Path | None, colors: ClassColors, locator: ImageLocator, ignored: Sequence[int]
 ) -> AnnotatedImage:
     objects, palette = read_codes(mask)
-    if palette is not None and VOID_COLOR in palette.values():
-        objects[np.isin(objects, [code for code, one in palette.items() if one == VOID_COLOR])] = VOID
+    if palette is not None and IGNORE_COLOR in palette.values():
+        objects[np.isin(objects, [code for code, one in palette.items() if one == IGNORE_COLOR])] = IGNORE
     classes = None if kinds is None else colors.classes(kinds)
     if classes is not None and classes.shape != objects.shape:
         raise DataError(f"{kinds} of another size than {mask}", "one size")
     if kinds == mask and classes is not None:
-        objects = np.where(objects == VOID, VOID, classes)
+        objects = np.where(objects == IGNORE, IGNORE, classes)
     image = locator.any_suffix(mask.stem)
     name = image.name if image is not None else f"{mask.stem}.jpg"
     every = [(k, rle) for k, rle in rles_of_labels(objects) if k not in ignored]
     annotations, losses = [], []
     for number, (k, rle) in enumerate(every, start=1):
-        id = mask.stem if len(every) == 1 else f"{mask.stem}#{k if k <= VOID else number}"
+        id = mask.stem if len(every) == 1 else f"{mask.stem}#{k if k <= IGNORE else number}"
         kind, doubt = _class_of(rle, classes, colors.names)
         annotations.append(Annotation(kind, rle, id))
         if doubt:
