@@ -32,7 +32,7 @@ from segue.annotator.store import (
 )
 from segue.annotator.tables import ImageRow, Label
 from segue.core.errors import DataError, MissingFile, SegueError, StorageError
-from segue.core.files import write_bytes
+from segue.core.files import natural_sorted, write_bytes
 from segue.data.formats.base import WriteOptions
 from segue.data.formats.registry import FORMATS, format_named, known_name, open_data
 from segue.data.io.image import read_labels
@@ -109,7 +109,7 @@ def packed_export(project: Project, name: str, *, accepted: bool) -> tuple[Path,
     try:
         out = home / "out"
         exported = export(project, name, out, accepted=accepted)
-        files = sorted(path for path in out.rglob("*") if path.is_file())
+        files = natural_sorted(path for path in out.rglob("*") if path.is_file())
         stem = f"{project.library.folder.name}-{name}"
         if len(files) == 1 and name == "coco":
             return files[0], f"{stem}.json", exported

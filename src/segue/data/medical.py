@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from segue.core.errors import DataError, MissingExtra
+from segue.core.files import natural_sort_key
 from segue.core.registry import Registry, RegistryEntry
 from segue.core.types import Image, Mask
 from segue.data.formats.image_text_mask import binary
@@ -97,7 +98,7 @@ CAMUS_PARTS = {1: "left ventricular cavity", 2: "myocardium", 3: "left atrium ca
 
 def _camus(folder: Path) -> Iterator[Sample]:
     for pattern in ("**/patient*_?CH_E?.nii.gz", "**/patient*_?CH_E?.mhd"):
-        for path in sorted(folder.glob(pattern)):
+        for path in sorted(folder.glob(pattern), key=natural_sort_key):
             stem = path.name.partition(".")[0]
             target = path.with_name(path.name.replace(stem, f"{stem}_gt"))
             yield Sample(stem, partial(_camus_annotated, path, target, stem))
@@ -184,7 +185,7 @@ def _sample(image: Path, objects: Callable[[], Sequence[Annotation]], split: str
 
 
 def _images(folder: Path, pattern: str) -> list[Path]:
-    return sorted(p for p in folder.glob(pattern) if p.suffix.lower() in SUFFIXES)
+    return sorted((p for p in folder.glob(pattern) if p.suffix.lower() in SUFFIXES), key=natural_sort_key)
 
 
 def _existing(folder: Path, stems: Sequence[str]) -> Path | None:

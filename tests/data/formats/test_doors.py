@@ -307,6 +307,6 @@ def test_an_image_that_does_not_read_is_left_out_and_named(tmp_path):
     rows = [{"id": k, "image_id": k, "category_id": 1, "segmentation": s} for k, s in ((1, [RING]), (2, [[1, 2, 3]]))]
     done = convert_data(source=coco(tmp_path, images=images, annotations=rows), to="coco", output=tmp_path / "out")
     assert (done.images, done.objects) == (1, 1)
-    assert "b.png" in done.failed[0].image
+    assert "b.png" in done.failed[0].item
     with pytest.raises(DataError, match=r"annotation 2"):
         convert_data(source=tmp_path, to="coco", output=tmp_path / "out2", format="coco", split="x", strict=True)

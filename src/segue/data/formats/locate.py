@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
 from segue.core.errors import DataError, MissingFile
+from segue.core.files import natural_sort_key
 from segue.data.io.image import READABLE
 
 _UPLOADED = re.compile(r"^[0-9a-f]{8}-(?=.)")  # Label Studio's mark before the name of an uploaded file
@@ -85,10 +86,10 @@ def safe_name(name: str) -> PurePosixPath:
 
 
 def images_below(folder: Path) -> Iterator[Path]:
-    """Image files of ``folder`` and the folders in it, sorted folder by folder."""
+    """Image files of ``folder`` and the folders in it, in natural order folder by folder."""
     for root, folders, files in os.walk(folder):
-        folders.sort()
-        yield from (Path(root, name) for name in sorted(files) if is_image(Path(name)))
+        folders.sort(key=natural_sort_key)
+        yield from (Path(root, name) for name in sorted(files, key=natural_sort_key) if is_image(Path(name)))
 
 
 def is_image(path: Path) -> bool:
@@ -101,7 +102,7 @@ def stems(folder: Path) -> dict[str, Path]:
     if not folder.is_dir():
         raise MissingFile(f"no folder {folder}", "a folder of images")
     files: dict[str, Path] = {}
-    for path in sorted(folder.iterdir()):
+    for path in sorted(folder.iterdir(), key=natural_sort_key):
         if not is_image(path):
             continue
         if path.stem in files:

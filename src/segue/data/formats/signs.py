@@ -10,6 +10,7 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 
 from segue.core.errors import MissingFile
+from segue.core.files import natural_sort_key
 from segue.data.formats.locate import is_image
 
 DEPTH = 5  # folders below the source that are looked into
@@ -51,14 +52,14 @@ class Listing:
 
     @cached_property
     def names(self) -> dict[PurePosixPath, list[str]]:
-        """File names by folder (relative), sorted; hidden files and folders are not looked at."""
+        """File names by folder (relative), in natural order; hidden files and folders are not looked at."""
         if self.only is not None:
             return {PurePosixPath(self.only.relative_to(self.folder).parent.as_posix()): [self.only.name]}
         names = {}
         for root, folders, files in os.walk(self.folder):
             relative = PurePosixPath(Path(root).relative_to(self.folder).as_posix())
             folders[:] = sorted(f for f in folders if not f.startswith(".")) if len(relative.parts) < DEPTH else []
-            names[relative] = sorted(f for f in files if not f.startswith("."))
+            names[relative] = sorted((f for f in files if not f.startswith(".")), key=natural_sort_key)
         return names
 
     def files(self, *suffixes: str) -> Iterator[Path]:
