@@ -151,7 +151,7 @@ class ActionService:
         question, stored = self._question(db, row, action)
         db.commit()  # nothing is read while the model is waited for
         result = self.worker.answer(question)
-        if result.mask.shape != row.size:
+        if result.mask.shape != (row.height, row.width):
             what = "a prompt on a file that was replaced since its masks were made"
             raise InputError(what, "a decision about the masks", "open the image again")
         if not result.mask.any():

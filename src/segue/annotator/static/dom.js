@@ -141,7 +141,13 @@ export function openDialog(title, options = {}) {
     h("header", {}, h("h2", { class: "grow" }, title), h("button", { class: "icon", "aria-label": "Close", onclick: () => dialog.close() }, icon("close"))),
     body,
   );
-  dialog.addEventListener("close", () => dialog.remove());
+  dialog.addEventListener("close", () => {
+    const notice = byId("notice");
+    const shown = dialog.contains(notice) && notice.matches(":popover-open");
+    if (dialog.contains(notice)) byId("work").append(notice);
+    if (shown) notice.showPopover(); // what was said stays when the dialog goes
+    dialog.remove();
+  });
   dialog.addEventListener("pointerdown", (/** @type {PointerEvent} */ event) => event.target === dialog && dialog.close());
   document.body.append(dialog);
   dialog.showModal();

@@ -107,7 +107,8 @@ setNotify((message, options = {}) => {
     ...actions.map(({ label, act: answer }) => h("button", { class: "quiet", onclick: () => (hide(), answer()) }, label)),
     h("button", { class: "small-icon", "aria-label": "Close", onclick: hide }, icon("close")),
   );
-  notice.showPopover(); // over dialogs too
+  (document.querySelector("dialog[open]") ?? byId("work")).append(notice); // a dialog makes all outside it dead
+  notice.showPopover();
   if (!actions.length) fading = window.setTimeout(hide, options.bad ? 9000 : 5000);
 });
 
@@ -125,9 +126,10 @@ async function start() {
     try {
       await post("settings", { key: newId(), overlap: overlap.value });
       if (state.project) state.project.overlap = /** @type {"allow"} */ (overlap.value);
-    } finally {
-      emit("project");
+    } catch (error) {
+      notify(/** @type {Error} */ (error).message, { bad: true });
     }
+    emit("project");
   });
   startStage();
   startPhoto();
@@ -172,6 +174,6 @@ window.addEventListener("beforeunload", (event) => {
   if (state.saving) event.preventDefault();
 });
 window.addEventListener("unhandledrejection", (event) => notify(String(event.reason?.message ?? event.reason), { bad: true }));
-document.addEventListener("click", backToPhoto);
+for (const panel of document.querySelectorAll("aside, .dock, footer.status, #queue, #no-photo")) panel.addEventListener("click", (event) => backToPhoto(/** @type {MouseEvent} */ (event)));
 
 void start();

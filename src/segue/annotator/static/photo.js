@@ -25,8 +25,9 @@ function draw() {
 
 async function load() {
   const image = state.image;
-  if (!image || shown === `${image.id} ${image.stamp}`) return;
-  const mine = (shown = `${image.id} ${image.stamp}`);
+  const wanted = image ? `${image.id} ${image.stamp} ${image.width} ${image.height}` : "";
+  if (!image || shown === wanted) return;
+  shown = wanted;
   const again = view.image.width === image.width && view.image.height === image.height && stage.dataset.photo === String(image.id);
   view.image = { width: image.width, height: image.height };
   if (!again) view.fit();
@@ -37,12 +38,12 @@ async function load() {
   try {
     const answer = await download(`images/${image.id}/photo?stamp=${encodeURIComponent(image.stamp)}`);
     const made = await pyramid(await answer.blob());
-    if (shown !== mine) return made.forEach((bitmap) => bitmap.close());
+    if (shown !== wanted) return made.forEach((bitmap) => bitmap.close());
     levels = made;
     stage.dataset.photo = String(image.id);
     redraw("photo");
   } catch (error) {
-    if (shown !== mine) return;
+    if (shown !== wanted) return;
     shown = "";
     fail(error instanceof Problem ? error.message : `${image.path} is damaged: the browser cannot show it.`);
   }
