@@ -112,7 +112,7 @@ def test_clicks_made_while_encoding_are_answered_in_order() -> None:
 
     def click(number: int) -> None:
         before = [(Click(10 * k + 5, 5),) for k in range(number)]
-        request = DecodeRequest(1, "a", "item", None, None, before, (Click(10 * number + 5, 5),))
+        request = DecodeRequest(1, "a", SIZE, "item", None, None, before, (Click(10 * number + 5, 5),))
         answers.append((number, worker.answer(request)))
 
     threads = [threading.Thread(target=click, args=(number,)) for number in range(4)]
@@ -147,7 +147,7 @@ def test_the_first_answer_is_rehearsed_while_nobody_waits(monkeypatch: pytest.Mo
     assert [type(prompt) for prompt in said] == [Text, Click]
     worker.open("w1", 2, "b", "", [])
     until(lambda: 2 in worker.encoder.ready)
-    answer = worker.answer(DecodeRequest(1, "a", "o1", None, None, [], (Click(5, 5),)))
+    answer = worker.answer(DecodeRequest(1, "a", SIZE, "o1", None, None, [], (Click(5, 5),)))
     assert len(said) == 3, "once a model"
     assert answer.mask[5, 5]
     worker.stop()
@@ -163,7 +163,7 @@ def test_an_answer_that_was_guessed_is_found_and_a_wrong_guess_changes_nothing(
     worker.encoder.want(1, "a", OPEN).result(10)
     first, second, other = ((Click(x, 5.0),) for x in (5.0, 15.0, 25.0))
     plain = [
-        worker.answer(DecodeRequest(1, "a", "plain", None, None, list(before), now))
+        worker.answer(DecodeRequest(1, "a", SIZE, "plain", None, None, list(before), now))
         for before, now in (([], first), ([first], second))
     ]
 
@@ -173,14 +173,55 @@ def test_an_answer_that_was_guessed_is_found_and_a_wrong_guess_changes_nothing(
         return decode(*given)
 
     monkeypatch.setattr(model, "decode", slowly)
-    worker.guess(DecodeRequest(1, "a", "o", None, None, [], first))
-    answer = worker.answer(DecodeRequest(1, "a", "o", None, None, [], first))
+    worker.guess(DecodeRequest(1, "a", SIZE, "o", None, None, [], first))
+    answer = worker.answer(DecodeRequest(1, "a", SIZE, "o", None, None, [], first))
     assert (answer.mask == plain[0].mask).all()
     assert len(said) == 1, "the guess was the answer"
     assert answer.model >= 20, "what the guess took is what the model took"
-    worker.guess(DecodeRequest(1, "a", "o", None, None, [first], other))
-    answer = worker.answer(DecodeRequest(1, "a", "o", None, None, [first], second))
+    worker.guess(DecodeRequest(1, "a", SIZE, "o", None, None, [first], other))
+    answer = worker.answer(DecodeRequest(1, "a", SIZE, "o", None, None, [first], second))
     assert (answer.mask == plain[1].mask).all()
-    worker.guess(DecodeRequest(2, "b", "o", None, None, [], first))
+    worker.guess(DecodeRequest(2, "b", SIZE, "o", None, None, [], first))
     assert 2 not in worker.encoder.ready, "a guess encodes nothing"
+    worker.stop()
+
+
+def test_another_model_encodes_what_is_open_at_once() -> None:
+    worker = Worker(ColourModel, read, 10**9)
+    worker.open("me", 1, "a", "", [])
+    until(lambda: 1 in worker.encoder.ready)
+    before = worker.encoder.ready[1]
+    worker.replace(ColourModel)
+    until(lambda: 1 in worker.encoder.ready)
+    assert worker.encoder.ready[1].model is not before.model
+    worker.switch(on=False)
+    assert not worker.encoder.ready
+    worker.switch(on=True)
+    until(lambda: 1 in worker.encoder.ready)
+    worker.stop()
+
+
+def test_a_file_of_another_stamp_is_encoded_again() -> None:
+    stamps = {"a": "1"}
+    worker = Worker(ColourModel, read, 10**9, lambda path: stamps[path])
+    worker.open("me", 1, "a", "1", [])
+    until(lambda: 1 in worker.encoder.ready)
+    before = worker.encoder.ready[1]
+    worker.open("me", 1, "a", "1", [])
+    assert worker.encoder.ready[1] is before
+    stamps["a"] = "2"
+    worker.open("me", 1, "a", "2", [])
+    until(lambda: 1 in worker.encoder.ready)
+    assert worker.encoder.ready[1] is not before
+    worker.stop()
+
+
+def test_sessions_end_with_the_features_that_they_hold() -> None:
+    one = np.zeros((*SIZE, 3), np.uint8).nbytes * 5  # an image with its features of four bytes
+    worker = Worker(ColourModel, read, int(2.5 * one))
+    for number in range(1, 6):
+        worker.open("me", number, "a", "", [])
+        worker.answer(DecodeRequest(number, "a", SIZE, f"o{number}", None, None, [], (Click(5, 5),)))
+    until(lambda: len(worker._sessions) <= 2)
+    assert len(worker.encoder.ready) == 2
     worker.stop()

@@ -5,7 +5,9 @@ from __future__ import annotations
 import io
 import json
 import zipfile
+from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import numpy as np
 import PIL.Image
@@ -16,8 +18,10 @@ from pycocotools import mask as rle
 from segue.annotator import journal
 from segue.annotator.exchange import formats
 from segue.annotator.project import Project
+from tests.annotator.fake_model import photo
 from tests.annotator.person import RED, Person, mask_of, runs, square
 
+CLICK = {"type": "click", "x": 30, "y": 40}
 FIRST, SECOND = square(10, 10, 40), square(30, 30, 40) & ~square(50, 50, 5)
 
 
@@ -128,3 +132,81 @@ def test_masks_of_another_size_and_files_that_do_not_read_are_named(client: Test
         assert answer.status_code == 422, (name, content)
         assert answer.json()["message"]
     assert Person(client).look()["objects"] == []
+
+
+def test_an_import_that_is_repeated_adds_nothing(client: TestClient, drawn: Person) -> None:
+    content = json.dumps(coco(client)).encode()
+    for _ in range(2):
+        done = client.post("/api/import", files=[("files", ("x.json", content))]).json()
+        assert (done["images"], done["objects"]) == (0, 0)
+    assert len(drawn.look()["objects"]) == 2
+
+
+def test_a_photo_is_no_mask(client: TestClient, folder: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 255, (120, 160, 3), dtype=np.uint8)
+    answer = client.post("/api/import", files=[("files", ("a.png", png(noise)))])
+    assert answer.status_code == 422
+    assert "looks like a photo" in answer.json()["message"]
+    assert Person(client).look()["objects"] == []
+
+
+def test_class_names_of_a_file_are_cleaned(client: TestClient, drawn: Person) -> None:
+    content = coco(client)
+    content["categories"][0]["name"], content["categories"][1]["name"] = "a\x00 tall\nship", "x" * 100_000
+    content["images"][0]["file_name"] = "b.jpg"
+    done = client.post("/api/import", files=[("files", ("x.json", json.dumps(content).encode()))]).json()
+    assert done["objects"] == 2
+    names = [label["name"] for label in client.get("/api/project").json()["labels"]]
+    assert names == ["object", "fish", "a tallship", "x" * 80]
+
+
+@pytest.mark.parametrize("name", ["coco", "yolo", "numpy"])
+def test_an_export_of_nothing_is_an_error_with_its_reason(client: TestClient, person: Person, name: str) -> None:
+    person.click("o1", *RED)
+    answer = client.get("/api/export", params={"format": name})
+    assert answer.status_code == 422
+    assert "accept one, or export all" in answer.json()["message"].lower()
+
+
+def test_a_replaced_photo_leaves_every_export_whole_and_its_masks_wait(
+    client: TestClient, drawn: Person, folder: Path
+) -> None:
+    photo(folder / "a.png", size=(240, 320))
+    assert drawn.open()["replaced"]
+    for name in ("coco", "png", "yolo", "label-studio"):
+        answer = client.get("/api/export", params={"format": name})
+        assert answer.status_code == 200
+        assert "a.png" in unquote(answer.headers["segue-notice"])
+    assert coco(client)["images"][0]["height"] == 120, "the size that the masks were made for"
+    assert "replaced" in drawn.send(kind="prompt", object="o1", prompts=[CLICK]).json()["message"]
+    kept = drawn.act(kind="replaced", masks="keep")["changed"]
+    assert [mask_of(item, (240, 320)).sum() for item in kept] == [4 * FIRST.sum(), 4 * SECOND.sum()]
+    assert (drawn.open()["replaced"], drawn.look()["height"]) == (False, 240)
+    drawn.act(kind="prompt", object="o3", prompts=[CLICK])
+    drawn.act(kind="undo")
+    drawn.act(kind="undo")
+    assert drawn.open()["replaced"], "taken back, it waits again"
+    drawn.act(kind="replaced", masks="remove")
+    assert drawn.look()["objects"] == []
+    assert coco(client)["images"][0]["height"] == 240
+
+
+def test_the_same_photo_written_again_is_no_other_photo(client: TestClient, drawn: Person, folder: Path) -> None:
+    content = (folder / "a.png").read_bytes()
+    (folder / "a.png").write_bytes(content)
+    assert not drawn.open()["replaced"]
+    other = Person(client, image=3)
+    photo(folder / "deep" / "c.png", size=(60, 80))
+    assert (other.open()["replaced"], other.look()["height"]) == (False, 60), "without masks nobody is asked"
+
+
+def test_an_object_without_a_pixel_is_neither_accepted_nor_exported(client: TestClient, person: Person) -> None:
+    person.act(kind="stroke", object="o1", pixels=runs(FIRST))
+    person.act(kind="stroke", object="o2", pixels=runs(SECOND))
+    person.act(kind="stroke", object="o1", pixels=runs(FIRST), erase=True)
+    assert "1 object without a single pixel" in person.send(kind="state", state="accepted").json()["message"]
+    answer = client.get("/api/export", params={"format": "coco", "accepted": False})
+    assert len(json.loads(answer.content)["annotations"]) == 1
+    assert "1 object without a pixel was left out" in unquote(answer.headers["segue-notice"])
+    person.act(kind="remove", object="o1")
+    person.act(kind="state", state="accepted")

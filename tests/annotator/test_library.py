@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import io
+import os
+import shutil
+import threading
+import time
 from pathlib import Path
 
 import numpy as np
 import PIL.Image
 import pytest
+import tifffile
+from fastapi.testclient import TestClient
 
-from segue.annotator.library import Library
+from segue.annotator.app import build
+from segue.annotator.config import AnnotateConfig
+from segue.annotator.library import Library, Room
 from segue.core.errors import ImageError, MissingFile
-from tests.annotator.fake_model import photo
+from tests.annotator.fake_model import ColourModel, photo
 
 
 @pytest.fixture
@@ -78,3 +86,40 @@ def test_a_damaged_image_and_a_missing_folder_are_named(library: Library, tmp_pa
         Library(tmp_path / "nowhere", tmp_path, 1)
     with pytest.raises(MissingFile):
         library.locate("../outside.png")
+
+
+def test_names_that_are_no_unicode_are_opened_and_shown(library: Library, client: TestClient) -> None:
+    raw = os.fsencode(library.folder)
+    for name in (b"caf\xe9.png", b"caf\xe8.png"):
+        shutil.copy(library.folder / "a.png", os.fsdecode(raw + b"/" + name))
+    paths = [path for path in library.scan() if path.startswith("caf")]
+    assert len(set(paths)) == 2
+    assert all(library.pixels(path).shape == (120, 160, 3) for path in paths)
+    with TestClient(
+        build(AnnotateConfig(folder=library.folder), load=ColourModel), base_url="http://localhost"
+    ) as again:
+        lines = again.get("/api/images?search=caf").json()["images"]
+        assert [again.get(f"/api/images/{line['id']}/photo").status_code for line in lines] == [200, 200]
+
+
+def test_few_pixels_are_decoded_at_one_time() -> None:
+    room, most, now = Room(100), [0], [0]
+
+    def decode(count: int) -> None:
+        with room.for_pixels(count):
+            now[0] += min(count, 100)
+            most[0] = max(most[0], now[0])
+            time.sleep(0.01)
+            now[0] -= min(count, 100)
+
+    threads = [threading.Thread(target=decode, args=(count,)) for count in (60, 60, 500, 30, 30, 500, 60)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(10)
+    assert (most[0] <= 100, now[0]) == (True, 0)
+
+
+def test_deep_colours_say_how_they_are_shown(library: Library) -> None:
+    tifffile.imwrite(library.folder / "deep.tif", np.zeros((8, 8, 3), np.uint16), photometric="rgb")
+    assert "More than 8 bits" in library.shown("deep.tif")

@@ -55,6 +55,26 @@ def test_the_token_moves_from_the_address_into_a_cookie(remote: TestClient) -> N
     assert remote.get("/api/project").status_code == 200, "the cookie suffices from then on"
 
 
+def test_the_redirect_stays_on_this_server(remote: TestClient) -> None:
+    for path in ("//evil.example/x", "/\\evil.example", "///evil.example"):
+        answer = remote.get(f"http://segue.test{path}?token=s3cret-token", follow_redirects=False)
+        assert answer.status_code == 303
+        assert answer.headers["location"].startswith("/evil.example") or answer.headers["location"].startswith("/%5C")
+
+
+def test_every_server_of_a_host_has_a_cookie_of_its_own(remote: TestClient) -> None:
+    first = remote.get("/?token=s3cret-token", headers={"host": "box:8788"}, follow_redirects=False)
+    assert first.headers["set-cookie"].startswith("segue_token_8788=")
+    other = {"host": "box:9000", "cookie": "segue_token_8788=s3cret-token"}
+    assert remote.get("/api/project", headers=other).status_code == 401, "the other server's cookie is not this one's"
+
+
+def test_who_types_the_address_without_a_token_gets_a_page(remote: TestClient) -> None:
+    answer = remote.get("/", headers={"accept": "text/html"})
+    assert (answer.status_code, answer.headers["content-type"]) == (401, "text/html; charset=utf-8")
+    assert "open the address that segue printed" in answer.text
+
+
 def test_the_token_is_compared_in_constant_time() -> None:
     source = (STATIC.parent / "security.py").read_text()
     assert "hmac.compare_digest" in source

@@ -151,9 +151,6 @@ class ActionService:
         question, stored = self._question(db, row, action)
         db.commit()  # nothing is read while the model is waited for
         result = self.worker.answer(question)
-        if result.mask.shape != (row.height, row.width):
-            what = "a prompt on a file that was replaced since its masks were made"
-            raise InputError(what, "a decision about the masks", "open the image again")
         if not result.mask.any():
             raise InputError(
                 "an answer without a single pixel",
@@ -172,12 +169,13 @@ class ActionService:
             check_label(db, action.label)
         links = [_stored(db, prompt) for prompt in action.prompts]
         stored = STORED.dump_python([links], mode="json")[0]
+        size = row.height or 0, row.width or 0
         base_id, before = (target.base_id, target.prompts) if target and not _begins_again(stored) else (None, [])
         groups = [*STORED.validate_python(before), links]
         packed = None if base_id is None else get_mask(db, base_id)
-        base: Callable[[], Mask] | None = None if packed is None else (lambda: unpack(packed, row.size))
+        base: Callable[[], Mask] | None = None if packed is None else (lambda: unpack(packed, size))
         *answered, prompts = (tuple(self._prompt(db, prompt) for prompt in group) for group in groups)
-        return DecodeRequest(row.id, row.path, action.object, base_id, base, answered, prompts), stored
+        return DecodeRequest(row.id, row.path, size, action.object, base_id, base, answered, prompts), stored
 
     def _prompt(self, db: Session, prompt: Click | Box | Text | MaskLink) -> Prompt:
         """A prompt as the model takes it; an example is read again from the image it was taken from."""

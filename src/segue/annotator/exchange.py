@@ -67,7 +67,8 @@ class Exported:
     def __str__(self) -> str:
         parts = [f"{self.images} {'image' if self.images == 1 else 'images'} exported."]
         if self.empty:
-            parts.append(f"{self.empty} objects without a pixel were left out.")
+            objects = "object without a pixel was" if self.empty == 1 else "objects without a pixel were"
+            parts.append(f"{self.empty} {objects} left out.")
         if self.replaced:
             parts.append(f"Masks of the old file, as it was replaced since: {', '.join(self.replaced[:5])}.")
         return " ".join(parts)

@@ -22,11 +22,12 @@ LIVE = 64  # sessions, the least recently used ends first
 
 @dataclass(frozen=True)
 class DecodeRequest:
-    """What to answer: the image, the object's mask ``base`` (its own id, or None), the groups of prompts already
-    answered on top of it, and the new group."""
+    """What to answer: the image and its ``size`` (H, W), the object's mask ``base`` (its own id, or None), the groups
+    of prompts already answered on top of it, and the new group."""
 
     image_id: int
     path: str
+    size: tuple[int, int]
     object_id: str
     base_id: int | None
     base: Callable[[], Mask] | None
@@ -157,7 +158,6 @@ class Worker:
         self.encoder.want(image_id, path, OPEN).add_done_callback(self._warm_up)
         for guess, guess_path in guesses:
             self.encoder.want(guess, guess_path, PREFETCH)
-        self._answers.submit(self._drop_sessions)
 
     def answer(self, request: DecodeRequest) -> DecodeResult:
         """Wait for the image's features, then for the model, and answer. A prompt that fails changes nothing."""
@@ -217,6 +217,9 @@ class Worker:
 
     def _decode(self, encoded: EncodedImage, request: DecodeRequest, asked: float) -> DecodeResult:
         began = time.perf_counter()
+        if encoded.image.shape[:2] != request.size:
+            what = "a prompt on a file that was replaced since its masks were made"
+            raise InputError(what, "a decision about the masks", "open the image again")
         live = self._follow(encoded, request)
         if len(live.groups) > len(request.before):
             mask = live.session.mask
@@ -243,6 +246,7 @@ class Worker:
         while len(live.groups) > len(before) + guessed:
             live.session.undo()
             live.groups.pop()
+        self._drop_sessions()
         self._sessions[request.object_id] = live
         while len(self._sessions) > LIVE:
             self._sessions.popitem(last=False)
