@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import shutil
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +16,7 @@ import torch
 
 from segue.adapters.base import attached, disabled
 from segue.cli import main
-from segue.core.errors import CheckpointError, ConfigError, DataError, MissingFile, UnknownName
+from segue.core.errors import CheckpointError, ConfigError, DataError, ImageError, MissingFile, UnknownName
 from segue.core.segmenter import Segmenter
 from segue.core.types import Click, Text
 from segue.data.formats.coco import Coco
@@ -117,6 +118,17 @@ def test_no_image_is_on_both_sides(disks: Path, tmp_path: Path) -> None:
     assert sorted(ids) == sorted(s.id for s in samples)
     assert len(test) == 2
     assert [s.id for s in split(samples, config(disks, tmp_path, seed=1))[1]] != [s.id for s in test]
+
+
+def test_an_image_that_does_not_read_is_left_out_and_named(disks: Path, tmp_path: Path) -> None:
+    data = shutil.copytree(disks, tmp_path / "data")
+    broken = sorted((data / "images").iterdir())[0]
+    broken.write_bytes(broken.read_bytes()[:60])
+    result = adapt(config(data, tmp_path / "out", steps=1), model=small())
+    assert [failure.item for failure in result.failed] == [broken.stem]
+    assert sum((result.images.train, result.images.validation, result.images.held_out)) == 7
+    with pytest.raises(ImageError, match=broken.name):
+        adapt(config(data, tmp_path / "strict", strict=True), model=small())
 
 
 def test_published_splits_are_kept(tmp_path: Path) -> None:

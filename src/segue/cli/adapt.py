@@ -17,6 +17,8 @@ def _print_row(row: Mapping[str, float]) -> None:
 
 def _show(result: AdaptResult) -> None:
     console.print((Path(result.output) / "report.md").read_text(), markup=False)
+    for failure in result.failed:
+        console.print(f"left out: {failure.item}: {failure.reason}", style="red", highlight=False, markup=False)
 
 
 command = JobCommand(AdaptConfig, lambda config: adapt(config, on_row=_print_row), _show)

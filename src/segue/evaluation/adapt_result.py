@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from segue.core.failures import Failure
 from segue.evaluation.adapt_verdict import Kind
 from segue.session.config import JobResult
 
@@ -17,7 +18,7 @@ class ImageCounts(JobResult):
 
 
 class AdaptResult(JobResult):
-    """What both ways of adapting report."""
+    """What both ways of adapting report; ``failed`` are images that did not read."""
 
     model: str
     adapter: str
@@ -34,6 +35,7 @@ class AdaptResult(JobResult):
     minutes: float
     peak_memory_mb: int
     finished: str
+    failed: tuple[Failure, ...] = ()
 
 
 class RandomClicks(JobResult):

@@ -8,6 +8,7 @@ from typing import TypeAlias
 import numpy as np
 
 from segue.core.errors import ConfigError, DataError
+from segue.core.failures import Failures
 from segue.core.segmenter import Segmenter
 from segue.core.types import Click, Text
 from segue.data.formats.registry import open_data
@@ -35,19 +36,21 @@ def adapt(
     learning curves and ten overlays. The verdict is "gain proven" where the bootstrap interval of the held-out
     difference excludes none. ``model`` replaces the one that ``config`` names; the adapter stays attached to it. Raises
     ``DataError`` for too few images, ``ConfigError`` for an adapter that does not suit and for an output that holds an
-    earlier one which is neither resumed nor replaced (``force``).
+    earlier one which is neither resumed nor replaced (``force``). An image that does not read is left out and named,
+    unless ``strict``.
     """
     from segue.jobs.adapt_run import adapt_by_clicks, adapt_by_texts  # torch, which the command line does without
 
     # an earlier adapter stays until the new one takes its place
     claim_output(config.output, FINISHED, resume=config.resume or config.force)
     base = model if model is not None else config.load()
-    train, test = split(read_samples(config), config)
-    if Click in base.accepts:
-        return adapt_by_clicks(config, base, train, test, on_row)
-    if Text in base.accepts:
-        return adapt_by_texts(config, base, train, test, on_row)
-    raise ConfigError(f"model {config.model}", "one that clicks or texts prompt", "choose another model")
+    if not {Click, Text} & base.accepts:
+        raise ConfigError(f"model {config.model}", "one that clicks or texts prompt", "choose another model")
+    failures = Failures(config.strict)
+    train, test = (readable(part, failures) for part in split(read_samples(config), config))
+    failed = failures.check(min(len(train) - 1, len(test)))
+    run = adapt_by_clicks if Click in base.accepts else adapt_by_texts
+    return run(config, base, train, test, on_row).model_copy(update={"failed": failed})
 
 
 def read_samples(config: AdaptConfig) -> list[Sample]:
@@ -59,6 +62,16 @@ def read_samples(config: AdaptConfig) -> list[Sample]:
     else:
         samples = list(open_data(config.data, config.format, Options()).samples)
     return [with_texts(s, config.name) for s in samples] if config.name else samples
+
+
+def readable(samples: Sequence[Sample], failures: Failures) -> list[Sample]:
+    """Those of ``samples`` whose image and masks read; the others are noted in ``failures``."""
+    good: list[Sample] = []
+    for sample in samples:
+        with failures.guard(sample.id):
+            sample.read()
+            good.append(sample)
+    return good
 
 
 def split(samples: Sequence[Sample], config: AdaptConfig) -> tuple[list[Sample], list[Sample]]:

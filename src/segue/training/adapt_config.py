@@ -55,6 +55,7 @@ class AdaptConfig(ModelSource):
         dict[str, Any], Field(description="A setting of the adapter, such as width=32; repeatable.")
     ] = Field(default_factory=dict)
     resume: Annotated[bool, Field(description="Go on from an interrupted run in the output folder.")] = False
+    strict: Annotated[bool, Field(description="Stop at the first image that does not read.")] = False
     force: Annotated[bool, Field(description="Replace an earlier adapter in the output folder.")] = False
 
     def model_post_init(self, _: Any) -> None:
