@@ -10,6 +10,10 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from segue.core.threads import wait_passively
+
+wait_passively()  # before any runtime is loaded
+
 if TYPE_CHECKING:
     from segue.core.errors import SegueError
     from segue.core.types import Box, Click, Reference, Text

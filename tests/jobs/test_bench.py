@@ -1,5 +1,6 @@
 """``segue bench``: the figures hang together, models meet the same machine, and the report shows them."""
 
+import contextlib
 import json
 
 import pytest
@@ -76,6 +77,24 @@ def test_models_run_in_turn(folders, monkeypatch):
     monkeypatch.setattr(Runner, "run_dialogue", lambda runner, *_: order.append(runner.name) or _pretend(runner))
     bench(BenchConfig(model=folders, size=(64, 64), clicks=1, rounds=2, device="cpu"))
     assert order == folders * 3
+
+
+def test_a_busy_process_is_there_in_the_disturbed_dialogues_alone(monkeypatch):
+    seen = []
+
+    @contextlib.contextmanager
+    def busy():
+        seen.append("busy")
+        yield
+        seen.append("quiet")
+
+    dialogue = Runner.run_dialogue
+    monkeypatch.setattr("segue.jobs.bench.busy_process", busy)
+    monkeypatch.setattr(Runner, "run_dialogue", lambda runner, *a: seen.append(runner.name) or dialogue(runner, *a))
+    (row,) = bench(BenchConfig(size=(64, 64), clicks=1, rounds=1, disturbed=True, device="cpu")).rows
+    assert seen == ["nano", "busy", "nano", "quiet"] * 2
+    assert row.disturbed.encode > 0
+    assert row.disturbed.click > 0
 
 
 def _pretend(runner):

@@ -8,7 +8,8 @@ from segue.jobs.bench import BenchConfig, bench
 
 
 def _show(result: BenchResult) -> None:
-    columns = [column for column in COLUMNS if column[0] in NARROW]
+    wanted = (*NARROW, *(column[0] for column in COLUMNS[-1:] if any(row.disturbed for row in result.rows)))
+    columns = [column for column in COLUMNS if column[0] in wanted]
     show_rows([c[0] for c in columns], [[show(row) for _, _, show in columns] for row in result.rows])
 
 

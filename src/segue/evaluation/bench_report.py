@@ -31,6 +31,7 @@ COLUMNS: Sequence[tuple[str, str, Callable[[ModelSpeed], str]]] = (
     ("GFLOP click", "--:", lambda r: f"{r.click.gflops:.1f}"),
     ("share of peak", "--:", lambda r: f"{r.click.share_of_peak:.0%}"),
     ("memory", "--:", lambda r: f"{r.memory_mib:.0f} MiB"),
+    ("click beside a busy process", "--:", lambda r: f"{r.disturbed.click:.2f} times" if r.disturbed else ""),
 )
 
 NARROW = ("model", "parameters", "encode p50", "click p50", "click p95", "SPC", "GFLOP click", "memory")

@@ -43,9 +43,16 @@ class TimesFirst(JobResult):
     spc: float
 
 
+class TimesQuiet(JobResult):
+    """Seconds beside a process that keeps one core busy, as a multiple of those without it, from the same run."""
+
+    encode: float
+    click: float
+
+
 class ModelSpeed(JobResult):
     """One model's figures: ``spc`` counts encoding as published, ``spc_clicks`` does not; ``pie`` is either per pixel
-    of the model's ``input`` (height, width)."""
+    of the model's ``input`` (height, width); ``disturbed`` where it was asked for."""
 
     model: str
     weights: str
@@ -60,6 +67,7 @@ class ModelSpeed(JobResult):
     pie_clicks: float
     memory_mib: float
     times_first: TimesFirst
+    disturbed: TimesQuiet | None = None
 
 
 class BenchResult(JobResult):
@@ -120,11 +128,11 @@ class Runner:
         """Leave the dialogue out that warmed up."""
         del self.click[: len(self.click) // len(self.encode)], self.encode[:1]
 
-    def figures(self, image: Image, peak_gflops: float, first: Runner) -> ModelSpeed:
-        """The row of this model; ratios are to ``first``."""
+    def figures(self, image: Image, peak_gflops: float, first: Runner, disturbed: Runner | None = None) -> ModelSpeed:
+        """The row of this model; ratios are to ``first``, and of the ``disturbed`` dialogues to these."""
         encode_flops, click_flops, frame = count_flops(self.model, image, prompts_for(self.model, image, 1))
         spc_all, spc_clicks = self._paces()
-        times = {name: _median(getattr(self, name)) / _median(getattr(first, name)) for name in ("encode", "click")}
+        times = self._times(first)
         return ModelSpeed(
             model=self.name,
             weights=self.weights,
@@ -138,10 +146,14 @@ class Runner:
             pie=pie(spc_all, frame.grid),
             pie_clicks=pie(spc_clicks, frame.grid),
             memory_mib=round((weight_bytes(self.model) + self.peak) / 2**20, 1),
-            times_first=TimesFirst(
-                **{name: round(value, 3) for name, value in times.items()}, spc=round(spc_all / first._paces()[0], 3)
-            ),
+            times_first=TimesFirst(**times, spc=round(spc_all / first._paces()[0], 3)),
+            disturbed=TimesQuiet(**disturbed._times(self)) if disturbed is not None else None,
         )
+
+    def _times(self, other: Runner) -> dict[str, float]:
+        """Median seconds of encode and click as multiples of the other's."""
+        parts = ((name, getattr(self, name), getattr(other, name)) for name in ("encode", "click"))
+        return {name: round(_median(mine) / _median(theirs), 3) for name, mine, theirs in parts}
 
     def _paces(self) -> tuple[float, float]:
         """Seconds per click, with and without encoding."""

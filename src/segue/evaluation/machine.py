@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import subprocess
+import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
 
@@ -39,6 +42,23 @@ def resident_bytes() -> int:
     except (OSError, ValueError, IndexError):
         return 0
     return pages * 4096
+
+
+@contextlib.contextmanager
+def busy_process() -> Iterator[None]:
+    """Meanwhile another process keeps one core busy, as a person's other programs do.
+
+    >>> with busy_process():
+    ...     pass
+    """
+    loop = "print(flush=True)\nwhile True: pass"
+    with subprocess.Popen([sys.executable, "-I", "-S", "-c", loop], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()  # it runs now
+        try:
+            yield
+        finally:
+            process.kill()
 
 
 class ProcessMemory:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import platform
+from contextlib import nullcontext
+from dataclasses import replace
+from itertools import zip_longest
 from pathlib import Path
 from typing import Annotated
 
@@ -10,7 +13,7 @@ import torch
 from pydantic import Field
 
 from segue.evaluation.benchmark import BenchResult, Runner, sample_image
-from segue.evaluation.machine import SIDE, matmul_gflops
+from segue.evaluation.machine import SIDE, busy_process, matmul_gflops
 from segue.evaluation.results import read_result
 from segue.jobs.job import job
 from segue.models.opening import RANDOM
@@ -38,6 +41,9 @@ class BenchConfig(JobConfig):
     clicks: Annotated[int, Field(description="Clicks of one dialogue.", ge=1)] = 20
     rounds: Annotated[int, Field(description="Dialogues per model, models in turn.", ge=1)] = 5
     threads: Annotated[int | None, Field(description="CPU threads; without it PyTorch's own number.", ge=1)] = None
+    disturbed: Annotated[
+        bool, Field(description="Also measure beside a process that keeps one core busy, as a ratio.")
+    ] = False
     noc: Annotated[
         tuple[Path, ...], Field(description="JSON of segue evaluate, drawn against PIE in the report; repeatable.")
     ] = ()
@@ -61,12 +67,17 @@ def bench(config: BenchConfig) -> BenchResult:
         runners = [_open(name, config) for name in config.model]
         image, matrix = sample_image(config.size), torch.randn(SIDE, SIDE)
         peak = matmul_gflops(lambda: matrix @ matrix)
+        disturbed = [replace(runner, encode=[], click=[]) for runner in runners if config.disturbed]
         for _ in range(config.rounds + 1):  # the first round warms up
             for runner in runners:
                 runner.run_dialogue(image, config.clicks)
-        for runner in runners:
+            with busy_process() if disturbed else nullcontext():
+                for runner in disturbed:
+                    runner.run_dialogue(image, config.clicks)
+        for runner in (*runners, *disturbed):
             runner.forget_first_dialogue()
-        rows = tuple(runner.figures(image, peak, runners[0]) for runner in runners)
+        pairs = zip_longest(runners, disturbed)
+        rows = tuple(runner.figures(image, peak, runners[0], beside) for runner, beside in pairs)
     finally:
         torch.set_num_threads(before)
     result = BenchResult(
