@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from segue.core.errors import DataError, MissingFile, StorageError
 from segue.core.files import (
+    cache_folder,
     decode_text,
     natural_sort_key,
     natural_sorted,
@@ -143,3 +144,14 @@ def test_damaged_json_is_refused_by_name(tmp_path, content):
     write_text(tmp_path / "a.json", content)
     with pytest.raises(DataError, match=r"a\.json, which is no JSON"):
         read_json(tmp_path / "a.json")
+
+
+@pytest.mark.parametrize("home", [None, "/proc/none"])
+def test_without_a_home_that_can_be_written_caches_go_to_temporary_files(tmp_path, monkeypatch, home):
+    for name in ("HOME", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(os.path, "expanduser", lambda path: path.replace("~", home or "~"))
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    assert cache_folder("evaluate").is_relative_to(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "given"))
+    assert cache_folder("evaluate") == tmp_path / "given" / "segue" / "evaluate"

@@ -19,8 +19,8 @@ from torch import nn
 
 from segue.adapters.links import Link
 from segue.adapters.registry import ADAPTERS
-from segue.core.errors import CheckpointError, ConfigError, MissingFile, StorageError
-from segue.core.files import file_digest, replacing
+from segue.core.errors import CheckpointError, ConfigError, DataError, MissingFile, StorageError
+from segue.core.files import file_digest, read_json, replacing
 from segue.core.segmenter import Segmenter
 from segue.data.hub import check_sha256, fetch, hub_card, is_hub_id
 from segue.nn.module import load_strict, weights_digest
@@ -292,9 +292,9 @@ def load_adapter(
                 f"{folder} without {name}", f"an adapter folder ({CONFIG} and {WEIGHTS})", "check the path"
             )
     try:
-        config = json.loads((folder / CONFIG).read_text())
+        config = read_json(folder / CONFIG)
         kind, settings, base = config["segue_adapter"], config["settings"], config["base"]
-    except (json.JSONDecodeError, KeyError, TypeError) as error:
+    except (DataError, KeyError, TypeError) as error:
         raise CheckpointError(
             f"{folder / CONFIG}, which is no segue adapter ({error})", "a folder that segue adapt wrote"
         ) from error

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import ipaddress
-import os
 from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field
 
+from segue.core.files import cache_folder
 from segue.core.segmenter import Segmenter
 from segue.core.types import Click
 from segue.models.words import WordsThenClicks
@@ -69,8 +69,7 @@ class AnnotateConfig(ModelChoice):
         """Where the default database and the thumbnails live."""
         if self.folder is not None:
             return self.folder / ".segue"
-        data = os.environ.get("XDG_DATA_HOME") or str(Path.home() / ".local" / "share")
-        return Path(data) / "segue" / "samples"
+        return cache_folder("samples", "XDG_DATA_HOME", "~/.local/share")
 
     @property
     def database(self) -> str:

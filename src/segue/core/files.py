@@ -136,16 +136,15 @@ def storage_error(path: PathLike, error: OSError) -> StorageError:
     return StorageError(f"no way to write {os.fspath(path)}: {error.strerror or error}{room}", "", fix)
 
 
-def cache_folder(name: str) -> Path:
+def cache_folder(name: str, variable: str = "XDG_CACHE_HOME", place: str = "~/.cache") -> Path:
     """The folder ``name`` for what can be made again: under XDG_CACHE_HOME, else the home's .cache; where neither can
-    be written (a container without a home), in the folder for temporary files.
+    be written (a container without a home), in the folder for temporary files. ``variable`` and ``place`` name others.
 
     >>> cache_folder("evaluate").parts[-2:]
     ('segue', 'evaluate')
     """
-    places = [os.environ.get("XDG_CACHE_HOME", ""), os.path.expanduser("~/.cache")]
-    for place in filter(os.path.isabs, places):
-        folder = Path(place, "segue", name)
+    for base in filter(os.path.isabs, (os.environ.get(variable, ""), os.path.expanduser(place))):
+        folder = Path(base, "segue", name)
         with contextlib.suppress(OSError):
             folder.mkdir(parents=True, exist_ok=True)
             if os.access(folder, os.W_OK):

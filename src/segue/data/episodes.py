@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from segue.core.errors import DataError, MissingFile, UnknownName
-from segue.core.files import write_bytes
+from segue.core.files import read_text, write_bytes
 from segue.core.types import Image, Mask
 from segue.data.formats.registry import open_data
 from segue.data.io.image import read_mask
@@ -122,7 +122,7 @@ def read_episodes(path: Path | str) -> list[Episode]:
     if not path.is_file():
         raise MissingFile(f"{path}", "a file with a JSON object a line")
     episodes = []
-    for number, line in enumerate(path.read_text().splitlines(), start=1):
+    for number, line in enumerate(read_text(path).splitlines(), start=1):
         if not line.strip():
             continue
         try:

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -16,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from segue.core.errors import DataError, MissingExtra
-from segue.core.files import natural_sort_key
+from segue.core.files import natural_sort_key, read_json
 from segue.core.registry import Registry, RegistryEntry
 from segue.core.types import Image, Mask
 from segue.data.formats.image_text_mask import binary
@@ -109,7 +108,7 @@ def _chexlocalize(folder: Path) -> Iterator[Sample]:
         file = folder / f"gt_segmentations_{split}.json"
         file = file if file.exists() else folder / "CheXlocalize" / file.name
         if file.exists():
-            for key, findings in json.loads(file.read_text()).items():
+            for key, findings in read_json(file).items():
                 parts = key.split("_", 2)
                 image = _existing(folder, [f"{base}{split}/{'/'.join(parts)}" for base in ("", "CheXpert/")])
                 if image is None:

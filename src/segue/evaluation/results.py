@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from pydantic import ConfigDict, Field
 
 from segue.core.errors import ConfigError, DataError
 from segue.core.failures import Failure
+from segue.core.files import read_json
 from segue.session.config import JobResult
 
 
@@ -97,6 +97,6 @@ def read_result(path: Path) -> EvaluateResult:
     segue.core.errors.DataError: got /no/such/file.json; expected the JSON that segue evaluate wrote
     """
     try:
-        return EvaluateResult.from_json(json.loads(path.read_text()))
+        return EvaluateResult.from_json(read_json(path))
     except (OSError, ValueError, ConfigError) as error:
         raise DataError(f"{path}", "the JSON that segue evaluate wrote") from error

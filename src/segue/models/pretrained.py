@@ -11,8 +11,8 @@ from typing import Any
 from safetensors import SafetensorError
 from safetensors.torch import save_file
 
-from segue.core.errors import CheckpointError, ConfigError, MissingFile, StorageError
-from segue.core.files import file_digest, replacing
+from segue.core.errors import CheckpointError, ConfigError, DataError, MissingFile, StorageError
+from segue.core.files import file_digest, read_json, replacing
 from segue.core.segmenter import Segmenter
 from segue.data.hub import hub_card
 from segue.models.clipseg.tokens import FILES
@@ -107,9 +107,9 @@ def read_config(folder: Path) -> dict[str, Any]:
     if not path.is_file():
         raise MissingFile(f"{folder} without a {CONFIG}", f"a model folder ({CONFIG} and {WEIGHTS})", "check the path")
     try:
-        config = json.loads(path.read_text())
-    except json.JSONDecodeError as error:
-        raise CheckpointError(f"{path}, which is no JSON ({error})", "a model's configuration") from error
+        config = read_json(path)
+    except DataError as error:
+        raise CheckpointError(error.arrived, "a model's configuration") from error
     if not isinstance(config, dict):
         raise CheckpointError(f"{path}, which is no JSON object", "a model's configuration")
     return config

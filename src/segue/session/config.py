@@ -11,6 +11,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from segue.core.errors import ConfigError, MissingFile, SegueError
+from segue.core.files import read_text
 from segue.core.segmenter import Segmenter
 from segue.session.load import load
 
@@ -110,8 +111,8 @@ def read_fields(path: str | Path) -> dict[str, Any]:
     if not file.is_file():
         raise MissingFile(f"no file {file}", "a configuration in YAML", "check the spelling")
     try:
-        values = yaml.safe_load(file.read_text())
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        values = yaml.safe_load(read_text(file))
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise ConfigError(f"{file}, which is no YAML ({error})", "a configuration") from error
     if not isinstance(values, dict):
         raise ConfigError(f"{file}, which holds no keys", "a configuration")

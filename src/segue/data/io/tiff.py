@@ -206,7 +206,7 @@ class TiffImage(ImageFile):
             elif colours.shape[:2] == (height, width):
                 windows = []
             read = (self.values(window, page) for window in windows)
-            sample = [values.reshape(-1, values.size // values[..., 0].size)[:, :count] for values in read] or [colours]
+            sample = [values.reshape(*values.shape[:2], -1)[..., :count] for values in read] or [colours]
             self._bounds[page] = stretch_bounds(np.concatenate([values.reshape(-1) for values in sample]))
         return self._bounds[page]
 
