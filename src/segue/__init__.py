@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from segue.core.errors import naming_extras
 from segue.core.threads import wait_passively
 
 wait_passively()  # before any runtime is loaded
@@ -91,7 +92,8 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in _MODULES:
         raise AttributeError(f"module 'segue' has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"segue.{_MODULES[name]}"), name)
+    with naming_extras():
+        value = getattr(importlib.import_module(f"segue.{_MODULES[name]}"), name)
     globals()[name] = value
     return value
 

@@ -8,7 +8,7 @@ from torch import nn
 
 from segue.adapters.base import Adapter, describe_model
 from segue.adapters.links import Link
-from segue.core.errors import ConfigError, MissingExtra
+from segue.core.errors import ConfigError, naming_extras
 from segue.core.segmenter import Segmenter
 
 ATTENTION = ("qkv", "q_proj", "v_proj", "query", "value", "key_value", "to_q", "to_v", "q_lin", "v_lin")
@@ -64,10 +64,8 @@ def _targets(model: Segmenter, targets: list[str] | None) -> list[str]:
 
 
 def _peft_layer(base: nn.Module, rank: int, alpha: float) -> nn.Module:
-    try:
+    with naming_extras():
         from peft import LoraConfig, inject_adapter_in_model
-    except ModuleNotFoundError as error:
-        raise MissingExtra.for_library("peft", "train") from error
     trained = {p: p.requires_grad for p in base.parameters()}
     holder = nn.ModuleDict({"base": base})
     config = LoraConfig(r=rank, lora_alpha=alpha, target_modules=["base"])

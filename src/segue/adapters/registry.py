@@ -39,7 +39,6 @@ ADAPTERS: Registry[AdapterEntry] = Registry(
         "lora": AdapterEntry(
             "segue.adapters.lora:LoRA",
             "low-rank updates of the attention projections, or of 1 x 1 convolutions",
-            extra="train",
             paper="LoRA, ICLR 2022, through peft",
         ),
         "full": AdapterEntry("segue.adapters.baselines:Full", "every weight, trained on a copy"),

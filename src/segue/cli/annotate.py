@@ -9,7 +9,6 @@ from pydantic import Field
 
 from segue.annotator.config import AnnotateConfig
 from segue.cli.options import JobCommand
-from segue.core.errors import MissingExtra
 from segue.session.config import CommandLine
 
 
@@ -29,13 +28,9 @@ class _AnnotateConfig(AnnotateConfig):
 
 
 def _annotate(config: _AnnotateConfig) -> Any:
-    try:
-        from segue.annotator.app import serve  # libraries of the extra "annotator"
-        from segue.annotator.exchange import ExchangeConfig, run
-    except ModuleNotFoundError as error:
-        if error.name is None or error.name.startswith("segue"):
-            raise
-        raise MissingExtra.for_library(error.name, "annotator") from error
+    from segue.annotator.app import serve  # slow to import, which --help does without
+    from segue.annotator.exchange import ExchangeConfig, run
+
     values = {name: getattr(config, name) for name in config.model_fields_set}
     exchanged = {name: values.pop(name) for name in ("files", "export", "output", "everything") if name in values}
     project = AnnotateConfig.from_fields(**values)

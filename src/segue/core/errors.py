@@ -6,6 +6,28 @@ what arrived, what was expected, and how to fix it.
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
+
+EXTRAS = {  # library that segue does without where it can -> the extra that brings it
+    "accelerate": "torch",
+    "av": "video",
+    "huggingface_hub": "hub",
+    "imagecodecs": "tiff",
+    "matplotlib": "plots",
+    "nibabel": "medical",
+    "onnx": "onnx",
+    "onnxscript": "onnx",
+    "peft": "torch",
+    "pillow_heif": "heif",
+    "psycopg": "postgres",
+    "pydicom": "medical",
+    "ray": "ray",
+    "timm": "edgetam",
+    "torch": "torch",
+    "transformers": "torch",
+}
+
 
 class SegueError(Exception):
     """Root of every error that segue raises on purpose; the command line turns it into exit status 1.
@@ -62,13 +84,36 @@ class MissingExtra(SegueError, ImportError):
     """An optional library is not installed."""
 
     @classmethod
-    def for_library(cls, library: str, extra: str) -> MissingExtra:
-        """The error for a missing ``library`` that ``pip install 'segue[extra]'`` brings."""
+    def for_library(cls, library: str, extra: str = "") -> MissingExtra:
+        """The error for a missing ``library`` that ``pip install 'segue[extra]'`` brings.
+
+        >>> MissingExtra.for_library("torch")
+        MissingExtra("got no library torch; expected ... (extra 'torch'). Run: pip install 'segue[torch]'.")
+        """
+        extra = extra or EXTRAS[library]
         return cls(
             f"no library {library}",
             f"it to be installed for this job (extra '{extra}')",
             f"run: pip install 'segue[{extra}]'",
         )
+
+
+@contextlib.contextmanager
+def naming_extras() -> Iterator[None]:
+    """Turn an import that lacks one of ``EXTRAS``'s libraries into a ``MissingExtra`` that says how to get it.
+
+    >>> with naming_extras():
+    ...     raise ModuleNotFoundError("No module named 'ray'", name="ray")
+    Traceback (most recent call last):
+    segue.core.errors.MissingExtra: got no library ray; ... Run: pip install 'segue[ray]'.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        library = (error.name or "").partition(".")[0]
+        if library not in EXTRAS:
+            raise
+        raise MissingExtra.for_library(library) from error
 
 
 class StorageError(SegueError, OSError):

@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from segue.core.errors import SegueError, StorageError
+from segue.core.errors import EXTRAS, MissingExtra, SegueError, StorageError
 from segue.core.files import storage_error
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -81,6 +81,8 @@ def explained(error: BaseException) -> str:
         return f"{os.fsdecode(error.filename)}: {error.strerror}. Check the disk and the permissions."
     if isinstance(error, UnicodeError):
         return f"text that is no Unicode ({line}). Save the file, or name it, in UTF-8."
+    if isinstance(error, ModuleNotFoundError) and error.name in EXTRAS:
+        return str(MissingExtra.for_library(error.name))
     if isinstance(error, ModuleNotFoundError):
         return f"no library {error.name}. Run: pip install {error.name}, or segue doctor for what is missing."
     return f"{type(error).__name__}: {line}" if line else type(error).__name__

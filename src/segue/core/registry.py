@@ -9,27 +9,21 @@ from dataclasses import dataclass
 from importlib.metadata import entry_points
 from typing import Any, Generic, TypeVar
 
-from segue.core.errors import ConfigError, MissingExtra, UnknownName
+from segue.core.errors import ConfigError, UnknownName, naming_extras
 
 
 @dataclass(frozen=True)
 class RegistryEntry:
-    """One line of a table: where the object lives ("package.module:attribute"), what it is, and the extra
-    ('' for none) that its libraries come with."""
+    """One line of a table: where the object lives ("package.module:attribute"), and what it is."""
 
     target: str
     summary: str
-    extra: str = ""
 
     def load(self) -> Any:
-        """Import and return the object."""
+        """Import and return the object. Raises ``MissingExtra`` where its libraries are not installed."""
         module, _, attribute = self.target.partition(":")
-        try:
+        with naming_extras():
             value: Any = importlib.import_module(module)
-        except ModuleNotFoundError as error:
-            if self.extra and error.name and not error.name.startswith("segue"):
-                raise MissingExtra.for_library(error.name, self.extra) from error
-            raise
         for part in attribute.split("."):
             value = getattr(value, part)
         return value

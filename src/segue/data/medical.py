@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from segue.core.errors import DataError, MissingExtra
+from segue.core.errors import DataError, naming_extras
 from segue.core.files import natural_sort_key, read_json
 from segue.core.registry import Registry, RegistryEntry
 from segue.core.types import Image, Mask
@@ -134,7 +134,7 @@ MEDICAL: Registry[MedicalRow] = Registry(
         ),
         "isic16": MedicalRow(_HERE, "ISIC 2016: skin lesions", layout="ISBI2016_ISIC_Part1_*_Data/ *_GroundTruth/"),
         "dfu": MedicalRow(_HERE, "DFUC 2022: foot ulcers", layout="DFUC2022_*_images/ DFUC2022_*_masks/"),
-        "camus": MedicalRow(_HERE, "CAMUS: echocardiography", "medical", layout="patient*/*_gt.nii.gz"),
+        "camus": MedicalRow(_HERE, "CAMUS: echocardiography", layout="patient*/*_gt.nii.gz"),
         "busi": MedicalRow(_HERE, "BUSI: breast ultrasound", layout="benign/ malignant/ normal/ *_mask.png"),
         "chexlocalize": MedicalRow(_HERE, "CheXlocalize: chest X-rays", layout="CheXpert/ gt_segmentations_*.json"),
     },
@@ -214,10 +214,8 @@ def _neoplasms(mask: Path, stem: str) -> Sequence[Annotation]:
 def _volume(path: Path) -> Any:
     if path.suffix == ".mhd":
         return _read_mhd(path)
-    try:
+    with naming_extras():
         import nibabel
-    except ModuleNotFoundError as error:
-        raise MissingExtra.for_library("nibabel", "medical") from error
     return np.asarray(nibabel.load(path).dataobj).squeeze().T
 
 

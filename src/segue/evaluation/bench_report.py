@@ -7,8 +7,6 @@ from collections.abc import Callable, Sequence
 from io import BytesIO
 from pathlib import Path
 
-from matplotlib.figure import Figure
-
 from segue.core.files import write_bytes
 from segue.evaluation.benchmark import BenchResult, ModelSpeed
 from segue.evaluation.results import EvaluateResult
@@ -81,6 +79,8 @@ def noc_points(rows: Sequence[ModelSpeed], results: Sequence[EvaluateResult]) ->
 
 
 def _plot(points: Sequence[tuple[str, float, float]]) -> bytes:
+    from matplotlib.figure import Figure  # an optional library, which the table does without
+
     figure = Figure(figsize=(6, 4), layout="constrained")
     axes = figure.add_subplot()
     for label, speed, clicks in points:

@@ -9,7 +9,6 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from segue.core.errors import MissingExtra
 from segue.session.config import CommandLine, ModelChoice
 
 PASSWORD, TOKEN = "SEGUE_SERVE_PASSWORD", "LABEL_STUDIO_API_KEY"
@@ -41,14 +40,12 @@ class ServeConfig(ModelChoice):
 
 
 def serve(config: ServeConfig) -> None:
-    """Load the model and answer until interrupted. Raises ``MissingExtra`` without the extra "annotator"."""
-    try:
-        import uvicorn
+    """Load the model and answer until interrupted."""
+    import uvicorn  # slow to import, as what it serves is; --help does without
 
-        from segue.integrations.label_studio import Backend, create_app
-        from segue.integrations.label_studio_files import ImageSource
-    except ModuleNotFoundError as error:
-        raise MissingExtra.for_library(error.name or "fastapi", "annotator") from error
+    from segue.integrations.label_studio import Backend, create_app
+    from segue.integrations.label_studio_files import ImageSource
+
     source = ImageSource(config.root, config.label_studio, os.environ.get(TOKEN, ""))
     app = create_app(Backend(config.load(), source, config.collect), os.environ.get(PASSWORD, ""))
     uvicorn.run(app, host=config.host, port=config.port, log_level="info")

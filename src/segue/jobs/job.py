@@ -7,6 +7,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar, cast, overload
 
+from segue.core.errors import naming_extras
 from segue.session.config import JobConfig
 
 Fields = ParamSpec("Fields")
@@ -33,7 +34,7 @@ def job(
 ) -> Callable[[Callable[Concatenate[C, Extra], R]], Job[C, Fields, Extra, R]]:
     """Let a function of a configuration take the fields of ``config_type`` as keywords instead.
 
-    Mistakes in the keywords raise ``ConfigError``.
+    Mistakes in the keywords raise ``ConfigError``, and a library that is not installed ``MissingExtra``.
 
     >>> from segue.session.config import ModelChoice
     >>> @job(ModelChoice)
@@ -47,9 +48,10 @@ def job(
     def decorate(run: Callable[Concatenate[C, Extra], R]) -> Job[C, Fields, Extra, R]:
         @functools.wraps(run)
         def call(*given: Any, **values: Any) -> R:
-            if given:
-                return run(*given, **values)
-            return run(kind.from_fields(**values))  # type: ignore[call-arg]  # what is extra has a default
+            with naming_extras():
+                if given:
+                    return run(*given, **values)
+                return run(kind.from_fields(**values))  # type: ignore[call-arg]  # what is extra has a default
 
         call.__signature__ = inspect.signature(kind)  # type: ignore[attr-defined]
         return cast("Job[C, Fields, Extra, R]", call)

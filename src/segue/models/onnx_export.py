@@ -165,4 +165,4 @@ def _median_seconds(run: Callable[[], Any], times: int = 3) -> float:
 def _need(*libraries: str) -> None:
     for library in libraries:
         if importlib.util.find_spec(library) is None:
-            raise MissingExtra.for_library(library, "onnx")
+            raise MissingExtra.for_library(library)

@@ -11,9 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import IO, Any
 
-import torch
-
-from segue.core.errors import MissingExtra, SegueError
+from segue.core.errors import SegueError, naming_extras
 from segue.core.segmenter import Segmenter
 from segue.session.cache import FeatureCache
 from segue.session.encoding import EncodedImage, encode_paths
@@ -43,11 +41,9 @@ def encode_over_ray(model: Segmenter, work: RayWork) -> Iterator[EncodedImage]:
     this process already, it does so in one of its own: it may end its process without a word when the cluster dies.
     Raises ``MissingExtra`` without Ray, ``SegueError`` when the cluster cannot be reached or dies as a whole.
     """
-    try:
+    with naming_extras():
         import ray
         from ray import cloudpickle
-    except ModuleNotFoundError as error:
-        raise MissingExtra.for_library("ray", "ray") from error
     if ray.is_initialized():
         yield from _run(model, work)
         return
@@ -146,6 +142,7 @@ def encode_chunk(
 def _workplace(reference: Any, cache: tuple[str, bool, int | None]) -> tuple[Segmenter, FeatureCache]:
     """The model on this worker's device and the open cache, once per process."""
     import ray
+    import torch  # of the models that need it, and slow to import
 
     torch.set_num_threads(1)
     model: Segmenter = ray.get(reference)

@@ -135,7 +135,6 @@ FORMATS: Registry[FormatEntry] = Registry(
             signs.brats,
             many=False,
             lossy=True,
-            extra="medical",
         ),
     },
 )

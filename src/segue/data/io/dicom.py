@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from segue.core.errors import ImageError, InputError, MissingExtra, MissingFile
+from segue.core.errors import ImageError, InputError, MissingExtra, MissingFile, naming_extras
 from segue.core.types import Image
 from segue.data.io.image_file import ImageFile, decoding
 from segue.data.io.pixels import MAX_PIXELS, Window, as_image
@@ -114,10 +114,8 @@ def modality_values(values: NDArray[Any], data: Any) -> NDArray[np.float64]:
 
 
 def _opened(path: Path) -> Any:
-    try:
+    with naming_extras():
         import pydicom
-    except ModuleNotFoundError as error:
-        raise MissingExtra.for_library("pydicom", "medical") from error
     if not path.is_file():
         raise MissingFile(f"{path}", "a DICOM file", "check the spelling")
     try:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from segue.core.errors import ImageError, MissingExtra
+from segue.core.errors import ImageError, naming_extras
 from segue.core.types import Image
 from segue.data.io.image_file import ImageFile
 from segue.data.io.pixels import Window
@@ -42,10 +42,8 @@ class VideoFile(ImageFile):
         return np.ascontiguousarray(frame[y0:y1, x0:x1])
 
     def frames(self) -> Iterator[Image]:
-        try:
+        with naming_extras():
             import av
-        except ImportError as error:
-            raise MissingExtra.for_library("av", "video") from error
         try:
             with av.open(str(self.path)) as container:
                 if not container.streams.video:

@@ -87,7 +87,6 @@ MODELS = {
     "edgetam": ModelEntry(
         _SAM,
         "EdgeTAM on single images: SAM 2 with a RepViT encoder for phones",
-        "edgetam",
         config={"kind": "edgetam"},
         tiny=TINY_EDGETAM,
         card=Card(_HUB + "yonigozlan/EdgeTAM-hf", _APACHE, "model.safetensors"),
