@@ -78,7 +78,7 @@ class Photos:
         h, w = pack.photos[index].size
         side = round(min(h, w) * 3.0 ** -rng.uniform())
         y, x = (int(rng.integers(0, extent - side + 1)) for extent in (h, w))
-        image = np.array(pack.images[index][y : y + side, x : x + side])
+        image = np.array(pack.image(index)[y : y + side, x : x + side])
         return cv2.resize(image[:, :: int(rng.choice((-1, 1)))], (size, size), interpolation=cv2.INTER_AREA)
 
 

@@ -1,10 +1,10 @@
 """Write the photos that a training keeps for validation as a data set for `segue evaluate`.
 
-    python examples/validation_split.py configs/nano-8.yaml -o runs/validation
+    python lab/nano/validation_split.py configs/nano.yaml -o runs/validation
     segue evaluate --data runs/validation --json -
 
-Of every photo up to three objects, the largest, of more than 0.5 % of it; one of facades and cars, which are all
-alike. Photos are as large as the training keeps them: at most 512 pixels.
+Of every photo up to three objects, the largest, of more than 0.5 % of it; one of facades, which are all
+alike. Photos are as large as the training keeps them.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from segue.data.record import Annotation, Sample
 from segue.training.config import TrainConfig
 from segue.training.packing import IGNORE, build_pack
 
-ALIKE = ("building_facade", "car_panels")
+ALIKE = ("building_facade",)
 
 
 def photos(config: TrainConfig) -> Iterator[tuple[str, Image, list[Mask], Mask]]:
@@ -31,10 +31,10 @@ def photos(config: TrainConfig) -> Iterator[tuple[str, Image, list[Mask], Mask]]
         photo = pack.photos[index]
         h, w = photo.size
         large = {k: box[0] for k, box in photo.objects.items() if box[0] > 0.005 * h * w}
-        labels = np.array(pack.labels[index][:h, :w])
+        labels = pack.label_map(index)
         most = sorted(sorted(large), key=lambda k: -large[k])[: 1 if photo.group in ALIKE else 3]
         if most:
-            image = np.array(pack.images[index][:h, :w])
+            image = np.array(pack.image(index))
             yield f"{photo.group}-{photo.stem}", image, [labels == k for k in most], labels == IGNORE
 
 

@@ -32,7 +32,7 @@ def test_colours_change_and_stay_in_range() -> None:
 
 def test_a_pasted_cutout_is_labelled_where_it_shows(folder: Path) -> None:
     cutouts = CutOuts.from_folders([folder], canvas=32)
-    pixels, labels = torch.zeros(6, 3, 64, 64), torch.full((6, 64, 64), 3, dtype=torch.uint8)
+    pixels, labels = torch.zeros(6, 3, 64, 64), torch.full((6, 64, 64), 3, dtype=torch.int32)
     out, marked = cutouts.paste(pixels, labels, 1.0, 1, torch.Generator().manual_seed(0))
     pasted = marked == FIRST_PASTED
     assert pasted.flatten(1).any(1).all()
@@ -43,7 +43,7 @@ def test_a_pasted_cutout_is_labelled_where_it_shows(folder: Path) -> None:
 
 
 def test_no_chance_no_paste(folder: Path) -> None:
-    pixels, labels = torch.rand(2, 3, 8, 8), torch.zeros(2, 8, 8, dtype=torch.uint8)
+    pixels, labels = torch.rand(2, 3, 8, 8), torch.zeros(2, 8, 8, dtype=torch.int32)
     out, marked = CutOuts.from_folders([folder]).paste(pixels, labels, 0.0, 3, torch.Generator())
     assert torch.equal(out, pixels)
     assert torch.equal(marked, labels)
@@ -56,6 +56,6 @@ def test_a_picture_without_alpha_is_refused(tmp_path: Path) -> None:
 
 
 def test_drawn_shapes_are_pasted_under_labels_of_their_own() -> None:
-    pixels, labels = torch.zeros(4, 3, 64, 64), torch.zeros(4, 64, 64, dtype=torch.uint8)
+    pixels, labels = torch.zeros(4, 3, 64, 64), torch.zeros(4, 64, 64, dtype=torch.int32)
     _, marked = CutOuts.drawn(7, seed=3).paste(pixels, labels, 1.0, 1, torch.Generator().manual_seed(0))
     assert set(marked.unique().tolist()) == {0, FIRST_DRAWN}

@@ -71,3 +71,16 @@ def test_the_view_is_the_one_that_nano_turns_to(place: tuple[int, int, int, int]
     assert rows.tolist() == [0]
     assert views.size == (model.longest if wanted.is_whole_image else model.zoom)
     assert torch.allclose(views.crops[0], torch.tensor(wanted.crop).float(), atol=1)
+
+
+def test_what_a_coarse_pass_finds_beside_the_photo_is_passed_over() -> None:
+    model = Nano()
+    photo, coarse = torch.zeros(1, 1, SIDE, SIDE), torch.zeros(1, 1, SIDE // 2, SIDE // 2, dtype=torch.bool)
+    photo[..., 150:480, :] = 1
+    coarse[..., 5:40, 100:160] = True  # above it
+    clicks = torch.tensor([[[200.0, 300.0, 1.0]]])
+    ((rows, views),) = choose_crop_views(model, coarse, extents(photo), clicks, torch.zeros(1, 4), SIDE)
+    x0, y0, x1, y1 = views.crops[0].tolist()
+    assert rows.tolist() == [0]
+    assert 0 <= x0 < 200 < x1 <= SIDE
+    assert 150 <= y0 < 300 < y1 <= 480

@@ -120,8 +120,8 @@ def _held_out_objects(pack: Pack, photos: Sequence[int], count: int) -> Iterator
         areas = {label: box[0] for label, box in photo.objects.items() if box[0] > 0.003 * h * w}
         if areas:
             label = sorted(areas)[index % len(areas)]
-            labels = np.array(pack.labels[index][:h, :w])
-            yield np.array(pack.images[index][:h, :w]), labels == label, labels == IGNORE
+            labels = pack.label_map(index)
+            yield np.array(pack.image(index)), labels == label, labels == IGNORE
 
 
 def _forget_after(metrics: Path, step: int) -> None:

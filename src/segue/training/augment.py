@@ -16,9 +16,9 @@ from torch.nn import functional as F
 from segue.core.errors import DataError
 from segue.training.shapes import drawn_shapes
 
-FIRST_PASTED = 200  # labels of pasted cut-outs; label maps with more instances than that lose the excess
-FIRST_DRAWN = 220  # those of pasted thin shapes
-COPIED = 240  # the label of an object from another photo
+FIRST_PASTED = 65000  # labels of pasted cut-outs; none of a label map's own is as high
+FIRST_DRAWN = 65100  # those of pasted thin shapes
+COPIED = 65200  # the label of an object from another photo
 
 
 def jitter_colours(pixels: Tensor, generator: torch.Generator, strength: float = 1.0) -> Tensor:
@@ -55,7 +55,7 @@ def copy_paste(pixels: Tensor, labels: Tensor, rows: Tensor, donors: Tensor, tar
 
     >>> spot, photo = torch.zeros(1, 1, 9, 9, dtype=torch.bool), torch.zeros(1, 3, 9, 9)
     >>> spot[..., 2:7, 2:7] = True
-    >>> row, labels = torch.tensor([0]), torch.zeros(1, 9, 9, dtype=torch.uint8)
+    >>> row, labels = torch.tensor([0]), torch.zeros(1, 9, 9, dtype=torch.int32)
     >>> seen, labels = copy_paste(photo, labels, row, torch.ones(1, 3, 9, 9), spot)
     >>> float(seen[0, 0, 4, 4]), int((labels == COPIED).sum())
     (1.0, 25)

@@ -5,6 +5,7 @@ Photos are square batches (n, c, P, P), grey around what is not square; crops an
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -112,8 +113,11 @@ def choose_crop_views(
     for row, (x0, y0, x1, y1) in enumerate(photos.tolist()):
         boxes = [[x, y, x + 1, y + 1] for x, y, label in clicks[row].tolist() if label > 0]
         boxes += [box[row].tolist()] if bool(box[row, 2] > box[row, 0]) else []
-        if bool(coarse[row].any()):
-            boxes += (extents(coarse[row, None].float()) * STRIDE).tolist()
+        left, top, right, bottom = (math.ceil(v / STRIDE) for v in (x0, y0, x1, y1))
+        on_photo = torch.zeros_like(coarse[row, None])
+        on_photo[..., top:bottom, left:right] = coarse[row, None, :, top:bottom, left:right]
+        if bool(on_photo.any()):
+            boxes += (extents(on_photo.float()) * STRIDE).tolist()
         moved = [[left - x0, top - y0, right - x0, bottom - y0] for left, top, right, bottom in boxes]
         region = model.region(model.frame((int(y1 - y0), int(x1 - x0))), moved)
         whole[row] = region.is_whole_image

@@ -1,6 +1,4 @@
-"""Random views of packed photos as tensors: crop, scale, rotation and mirror are one ``grid_sample`` on whatever device
-trains.
-"""
+"""Random views of packed photos as tensors: crop, scale, rotation and mirror in one resampling per photo."""
 
 from __future__ import annotations
 
@@ -8,9 +6,11 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import cv2
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional as F
 
 from segue.core.errors import DataError
 from segue.training.packing import IGNORE, Pack, PackedPhoto
@@ -18,8 +18,8 @@ from segue.training.packing import IGNORE, Pack, PackedPhoto
 
 @dataclass(frozen=True)
 class Views:
-    """b random square views: pixels (b, 3, S, S) float in [0, 1], labels (b, S, S) uint8 (0 background or
-    unknown, 255 void), inside (b, 1, S, S) 1 where the photo is."""
+    """b random square views: pixels (b, 3, S, S) float in [0, 1], labels (b, S, S) int32 (0 background or
+    unknown, ``IGNORE`` left out), inside (b, 1, S, S) 1 where the photo is."""
 
     pixels: Tensor
     labels: Tensor
@@ -54,25 +54,36 @@ class ViewSampler:
     def draw(self, batch: int, size: int, device: torch.device, whole: bool = False) -> Views:
         """`batch` views of `size` x `size` pixels on `device`; the `whole` photo or most of it, if asked."""
         picks = torch.multinomial(self.odds, batch, replacement=True, generator=self.generator).tolist()
-        indices = [self.indices[p] for p in picks]
-        thetas = torch.stack([self.place(self.pack.photos[i], whole) for i in indices]).to(device)
-        images = torch.from_numpy(self.pack.images[indices]).to(device).permute(0, 3, 1, 2).float().div_(255)
-        labels = torch.from_numpy(self.pack.labels[indices]).to(device)[:, None].float()
-        inside = torch.zeros_like(labels)
-        for row, i in enumerate(indices):
-            h, w = self.pack.photos[i].size
-            inside[row, :, :h, :w] = 1
-        shape = [batch, 1, size, size]
-        grid = F.affine_grid(thetas, shape, align_corners=False)
-        seen = F.grid_sample(inside, grid, mode="nearest", align_corners=False)
-        pixels = F.grid_sample(images, grid, mode="bilinear", align_corners=False)
-        mapped = F.grid_sample(labels, grid, mode="nearest", align_corners=False)
-        grey = 0.5 * (1 - seen)
-        return Views(pixels * seen + grey, mapped[:, 0].to(torch.uint8), seen)
+        views = [self._seen(self.indices[p], size, whole) for p in picks]
+        pixels, labels, inside = (torch.from_numpy(np.stack(part)).to(device) for part in zip(*views, strict=True))
+        seen = inside[:, None].float()
+        colours = pixels.permute(0, 3, 1, 2).float().div_(255)
+        return Views(colours * seen + 0.5 * (1 - seen), labels, seen)
 
-    def place(self, photo: PackedPhoto, whole: bool = False) -> Tensor:
-        """The (2, 3) affine map from view to canvas, both in [-1, 1], of one random view of `photo`; with `whole` at
-        least 0.6 of it."""
+    def _seen(self, index: int, size: int, whole: bool) -> tuple[NDArray[np.generic], ...]:
+        """Pixels (S, S, 3), labels (S, S) and where the photo is (S, S) of one random view."""
+        place = self.place(self.pack.photos[index], whole)
+        (h, w), half = self.pack.photos[index].size, size / 2
+        corners = place @ np.array([[-1, 1, -1, 1], [-1, -1, 1, 1], [1, 1, 1, 1]])
+        x0, y0 = np.clip(np.floor(corners.min(1)).astype(int) - 2, 0, (w - 1, h - 1))
+        x1, y1 = np.clip(np.ceil(corners.max(1)).astype(int) + 2, 1, (w, h))
+        image, labels = self.pack.image(index)[y0:y1, x0:x1], self.pack.label_map(index)[y0:y1, x0:x1]
+        # from a pixel of the view to one of the cut: centres at whole numbers, as OpenCV counts them
+        to_cut = np.column_stack([place[:, :2] / half, place @ (0.5 / half - 1, 0.5 / half - 1, 1) - (x0, y0) - 0.5])
+        flags = cv2.WARP_INVERSE_MAP | cv2.INTER_NEAREST
+        mapped = cv2.warpAffine(np.ascontiguousarray(labels), to_cut, (size, size), flags=flags)
+        inside = cv2.warpAffine(np.ones(labels.shape, np.uint8), to_cut, (size, size), flags=flags)
+        pixels = cv2.warpAffine(
+            *_reduced(np.ascontiguousarray(image), to_cut),
+            (size, size),
+            flags=cv2.WARP_INVERSE_MAP | cv2.INTER_LINEAR,
+            borderMode=cv2.BORDER_REPLICATE,
+        )
+        return pixels, mapped.astype(np.int32), inside
+
+    def place(self, photo: PackedPhoto, whole: bool = False) -> NDArray[np.float64]:
+        """The (2, 3) affine map from one random view of `photo`, in [-1, 1], to its pixels; with `whole` at least 0.6
+        of it."""
         labels = list(photo.objects)
         areas = torch.tensor([photo.objects[k][0] for k in labels], dtype=torch.float)
         label = labels[int(torch.multinomial(areas.sqrt(), 1, generator=self.generator))]
@@ -91,19 +102,29 @@ class ViewSampler:
         turn = self.uniform(-0.25, 0.25) if self.uniform(0, 1) < 0.3 else 0.0
         stretch = math.exp(self.uniform(-0.15, 0.15))
         mirror = -1.0 if self.uniform(0, 1) < 0.5 else 1.0
-        canvas = float(self.pack.labels.shape[1])
-        half = side / canvas
-        cos, sin = math.cos(turn) * half, math.sin(turn) * half
-        return torch.tensor(
+        cos, sin = math.cos(turn) * side / 2, math.sin(turn) * side / 2
+        return np.array(
             [
-                [mirror * cos * stretch, -sin / stretch, 2 * cx / canvas - 1],
-                [mirror * sin * stretch, cos / stretch, 2 * cy / canvas - 1],
+                [mirror * cos * stretch, -sin / stretch, cx],
+                [mirror * sin * stretch, cos / stretch, cy],
             ]
         )
 
 
+def _reduced(image: NDArray[np.uint8], to_image: NDArray[np.float64]) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
+    """An image shrunk by area to about the scale at which it is shown, and the affine map to its pixels."""
+    scale = math.sqrt(abs(np.linalg.det(to_image[:, :2])))
+    if scale <= 1.25:
+        return image, to_image
+    h, w = (max(1, round(side / scale)) for side in image.shape[:2])
+    ratio = np.array([w / image.shape[1], h / image.shape[0]])
+    moved = to_image * ratio[:, None]
+    moved[:, 2] += 0.5 * ratio - 0.5
+    return cv2.resize(image, (w, h), interpolation=cv2.INTER_AREA), moved
+
+
 def pick_objects(labels: Tensor, count: int, merge: float, generator: torch.Generator) -> tuple[Tensor, Tensor, Tensor]:
-    """Choose `count` objects in each of b label maps (b, S, S) uint8, by the square root of visible area.
+    """Choose `count` objects in each of b label maps (b, S, S), by the square root of visible area.
 
     With probability `merge` an object is joined with another of the same view, as one target.
 
@@ -115,19 +136,19 @@ def pick_objects(labels: Tensor, count: int, merge: float, generator: torch.Gene
     rows, targets = [], []
     smallest = labels.shape[-1] ** 2 // 400
     for row, view in enumerate(labels):
-        areas = torch.bincount(view.flatten().long(), minlength=256).float().cpu()
-        areas[0] = areas[IGNORE] = 0
-        odds = torch.where(areas >= smallest, areas.sqrt(), 0.0)
-        present = int((odds > 0).sum())
+        found, counts = (t.cpu() for t in view.unique(return_counts=True))
+        known = (found > 0) & (found < IGNORE) & (counts >= smallest)
+        values, odds = found[known].tolist(), counts[known].float().sqrt()
+        present = len(values)
         if present == 0:
             continue
         picks = torch.multinomial(odds, min(count, present), generator=generator).tolist()
         for pick in picks:
-            target = view == pick
+            target = view == values[pick]
             if present > 1 and float(torch.rand((), generator=generator)) < merge:
                 other = odds.clone()
                 other[pick] = 0
-                target = target | (view == int(torch.multinomial(other, 1, generator=generator)))
+                target = target | (view == values[int(torch.multinomial(other, 1, generator=generator))])
             rows.append(row)
             targets.append(target)
     if not rows:
