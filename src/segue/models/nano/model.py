@@ -89,7 +89,7 @@ class Nano(PatchFeatures, Pretrained):
     ``closest`` longer sides of the photo; from click number ``corrections_from`` on, or at once on a mask brought from
     elsewhere, only the connected change that holds the click is taken over. ``engine`` "onnx" runs on ONNX Runtime,
     "torch" on PyTorch; "auto" takes ONNX Runtime on a CPU where it is installed, unless gradients are wanted or an
-    adapter has changed the network.
+    adapter has changed the network. With ``newest`` the decoder is told which click is the newest.
 
     Source: InterFormer (Huang et al., 2023) for encoding once and decoding per click; RITM for zooming in.
 
@@ -120,6 +120,7 @@ class Nano(PatchFeatures, Pretrained):
         embedding: int = 32,
         heads: int = 4,
         engine: Engine = "auto",
+        newest: bool = False,
     ) -> None:
         super().__init__()
         self.longest, self.zoom, self.glance, self.margin, self.gain = longest, zoom, glance, margin, gain
@@ -128,7 +129,8 @@ class Nano(PatchFeatures, Pretrained):
         self.corrections_from = corrections_from
         self._eager = False
         c, n = tuple(channels), tuple(blocks)
-        self.network = NanoNet(NanoSizes((c[0], c[1], c[2]), (n[0], n[1], n[2]), embedding, heads, width))
+        sizes = NanoSizes((c[0], c[1], c[2]), (n[0], n[1], n[2]), embedding, heads, width, newest)
+        self.network = NanoNet(sizes)
         self._deep = self.network.encoder.backbone.deep
         self._graphs = Graphs()
         self._built_of = sum(1 for _ in self.network.modules())

@@ -22,19 +22,21 @@ from segue.models.nano.mobilenet import MobileNetV2
 CLICK_SIGMAS = (4.0, 20.0, 80.0)
 PROMPT_CHANNELS = 2 * len(CLICK_SIGMAS) + 8
 MAPS = ("stride16", "stride8", "stride4", "embedding")  # what the encoder makes
+NEWEST_CHANNELS = 2
 PADDING = -1.0  # the label of a row of `clicks` that is not a click
 
 
 @dataclass(frozen=True)
 class NanoSizes:
     """Channels and blocks of the decoder at strides 16, 8 and 4; the embedding that clicks are compared in; the
-    multiplier of the encoder's channels."""
+    multiplier of the encoder's channels; whether the decoder is told which click is the newest."""
 
     channels: tuple[int, int, int] = (128, 64, 48)
     blocks: tuple[int, int, int] = (5, 4, 3)
     embedding: int = 32
     heads: int = 4
     width: float = 1.0
+    newest: bool = False
 
 
 class Block(nn.Module):
@@ -125,7 +127,8 @@ class NanoDecoder(nn.Module):
         super().__init__()
         c16, c8, c4 = sizes.channels
         n16, n8, n4 = sizes.blocks
-        self.prompt4 = nn.Conv2d(PROMPT_CHANNELS, c4, 3, padding=1)
+        self.newest = sizes.newest
+        self.prompt4 = nn.Conv2d(PROMPT_CHANNELS + NEWEST_CHANNELS * sizes.newest, c4, 3, padding=1)
         self.prompt8 = nn.Conv2d(c4, c8, 3, 2, padding=1)
         self.similar8 = nn.Conv2d(4, c8, 3, padding=1)
         self.prompt16 = nn.Conv2d(c8, c16, 3, 2, padding=1)
@@ -157,6 +160,9 @@ class NanoDecoder(nn.Module):
         """
         at4, at8, at16 = maps["stride4"], maps["stride8"], maps["stride16"]
         prompts = prompt_maps(clicks, box, previous, (at4.shape[-2], at4.shape[-1]))
+        if self.newest:
+            prompts = torch.cat([prompts, newest_maps(clicks, (at4.shape[-2], at4.shape[-1]))], dim=1)
+            clicks = in_view(clicks, (at4.shape[-2], at4.shape[-1]))
         prompts4 = F.relu(self.prompt4(prompts))
         similar = similarity_maps(maps["embedding"], clicks, previous)
         prompts8 = self.prompt8(prompts4) + self.similar8(similar)
@@ -268,6 +274,26 @@ def prompt_maps(clicks: Tensor, box: Tensor, previous: Tensor, size: tuple[int, 
     flat = torch.ones_like(inside)
     rest = torch.stack([*bumps, inside, boxed * flat, seen * flat], dim=1)
     return torch.cat([rest, F.pixel_unshuffle(previous, 2)], dim=1)
+
+
+def newest_maps(clicks: Tensor, size: tuple[int, int]) -> Tensor:
+    """b 2 h w at stride 4: a bump where the last click is, if it is positive and if it is negative."""
+    order = torch.arange(1, clicks.shape[1] + 1, device=clicks.device)
+    last = ((clicks[:, :, 2] >= 0) * order).argmax(1)
+    newest = torch.gather(clicks, 1, last[:, None, None].expand(-1, 1, 3))
+    bump = torch.exp(-squared_distances(newest, *size, 4) / (2 * CLICK_SIGMAS[1] ** 2))
+    return torch.cat([bump * (newest[:, :, 2] == label)[:, :, None, None] for label in (1.0, 0.0)], dim=1)
+
+
+def in_view(clicks: Tensor, size: tuple[int, int]) -> Tensor:
+    """(b, n, 3) clicks, those outside h w cells of stride 4 as padding.
+
+    >>> in_view(torch.tensor([[[3.0, 3.0, 1.0], [-9.0, 3.0, 0.0]]]), (4, 4))[0, :, 2].tolist()
+    [1.0, -1.0]
+    """
+    x, y, label = clicks.unbind(-1)
+    inside = (x >= 0) & (y >= 0) & (x < 4 * size[1]) & (y < 4 * size[0])
+    return torch.stack([x, y, torch.where(inside, label, PADDING)], dim=-1)
 
 
 def similarity_maps(embedding: Tensor, clicks: Tensor, previous: Tensor) -> Tensor:
