@@ -66,6 +66,20 @@ def test_training_begins_with_a_coarse_pass_where_it_is_asked(root: Path, tmp_pa
         )
 
 
+def test_late_corrections_are_played_and_looked_at_closely(root: Path, tmp_path: Path) -> None:
+    nano = {"config": {**MODELS["nano"].tiny, "close": 64, "newest": True}}
+    clicks = {"corrections": 0.5, "long": 1.0, "most_unlearned": 3, "imported": 0.5, "even": 0.5}
+    config = {**nano, "steps": 12, "log_every": 12, "clicks": clicks}
+    train(tiny_config(root, tmp_path / "whole", **config))
+    (row,) = (json.loads(line) for line in (tmp_path / "whole" / "metrics.jsonl").read_text().splitlines())
+    assert all(np.isfinite(row[k]) for k in ("loss", "corrected_loss", "close_loss"))
+    assert 0 <= row["close_last_iou"] <= 1
+    train(tiny_config(root, tmp_path / "again", **config))
+    assert (tmp_path / "again" / "model" / "model.safetensors").read_bytes() == (
+        tmp_path / "whole" / "model" / "model.safetensors"
+    ).read_bytes()
+
+
 def test_training_makes_the_loss_fall(root: Path, tmp_path: Path) -> None:
     train(tiny_config(root, tmp_path, steps=60, batch=4))
     losses = [json.loads(line)["loss"] for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]

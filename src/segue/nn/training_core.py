@@ -21,6 +21,7 @@ class CoarsePass(Protocol):
     longest: int
     zoom: int
     glance: int
+    close: int
 
     def frame(self, size: Size) -> Frame:
         """The view of a whole photo of ``size`` (H, W)."""

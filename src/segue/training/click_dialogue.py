@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -36,6 +36,15 @@ class Prompts:
 
 
 @dataclass(frozen=True)
+class Answer:
+    """What a dialogue gave: values to ``log``, the last ``logits`` (n, 1, s, s), and the ``prompts`` they answer."""
+
+    log: dict[str, float]
+    logits: Tensor
+    prompts: Prompts
+
+
+@dataclass(frozen=True)
 class Dialogue:
     """Simulated users of one model: how they click, and what its answers cost.
 
@@ -61,10 +70,11 @@ class Dialogue:
         scale: Callable[[Tensor], Tensor],
         weight: float = 1.0,
         coarse_mask: Tensor | None = None,
-    ) -> tuple[dict[str, float], Tensor]:
-        """Back-propagate ``rounds`` of clicks on the targets, of which ``rows`` says in which views they are; what to
-        log, and the last logits. With ``coarse_mask``, an answer mixed with it is the previous one of the first
-        round."""
+        unlearned: int = 0,
+    ) -> Answer:
+        """Back-propagate ``rounds`` of clicks on the targets, of which ``rows`` says in which views they are, after
+        ``unlearned`` ones that go by without gradient. With ``coarse_mask``, an answer mixed with it is the previous
+        one of the first round."""
         clicks, previous = prompts.clicks, prompts.previous
         fresh = (clicks[:, 1:, 2] < 0).all(1) & (clicks[:, 0, 2] > 0)
         labels, log = torch.where(ignore_mask, -1.0, targets.float()), {"loss": 0.0}
@@ -77,12 +87,15 @@ class Dialogue:
                     previous = self.core.decode(leaves, clicks, prompts.box, previous)[0].sigmoid()
                 share = torch.rand(len(coarse_mask), 1, 1, 1, generator=self.generator).to(pixels.device)
                 previous = torch.lerp(previous, coarse_mask, share)
+            if unlearned:
+                clicks, previous = self._unlearned(leaves, prompts, targets, ignore_mask, unlearned)
             for turn in range(rounds):
+                shown = Prompts(clicks, prompts.box, previous)
                 logits, score = self.core.decode(leaves, clicks, prompts.box, previous)
                 loss, ious = self.loss(logits, score, labels)
                 torch.autograd.backward(scale(loss * (weight / rounds)))
                 log["loss"] += float(loss.detach()) / rounds
-                if bool(fresh.any()):
+                if bool(fresh.any()) and not unlearned:
                     log[f"iou{turn + 1}"] = float(ious[fresh].mean())
                 previous = logits.detach().sigmoid()
                 if turn + 1 < rounds:
@@ -90,7 +103,19 @@ class Dialogue:
             pairs = [(chosen[k], leaf.grad) for k, leaf in leaves.items() if leaf.grad is not None]
             if pairs:
                 torch.autograd.backward([t for t, _ in pairs], [g for _, g in pairs])
-        return log, logits.detach()
+        log["last_iou"] = float(ious.mean())
+        return Answer(log, logits.detach(), shown)
+
+    @torch.no_grad()
+    def _unlearned(
+        self, maps: Mapping[str, Tensor], prompts: Prompts, targets: Tensor, ignore_mask: Tensor, rounds: int
+    ) -> tuple[Tensor, Tensor]:
+        """Clicks and mask after ``rounds`` without gradient, the click that answers the last mask included."""
+        clicks, previous = prompts.clicks, prompts.previous
+        for _ in range(rounds):
+            previous = self.core.decode(maps, clicks, prompts.box, previous)[0].sigmoid()
+            clicks = torch.cat([clicks, self.next(previous, targets, ignore_mask)[:, None]], dim=1)
+        return clicks, previous
 
     def loss(self, logits: Tensor, score: Tensor | None, labels: Tensor) -> tuple[Tensor, Tensor]:
         """One round's loss, and the IoU (n,) that its masks reach; ``labels`` are 1, 0 or -1 for ignored pixels."""
@@ -108,13 +133,22 @@ class Dialogue:
         kind = torch.rand(len(targets), generator=g).to(device)
         resumed, boxed = kind < c.resumed, kind > 1 - c.boxes
         clicks = torch.full((len(targets), c.most_scattered, 3), PADDING, device=device)
-        clicks[:, 0] = first_clicks(targets, stride, g, c.centred)
+        clicks[:, 0] = first_clicks(targets, stride, g, c.centred, c.even)
         scattered = scattered_clicks(targets, ignore_mask, c.most_scattered, stride, g)
         clicks = torch.where(resumed[:, None, None], scattered, clicks)
         clicks = torch.where(boxed[:, None, None], PADDING, clicks)
         box = torch.where(boxed[:, None], boxes_around(targets, stride, g), 0.0)
         masked = resumed & (torch.rand(len(targets), generator=g).to(device) < 0.8)
-        return Prompts(clicks, box, torch.where(masked[:, None, None, None], rough_masks(targets, g), 0.0))
+        rough = rough_masks(targets, g)
+        previous = torch.where(masked[:, None, None, None], rough, 0.0)
+        if c.imported:
+            brought = (torch.rand(len(targets), generator=g) < c.imported).to(device)
+            first = torch.full_like(clicks, PADDING)
+            first[:, 0] = self.next(rough, targets, ignore_mask)
+            clicks = torch.where(brought[:, None, None], first, clicks)
+            box = torch.where(brought[:, None], 0.0, box)
+            previous = torch.where(brought[:, None, None, None], rough, previous)
+        return Prompts(clicks, box, previous)
 
     def rounds(self) -> int:
         """How many rounds the next dialogue has."""
@@ -123,13 +157,20 @@ class Dialogue:
             return decaying_rounds(c.gamma, MOST_ROUNDS, self.generator)
         return int(torch.randint(c.rounds[0], c.rounds[1] + 1, (), generator=self.generator))
 
+    def unlearned(self) -> int:
+        """How many rounds go by without gradient before those."""
+        c, g = self.clicks, self.generator
+        if not c.long or float(torch.rand((), generator=g)) >= c.long:
+            return 0
+        return int(torch.randint(1, c.most_unlearned + 1, (), generator=g))
+
     def next(self, previous: Tensor, targets: Tensor, ignore_mask: Tensor) -> Tensor:
         """The next click (n, 3) on each target, label -1 where none is made."""
         c, stride, g = self.clicks, self.core.stride, self.generator
         if c.policy == "decaying":
             clicks = decaying_clicks(previous, targets, ignore_mask, stride, g, c.inner)
         else:
-            clicks = next_clicks(previous, targets, ignore_mask, stride, g, c.greedy)
+            clicks = next_clicks(previous, targets, ignore_mask, stride, g, c.greedy, c.even)
         if c.repeat_clicks_probability and float(torch.rand((), generator=g)) < c.repeat_clicks_probability:
             clicks[:, 2] = PADDING
         return clicks

@@ -36,9 +36,11 @@ def depth(region: Tensor) -> Tensor:
     return nearest.sqrt()[:, 1:-1, 1:-1]
 
 
-def first_clicks(targets: Tensor, stride: int, generator: torch.Generator, centred: float = 0.5) -> Tensor:
+def first_clicks(
+    targets: Tensor, stride: int, generator: torch.Generator, centred: float = 0.5, even: float = 0.0
+) -> Tensor:
     """One positive click (n, 3) inside each target: the deepest point with probability ``centred``, else at
-    random, more likely the deeper.
+    random, more likely the deeper; of these a share ``even`` anywhere inside, however near the border.
 
     >>> target = torch.zeros(1, 1, 16, 16, dtype=torch.bool)
     >>> target[..., 4:12, 8:16] = True
@@ -48,7 +50,7 @@ def first_clicks(targets: Tensor, stride: int, generator: torch.Generator, centr
     """
     cells = _cells(targets, stride)
     label = torch.where(cells.flatten(1).any(1), 1.0, -1.0)
-    return _clicks(_pick(depth(cells).square(), centred, generator), cells.shape[-1], label, stride, generator)
+    return _clicks(_pick(depth(cells).square(), centred, generator, even), cells.shape[-1], label, stride, generator)
 
 
 def next_clicks(
@@ -58,10 +60,11 @@ def next_clicks(
     stride: int,
     generator: torch.Generator,
     greedy: float = 0.6,
+    even: float = 0.0,
 ) -> Tensor:
     """The next click (n, 3) of a user who sees ``probability`` and wants ``targets``: in the deeper of the missed
     and the surplus region; at its deepest point with probability ``greedy``, else at random, more likely the
-    deeper. Label -1 where nothing is wrong.
+    deeper; of these a share ``even`` anywhere in it. Label -1 where nothing is wrong.
 
     Source: the robot-click protocol's rule (RITM, section 4), with chance added.
     """
@@ -70,7 +73,7 @@ def next_clicks(
     positive = most_missed > most_surplus
     scores = torch.where(positive[:, None, None], missed, surplus).square()
     label = torch.where(torch.maximum(most_missed, most_surplus) > 0, positive.float(), -1.0)
-    return _clicks(_pick(scores, greedy, generator), scores.shape[-1], label, stride, generator)
+    return _clicks(_pick(scores, greedy, generator, even), scores.shape[-1], label, stride, generator)
 
 
 def decaying_clicks(
@@ -196,11 +199,15 @@ def _errors(probability: Tensor, targets: Tensor, ignore_mask: Tensor, stride: i
     return depth(wanted & ~shown & ~skip), depth(shown & ~wanted & ~skip)
 
 
-def _pick(scores: Tensor, greedy: float, generator: torch.Generator) -> Tensor:
+def _pick(scores: Tensor, greedy: float, generator: torch.Generator, even: float = 0.0) -> Tensor:
     """One flat cell (n,) per row of ``scores`` (n, h, w) >= 0: the first maximum with probability ``greedy``, else
-    drawn in proportion."""
+    drawn in proportion, a share ``even`` of these from all above 0 alike."""
     flat = scores.flatten(1)
-    weights = torch.where(flat.sum(1, keepdim=True) > 0, flat, 1.0)
+    weights = flat
+    if even:
+        alike = (torch.rand(len(flat), 1, generator=generator) < even).to(scores.device)
+        weights = torch.where(alike, (flat > 0).to(flat.dtype), flat)
+    weights = torch.where(weights.sum(1, keepdim=True) > 0, weights, 1.0)
     drawn = torch.multinomial(weights.cpu(), 1, generator=generator)[:, 0].to(scores.device)
     best = (torch.rand(len(flat), generator=generator) < greedy).to(scores.device)
     return torch.where(best, flat.argmax(1), drawn)

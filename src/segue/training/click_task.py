@@ -13,12 +13,15 @@ from torch.nn.functional import avg_pool2d
 from segue.core.errors import ConfigError
 from segue.training.click_dialogue import PADDING, Dialogue, Prompts
 from segue.training.click_sampler import boxes_around, first_clicks
-from segue.training.crop_views import STRIDE, CropViews, choose_crop_views, extents
+from segue.training.close_views import close_views
+from segue.training.crop_views import COVERED, STRIDE, CropViews, choose_crop_views, extents
 from segue.training.engine import StepLog
 from segue.training.view_batches import ViewBatch, ViewBatches, reduced_mask
 
 PHOTO = 512  # pixels of the photos that a coarse pass sees
+CLOSE = 640  # of the views in which errors are looked at closely
 COARSE_MASK_WEIGHT = 0.5  # of the coarse pass's loss
+HALF = 0.5  # of the losses of a correction and of the close look at it
 
 
 class ClickTask:
@@ -32,7 +35,8 @@ class ClickTask:
     ) -> None:
         self.dialogue, self.batches, self.mode = dialogue, batches, mode
         self.generator = dialogue.generator
-        if dialogue.clicks.coarse_pass_probability and dialogue.core.coarse_pass is None:
+        c = dialogue.clicks
+        if c.coarse_pass_probability + c.corrections and dialogue.core.coarse_pass is None:
             raise ConfigError("a coarse pass for this model", "nano, the only one that has a coarse pass")
 
     @property
@@ -42,10 +46,15 @@ class ClickTask:
 
     def step(self, scale: Callable[[Tensor], Tensor]) -> StepLog | None:
         """Back-propagate the dialogues of one batch; loss, IoU after each click of fresh targets, targets."""
-        share = self.dialogue.clicks.coarse_pass_probability
-        coarse = share > 0 and float(torch.rand((), generator=self.generator)) < share
+        c = self.dialogue.clicks
+        coarse, close = c.coarse_pass_probability, c.corrections
+        kind = float(torch.rand((), generator=self.generator)) if coarse + close else 1.0
         with self.mode():
-            return self._coarse_step(scale) if coarse else self._view_step(scale)
+            if kind < coarse:
+                return self._coarse_step(scale)
+            if kind < coarse + close:
+                return self._correction_step(scale)
+            return self._view_step(scale)
 
     def _view_step(self, scale: Callable[[Tensor], Tensor]) -> StepLog | None:
         """Dialogues in random views."""
@@ -54,8 +63,31 @@ class ClickTask:
             return None
         prompts = dialogue.opening(batch.targets, batch.ignore_mask)
         masks = batch.targets, batch.ignore_mask
-        log, _ = dialogue.run(batch.pixels, batch.rows, *masks, prompts, dialogue.rounds(), scale)
-        return StepLog(log | {"targets": float(len(batch.rows))}, len(batch.rows))
+        answer = dialogue.run(
+            batch.pixels, batch.rows, *masks, prompts, dialogue.rounds(), scale, unlearned=dialogue.unlearned()
+        )
+        return StepLog(answer.log | {"targets": float(len(batch.rows))}, len(batch.rows))
+
+    def _correction_step(self, scale: Callable[[Tensor], Tensor]) -> StepLog | None:
+        """A dialogue, of which only the last answer is learned from, then a close look at what it changed."""
+        dialogue, batch, model = self.dialogue, self.batches.draw_close(CLOSE), self.dialogue.core.coarse_pass
+        assert model is not None
+        if not len(batch.rows):
+            return None
+        small, ignored = (reduced_mask(m, 2 * STRIDE) for m in (batch.targets, batch.ignore_mask))
+        rounds = int(torch.randint(1, dialogue.clicks.most_unlearned + 1, (), generator=self.generator))
+        opening, pixels = dialogue.opening(small, ignored), avg_pool2d(batch.pixels, 2)
+        answer = dialogue.run(pixels, batch.rows, small, ignored, opening, 1, scale, HALF, unlearned=rounds)
+
+        views = close_views(answer.logits, answer.prompts, CLOSE, model.close, self.generator)
+        targets, ignore_mask = (views.masks(m.float()) > COVERED for m in (batch.targets, batch.ignore_mask))
+        clicks, box = answer.prompts.clicks, answer.prompts.box
+        larger = torch.cat([2 * clicks[..., :2], clicks[..., 2:]], -1)
+        prompts = Prompts(views.clicks(larger), views.boxes(2 * box), views.masks(answer.prompts.previous))
+        own = torch.arange(len(batch.rows), device=clicks.device)
+        near = dialogue.run(views.pixels(batch.pixels[batch.rows]), own, targets, ignore_mask, prompts, 1, scale, HALF)
+        names = {"corrected": answer.log, "close": near.log}
+        return StepLog({f"{n}_{k}": log[k] for n, log in names.items() for k in ("loss", "last_iou")}, len(batch.rows))
 
     def _coarse_step(self, scale: Callable[[Tensor], Tensor]) -> StepLog | None:
         """A first answer in a coarse pass over whole photos, then dialogues in the views that the model turns to."""
@@ -69,10 +101,8 @@ class ClickTask:
         views = CropViews(photos[batch.rows], PHOTO, model.glance)
         pixels = CropViews(photos, PHOTO, model.glance).pixels(avg_pool2d(batch.pixels, 2))
         opening = views.initial_prompts(4, *masks, clicks, box)
-        log, logits = dialogue.run(
-            pixels, batch.rows, *opening[:2], Prompts(*opening[2:]), 1, scale, COARSE_MASK_WEIGHT
-        )
-        coarse = views.to_photos(logits.sigmoid())
+        first = dialogue.run(pixels, batch.rows, *opening[:2], Prompts(*opening[2:]), 1, scale, COARSE_MASK_WEIGHT)
+        coarse, log = views.to_photos(first.logits.sigmoid()), first.log
 
         logs, rounds = [{"coarse_iou": log["iou1"]} if "iou1" in log else {}], dialogue.rounds()
         for pick, views in choose_crop_views(model, coarse > 0.5, photos[batch.rows], clicks, box, PHOTO):
@@ -81,16 +111,16 @@ class ClickTask:
             own, pixels = torch.arange(len(pick), device=clicks.device), views.pixels(batch.pixels[batch.rows[pick]])
             opening = views.initial_prompts(shrink, *(t[pick] for t in (*masks, clicks, box)))
             coarse_mask = views.masks(coarse[pick]) if mixed else None
-            log, _ = dialogue.run(
+            log = dialogue.run(
                 pixels, own, *opening[:2], Prompts(*opening[2:]), rounds, scale, coarse_mask=coarse_mask
-            )
+            ).log
             logs.append({f"{k}_{views.size}": v for k, v in log.items()})
         return StepLog({k: v for part in logs for k, v in part.items()}, len(batch.rows))
 
     def _first_prompts(self, batch: ViewBatch) -> tuple[Tensor, Tensor]:
         """A first click (n, 1, 3) or a box (n, 4) for each target, in pixels of the photos."""
         c, g, small = self.dialogue.clicks, self.generator, reduced_mask(batch.targets, STRIDE)
-        first = first_clicks(small, STRIDE, g, c.centred)[:, None]
+        first = first_clicks(small, STRIDE, g, c.centred, c.even)[:, None]
         boxed = (torch.rand(len(batch.rows), generator=g) < c.boxes).to(first.device)
         clicks = torch.where(boxed[:, None, None], PADDING, first)
         return clicks, torch.where(boxed[:, None], boxes_around(small, STRIDE, g), 0.0)

@@ -57,6 +57,13 @@ class ClickConfig(JobConfig):
     greedy: Annotated[Share, Field(description="errors: probability that a click is at the error's centre.")] = 0.6
     boxes: Annotated[Share, Field(description="Share of objects that start from a box.")] = 0.1
     resumed: Annotated[Share, Field(description="Share that starts from several clicks and a rough mask.")] = 0.2
+    even: Annotated[Share, Field(description="Of clicks off the centre, share that is as likely near the border.")] = (
+        0.0
+    )
+    imported: Annotated[Share, Field(description="Share that starts from a rough mask without clicks.")] = 0.0
+    long: Annotated[Share, Field(description="Share of dialogues with unlearned rounds before the learned ones.")] = 0.0
+    most_unlearned: Annotated[int, Field(ge=1, description="Unlearned rounds of a dialogue at most.")] = 17
+    corrections: Annotated[Share, Field(description="Share of steps that look closely at a late correction.")] = 0.0
     most_scattered: Annotated[int, Field(ge=1, description="Clicks of a resumed object at most.")] = 8
     repeat_clicks_probability: Annotated[
         Share, Field(description="Probability that a round repeats the clicks and shows the model its last answer.")

@@ -74,6 +74,10 @@ class ViewBatches:
         """Half a batch of whole photos, or most of each, of ``size`` pixels; targets of the same size."""
         return self._drawn(max(1, self.batch // 2), size, whole=True)
 
+    def draw_close(self, size: int) -> ViewBatch:
+        """Half a batch of views of ``size`` pixels; targets of the same size."""
+        return self._drawn(max(1, self.batch // 2), size)
+
     def _drawn(self, count: int, size: int, whole: bool = False) -> ViewBatch:
         views = self.sampler.draw(count, size, self.device, whole)
         pixels, labels = self._augmented(views.pixels, views.labels)
