@@ -168,7 +168,7 @@ def test_a_fresh_backbone_is_scaled_and_a_pretrained_one_is_not(shared: Path, ro
     fresh, pretrained = (
         prepared(
             tiny_config(root, tmp_path, config=config, pretrained_backbone=path, frozen=frozen)
-        ).model.network.encoder.backbone
+        ).model.module.network.encoder.backbone
         for path, frozen in ((None, 0), (start, 1))
     )
     published = MobileNetV2()

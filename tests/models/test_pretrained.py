@@ -45,8 +45,8 @@ def test_what_is_saved_is_loaded_bit_by_bit(saved):
     model, folder = saved
     again = segue.load(folder)
     assert again.name == NAME
-    for name, tensor in model.state_dict().items():
-        assert torch.equal(again.state_dict()[name].cpu(), tensor)
+    for name, tensor in model.module.state_dict().items():
+        assert torch.equal(again.module.state_dict()[name].cpu(), tensor)
 
 
 def test_from_pretrained_opens_what_load_opens_and_refuses_another_class(saved, tmp_path, monkeypatch):
@@ -74,7 +74,7 @@ def test_a_model_with_an_adapter_on_it_is_not_saved_as_if_it_were_bare(tmp_path)
     with pytest.raises(ConfigError, match="detach it first"):
         model.save_pretrained(tmp_path)
     with disabled(model):
-        assert weights_digest(segue.load(model.save_pretrained(tmp_path))) == weights_digest(model)
+        assert weights_digest(segue.load(model.save_pretrained(tmp_path)).module) == weights_digest(model.module)
 
 
 def test_an_adapter_comes_from_the_hub_too(tmp_path, monkeypatch):

@@ -8,8 +8,7 @@ import torch
 
 from segue.core.errors import UnknownName
 from segue.core.types import Click
-from segue.models.refined import Refined
-from segue.models.refiners import REFINERS
+from segue.models.refined import REFINERS, Refined
 from segue.models.registry import MODELS
 from segue.session.load import build
 from segue.session.session import Session

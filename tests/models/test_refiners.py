@@ -8,7 +8,7 @@ from scipy import ndimage
 
 from segue.core.types import Image, Mask, Probability
 from segue.metrics.overlap import iou
-from segue.models.refiners import REFINERS, Refiner
+from segue.models.refined import REFINERS, Refiner
 
 
 @pytest.fixture

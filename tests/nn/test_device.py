@@ -8,8 +8,8 @@ from segue.nn.device import choose_device
 
 
 def test_what_is_there_is_taken():
-    assert choose_device("cpu") == torch.device("cpu")
-    assert choose_device().type in ("cpu", "cuda")
+    assert choose_device("cpu") == "cpu"
+    assert torch.device(choose_device()).type in ("cpu", "cuda")
 
 
 @pytest.mark.parametrize("name", ["gpu", "cuda:99", "meta", "tpu", "", "cuda:x"])

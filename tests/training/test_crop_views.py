@@ -8,6 +8,7 @@ import torch
 from segue.core.frame import Frame
 from segue.core.types import Box, Click
 from segue.models.nano.model import Nano
+from segue.models.nano.views import bounding_box
 from segue.nn import frames
 from segue.training.crop_views import CropViews, choose_crop_views, extents
 
@@ -66,10 +67,11 @@ def test_the_view_is_the_one_that_nano_turns_to(place: tuple[int, int, int, int]
     ((rows, views),) = choose_crop_views(model, coarse, extents(photo), clicks, box, SIDE)
     whole = model.frame(size)
     full = Frame(size, (0, 0, SIDE, size[0]), size, size)
-    logits = coarse[:, :, : size[0] // 2].float() * 2 - 1
-    wanted = model._region(whole, [prompt], logits, full)
+    masked = bounding_box(coarse[0, 0, : size[0] // 2].numpy(), full)
+    prompted = (x0, y0, x1, y1) if boxed else (prompt.x, prompt.y, prompt.x + 1, prompt.y + 1)
+    wanted = model.region(whole, [masked, prompted] if masked else [prompted])
     assert rows.tolist() == [0]
-    assert views.size == (model.longest if wanted.is_whole_image else model.zoom)
+    assert views.size == (model.longest if wanted.is_whole_image else model.zoom.longest)
     assert torch.allclose(views.crops[0], torch.tensor(wanted.crop).float(), atol=1)
 
 

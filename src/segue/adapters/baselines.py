@@ -20,12 +20,12 @@ class _TrainedCopies(Adapter):
 
     def __init__(self) -> None:
         super().__init__()
-        self.copied: dict[str, str] = {}  # path -> copy
+        self.copies: dict[str, nn.Module] = {}  # by path
 
-    def place_copy(self, model: Segmenter, name: str, path: str) -> None:
+    def place_copy(self, model: Segmenter, name: str, path: str, layers: nn.ModuleDict | None = None) -> None:
         copy = deepcopy(model.module.get_submodule(path))
-        self.copied[path] = name.replace(".", "/")
-        self.layers[self.copied[path]] = copy
+        self.copies[path] = copy
+        (self.layers if layers is None else layers)[name.replace(".", "/")] = copy
         self.links[path] = lambda base: Instead(base, copy)
 
     def train(self, mode: bool = True) -> Self:
@@ -39,9 +39,8 @@ class _TrainedCopies(Adapter):
 
 def bake(model: Segmenter, adapter: _TrainedCopies) -> Segmenter:
     """Take a trained copy off and put its weights into the base for good, so that other adapters can build on it."""
-    copies = {path: adapter.layers[name] for path, name in adapter.copied.items()}
     detach(model, adapter)
-    for path, copy in copies.items():
+    for path, copy in adapter.copies.items():
         model.module.get_submodule(path).load_state_dict(copy.state_dict())
     return model
 
@@ -53,9 +52,7 @@ class Full(_TrainedCopies):
 
     def __init__(self, model: Segmenter) -> None:
         super().__init__()
-        for name, child in model.module.named_children():
-            if any(True for _ in child.parameters()):
-                self.place_copy(model, name, name)
+        self._copy_children(model, model.module, self.layers, "")
         loose = [name for name, _ in model.module.named_parameters(recurse=False)]
         if loose or not self.layers:
             raise ConfigError(
@@ -63,6 +60,15 @@ class Full(_TrainedCopies):
                 "a model whose weights all live in submodules",
                 "use lora or head",
             )
+
+    def _copy_children(self, model: Segmenter, module: nn.Module, layers: nn.ModuleDict, prefix: str) -> None:
+        """Copy what has weights; of a model inside a wrapper its own children."""
+        for name, child in module.named_children():
+            if isinstance(child, Segmenter):
+                layers[name] = inner = nn.ModuleDict()
+                self._copy_children(model, child, inner, f"{prefix}{name}.")
+            elif any(True for _ in child.parameters()):
+                self.place_copy(model, name, f"{prefix}{name}", layers)
 
 
 class Head(_TrainedCopies):

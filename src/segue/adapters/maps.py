@@ -189,7 +189,8 @@ def map_shapes(model: Segmenter, site: str, side: int = 128) -> tuple[dict[str, 
     sizes: list[tuple[int, int]] = []
 
     def look(_: nn.Module, __: Any, out: Maps) -> None:
-        maps.update(out if isinstance(out, Mapping) else {str(i): m for i, m in enumerate(out)})
+        named = out if isinstance(out, Mapping) else {str(i): m for i, m in enumerate(out)}
+        maps.update({name: m for name, m in named.items() if isinstance(name, str)})  # not the backbone's, by strides
 
     def sized(_: nn.Module, entered: Any, __: Any) -> None:
         sizes.append(tuple(entered[0].shape[-2:]))
@@ -197,7 +198,7 @@ def map_shapes(model: Segmenter, site: str, side: int = 128) -> tuple[dict[str, 
     entry = model.module.get_submodule(site_path(model, "patch_embed")) if site != "features" else module
     hooks = [module.register_forward_hook(look), entry.register_forward_hook(sized)]
     try:
-        with model.module.eager():
+        with model.eager():
             model.encode([np.full((side, side, 3), 128, np.uint8)])
     finally:
         for hook in hooks:

@@ -11,8 +11,6 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-import torch
-
 from segue.core.errors import SegueError
 from segue.core.segmenter import Segmenter
 from segue.core.types import Features, Image
@@ -235,9 +233,9 @@ class _Watch:
 
     def __init__(self, model: Segmenter, step: Callable[[], None]) -> None:
         self._thread, self._step = threading.get_ident(), step
-        self._hooks = [module.register_forward_pre_hook(self._before) for module in model.module.modules()]
+        self._hooks = [module.register_forward_pre_hook(self._before) for module in model.running_modules()]
 
-    def _before(self, _module: torch.nn.Module, _inputs: Any) -> None:
+    def _before(self, _module: Any, _inputs: Any) -> None:
         if threading.get_ident() == self._thread:
             self._step()
 

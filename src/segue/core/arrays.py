@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, TypeAlias
 
 import cv2
@@ -9,8 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Planes: TypeAlias = NDArray[Any]  # (..., h, w)
-
-BLOCK = 32  # output rows that are made by one matrix product
+Taps: TypeAlias = tuple[NDArray[np.int64], NDArray[np.float32]]
 
 
 def sigmoid(logits: NDArray[Any]) -> NDArray[np.float32]:
@@ -49,30 +49,37 @@ def resize(planes: Planes, size: tuple[int, int], *, align_corners: bool = False
     height, width = planes.shape[-2:]
     if (height, width) == tuple(size):
         return planes
-    if align_corners or (antialias and (size[0] < height or size[1] < width)):
-        rows = _along_rows(planes, _taps(height, size[0], align_corners))
-        resized = _along_rows(rows.swapaxes(-1, -2), _taps(width, size[1], align_corners)).swapaxes(-1, -2)
-        if planes.dtype == np.uint8:
-            return np.clip(np.rint(resized), 0, 255).astype(np.uint8)
-        return np.ascontiguousarray(resized)
-    flat = planes.reshape(-1, height, width)
+    shrinks = antialias and (size[0] < height or size[1] < width)
+    if not (align_corners or shrinks or planes.dtype == np.uint8):
+        return _enlarged(planes, size)
+    across, down = _taps(width, size[1], align_corners, shrinks), _taps(height, size[0], align_corners, shrinks)
+    if planes.dtype != np.uint8:
+        return np.ascontiguousarray(_along_columns(_along_rows(planes, down), across))
+    # bytes are rounded between the passes, columns first, with weights of 16 bits: as Pillow and PyTorch do it
+    between = _rounded(_along_columns(planes, _fixed_point(across))) if width != size[1] else planes
+    return _rounded(_along_rows(between, _fixed_point(down))) if height != size[0] else between
+
+
+def _enlarged(planes: Planes, size: tuple[int, int]) -> Planes:
+    """``resize`` without corners or antialiasing: OpenCV's numbers are the same."""
+    flat = planes.reshape(-1, *planes.shape[-2:])
     made = np.empty((len(flat), *size), planes.dtype)
     for plane, out in zip(flat, made, strict=True):
         cv2.resize(plane, (size[1], size[0]), dst=out, interpolation=cv2.INTER_LINEAR)
     return made.reshape(*planes.shape[:-2], *size)
 
 
-def _taps(before: int, after: int, align_corners: bool) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+def _taps(before: int, after: int, align_corners: bool, antialias: bool) -> Taps:
     """For each of ``after`` outputs: the first of the inputs it mixes, and the weights (after, n) of those that
     follow; weights beyond the last input are 0."""
     if align_corners:
-        step = np.float32(before - 1) / np.float32(max(1, after - 1)) if after > 1 else np.float32(0)
+        step = np.float32(before - 1) / np.float32(after - 1) if after > 1 else np.float32(0)
         at = np.arange(after, dtype=np.float32) * step
         first = np.minimum(at.astype(np.int64), before - 1)
         part = (at - first.astype(np.float32)) * (first < before - 1)
         return first, np.stack((1 - part, part), 1)
     scale = before / after
-    reach = max(scale, 1.0)
+    reach = max(scale, 1.0) if antialias else 1.0
     centre = scale * (np.arange(after) + 0.5)
     first = np.maximum((centre - reach + 0.5).astype(np.int64), 0)
     last = np.minimum((centre + reach + 0.5).astype(np.int64), before)
@@ -81,16 +88,43 @@ def _taps(before: int, after: int, align_corners: bool) -> tuple[NDArray[np.int6
     return first, (weights / weights.sum(1, keepdims=True)).astype(np.float32)
 
 
-def _along_rows(planes: Planes, taps: tuple[NDArray[np.int64], NDArray[np.float32]]) -> NDArray[np.float32]:
-    """(..., m, w) -> (..., n, w): every output row is its taps' mixture, ``BLOCK`` rows by one matrix product."""
+def _fixed_point(taps: Taps) -> Taps:
+    """The taps with their weights rounded to the finest fixed point in which the largest fits 16 bits."""
     first, weights = taps
-    made = np.empty((*planes.shape[:-2], len(first), planes.shape[-1]), np.float32)
-    for start in range(0, len(first), BLOCK):
-        low = first[start : start + BLOCK]
-        end = min(planes.shape[-2], int(low[-1]) + weights.shape[1])
-        band = np.zeros((len(low), int(low[-1]) + weights.shape[1] - int(low[0])), np.float32)
-        columns = (low - low[0])[:, None] + np.arange(weights.shape[1])
-        np.put_along_axis(band, columns, weights[start : start + BLOCK], 1)
-        rows = np.ascontiguousarray(planes[..., int(low[0]) : end, :], np.float32)
-        np.matmul(band[:, : rows.shape[-2]], rows, out=made[..., start : start + BLOCK, :])
+    bits = next(b for b in range(23) if int(0.5 + float(weights.max()) * 2 ** (b + 1)) >= 2**15 or b == 22)
+    return first, np.rint(weights * np.float32(2**bits)) / np.float32(2**bits)
+
+
+def _rounded(levels: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Levels in 0..255 to the nearest bytes, halves up."""
+    return (levels + np.float32(0.5)).astype(np.uint8)
+
+
+def _along_rows(planes: Planes, taps: Taps) -> NDArray[np.float32]:
+    """(..., m, w) -> (..., n, w): every output row is its taps' mixture."""
+    made = np.empty((*planes.shape[:-2], len(taps[0]), planes.shape[-1]), np.float32)
+    for rows, inputs, mixing in _bands(taps, planes.shape[-2], max(4, 64 // taps[1].shape[1])):
+        np.matmul(mixing, np.asarray(planes[..., inputs, :], np.float32), out=made[..., rows, :])
     return made
+
+
+def _along_columns(planes: Planes, taps: Taps) -> NDArray[np.float32]:
+    """(..., h, m) -> (..., h, n): every output column is its taps' mixture."""
+    made = np.empty((*planes.shape[:-1], len(taps[0])), np.float32)
+    for columns, inputs, mixing in _bands(taps, planes.shape[-1], 32):
+        made[..., columns] = np.asarray(planes[..., inputs], np.float32) @ mixing.T
+    return made
+
+
+def _bands(taps: Taps, length: int, block: int) -> Iterator[tuple[slice, slice, NDArray[np.float32]]]:
+    """Stretches of outputs, the stretches of inputs they mix, and the matrix (outputs, inputs) that mixes them:
+    ``block`` outputs at a time, as most of a matrix of all is zero."""
+    first, weights = taps
+    count = weights.shape[1]
+    for start in range(0, len(first), block):
+        low = first[start : start + block]
+        begin, end = int(low[0]), int(low[-1]) + count
+        band = np.zeros((len(low), end - begin), np.float32)
+        np.put_along_axis(band, (low - begin)[:, None] + np.arange(count), weights[start : start + block], 1)
+        inputs = slice(begin, min(end, length))
+        yield slice(start, start + len(low)), inputs, band[:, : inputs.stop - begin]

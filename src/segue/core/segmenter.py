@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, ClassVar, Self
@@ -69,9 +70,22 @@ class Segmenter(ABC):
         It is the model's share of the feature cache's key, so it reads every encoder weight; callers keep it.
         """
 
+    def weights_digest(self) -> str:
+        """A digest of everything that answers depend on beside the settings: every weight, adapters included."""
+        return self.fingerprint()
+
     def version(self) -> object:
         """What changes, quickly told, whenever ``fingerprint`` may."""
         return id(self)
+
+    @contextmanager
+    def eager(self) -> Iterator[None]:
+        """Meanwhile PyTorch answers, also where the model has a faster runtime beside it."""
+        yield
+
+    def running_modules(self) -> Sequence[Any]:
+        """The torch modules that run when it answers now; none where another runtime does."""
+        return ()
 
     @property
     def module(self) -> Any:
@@ -81,16 +95,14 @@ class Segmenter(ABC):
     @property
     def device(self) -> Any:
         """Where the weights live."""
-        return self.module.device
+        return "cpu"
 
     def to(self, device: Any) -> Self:
         """This model, its weights on ``device``."""
-        self.module.to(device)
         return self
 
     def eval(self) -> Self:
         """This model, ready to answer."""
-        self.module.eval()
         return self
 
     def load_published(self, state: Mapping[str, Any]) -> None:

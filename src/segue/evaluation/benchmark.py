@@ -106,7 +106,7 @@ class Runner:
     def run_dialogue(self, image: Image, clicks: int) -> None:
         """Encode one image and answer a whole dialogue of clicks, each part timed."""
         prompts = prompts_for(self.model, image, clicks)
-        on_gpu = self.model.device.type == "cuda"
+        on_gpu = str(self.model.device).startswith("cuda")
         if on_gpu:
             torch.cuda.reset_peak_memory_stats(self.model.device)
             before = torch.cuda.memory_allocated(self.model.device)
@@ -163,7 +163,7 @@ class Runner:
     def _timed(self, rows: list[Spent], run: Callable[[], Any]) -> Any:
         started, worked = time.perf_counter(), time.process_time()
         value = run()
-        if self.model.device.type == "cuda":
+        if str(self.model.device).startswith("cuda"):
             torch.cuda.synchronize(self.model.device)
         rows.append(Spent(time.perf_counter() - started, time.process_time() - worked))
         return value

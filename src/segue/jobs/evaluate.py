@@ -24,7 +24,6 @@ from segue.jobs.job import job
 from segue.jobs.progress import progress
 from segue.models.refined import with_refiner
 from segue.models.wrappers import unwrapped
-from segue.nn.module import weights_digest
 from segue.session.config import CommandLine, ModelChoice
 
 DEFAULT_SEEDS = (0, 1, 2)
@@ -150,7 +149,7 @@ def _losses(data: DataSet, samples: Sequence[Sample], journal: ResumeLog) -> dic
 def _digest(config: EvaluateConfig, model: Segmenter, view: str, data: DataSet) -> str:
     """A digest of all that an object's row depends on; which objects and seeds are chosen is not among it."""
     causes: dict[str, Any] = {
-        "weights": weights_digest(model.module),
+        "weights": model.weights_digest(),
         "view": view,
         "zoom": config.zoom_size,
         "refiner": config.refiner,

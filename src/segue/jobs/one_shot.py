@@ -143,8 +143,8 @@ def _answered(config: OneShotConfig, data: OneShotData, episode: Episode, seeker
     reference = _reference(data, episode, config.reference_prompt, seeker)
     image, target = data.shot(episode.name, episode.query)
     if config.method == "clicks":
-        clicks = scale_clicks(reference_clicks(seeker.model, reference), reference.mask.shape, target.shape)
-        return segment(seeker.model, image, clicks), 1.0, target
+        clicks = scale_clicks(reference_clicks(seeker.inner, reference), reference.mask.shape, target.shape)
+        return segment(seeker.inner, image, clicks), 1.0, target
     return *find_mask(seeker, image, reference, config.threshold), target
 
 
@@ -163,7 +163,7 @@ def _reference(data: OneShotData, episode: Episode, kind: str, seeker: Finder) -
         )
     if kind == "mask":
         return Reference(image, mask)
-    rough = segment(seeker.model, image, rough_prompts(mask, kind))
+    rough = segment(seeker.inner, image, rough_prompts(mask, kind))
     return Reference(image, rough if rough.any() else mask)
 
 

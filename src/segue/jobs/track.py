@@ -96,7 +96,7 @@ def track(config: TrackConfig) -> TrackResult:
     claim_output(config.output, (MASKS, OVERLAYS, RESULTS), force=config.force)
     video, targets = Video(config.frames), _target_files(config.target)
     seeker = finder(config.load())
-    references = config.examples(seeker.model)
+    references = config.examples(seeker.inner)
     first = next(iter(references.values())).image
     rows: list[TrackedFrame] = []
     followers = {label: _follower(config, seeker, reference) for label, reference in references.items()}
@@ -157,7 +157,7 @@ class SameClicks:
     """The baseline: the clicks that segment the reference, at the same places of every frame."""
 
     def __init__(self, seeker: Finder, reference: Reference) -> None:
-        self.model, self.clicks = seeker.model, reference_clicks(seeker.model, reference)
+        self.model, self.clicks = seeker.inner, reference_clicks(seeker.inner, reference)
         self.size = reference.mask.shape
 
     def step(self, features: Features) -> Tracked:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Self, cast
@@ -10,10 +11,8 @@ from typing import Any, Self, cast
 from segue.core.errors import CheckpointError, ConfigError, MissingFile
 from segue.core.segmenter import Segmenter
 from segue.data.hub import check_sha256, fetch, is_hub_id
-from segue.models.clipseg.tokens import FILES as TOKENIZER
-from segue.models.pretrained import CONFIG, WEIGHTS, read_config, save_pretrained, shipped_file
+from segue.models.pretrained import CONFIG, TOKENIZER, WEIGHTS, read_config, save_pretrained, shipped_file
 from segue.models.registry import FOLDERS, MODELS, ModelEntry
-from segue.models.weights_file import read_state
 
 RANDOM = "random"
 
@@ -65,12 +64,13 @@ def open_model(
     return model.eval()
 
 
-def build(name: str, config: Mapping[str, Any] | None = None) -> Segmenter:
-    """Row ``name`` with random weights and ``config`` over the row's own."""
+def build(name: str, config: Mapping[str, Any] | None = None, shipped: Path | None = None) -> Segmenter:
+    """Row ``name`` with ``config`` over the row's own and random weights, or those of the ``shipped`` file."""
     row = MODELS[name]
     keywords = {**row.config, **(config or {})}
+    make = row.load() if shipped is None else partial(row.load().from_shipped, shipped)
     try:
-        model = cast(Segmenter, row.load()(**keywords))
+        model = cast(Segmenter, make(**keywords))
     except TypeError as error:
         raise ConfigError(
             f"the configuration {keywords} for {name}", "its constructor's keywords", str(error)
@@ -94,9 +94,9 @@ def _from_row(
         return model
     if config is None and weights is not None and Path(weights).name == row.card.file and Path(weights).is_file():
         check_sha256(Path(weights), row.card.sha256)  # of the published sizes; other sizes are other files
-    model = build(name, config)
     if weights is None and row.shipped:
-        weights = shipped_file(name)
+        return build(name, config, shipped_file(name))
+    model = build(name, config)
     if weights is None:
         raise MissingFile(
             _no_weights(name, row),
@@ -104,7 +104,7 @@ def _from_row(
             "pass it as --weights FILE, or --weights random to try without training",
         )
     if str(weights) != RANDOM:
-        model.load_published(read_state(weights))
+        model.load_published(_state(weights))
     return model
 
 
@@ -119,7 +119,7 @@ def _from_folder(folder: Path, weights: str | Path | None, config: Mapping[str, 
         if weights is None and (folder / WEIGHTS).is_file():
             check_sha256(folder / WEIGHTS, str(stored.get("sha256", "")))
         own = weights is None
-        model.load_published(read_state(weights or folder / WEIGHTS, unwrap=not own))
+        model.load_published(_state(weights or folder / WEIGHTS, unwrap=not own))
         if hasattr(model, "tokenizer") and any((folder / name).is_file() for name in TOKENIZER):
             setattr(model, "tokenizer", str(folder))  # noqa: B010 - only text models have one
         return model
@@ -130,5 +130,11 @@ def _from_folder(folder: Path, weights: str | Path | None, config: Mapping[str, 
         )
     model = cast(Segmenter, FOLDERS.load(kind)(folder))
     if weights is not None:
-        model.load_published(read_state(weights))
+        model.load_published(_state(weights))
     return model
+
+
+def _state(path: Path | str, **options: bool) -> Mapping[str, Any]:
+    from segue.models.weights_file import read_state  # PyTorch is loaded only for weights that are its tensors
+
+    return read_state(path, **options)

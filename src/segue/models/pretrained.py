@@ -9,15 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError
-from safetensors.torch import save_file
 
 from segue.core.errors import CheckpointError, ConfigError, DataError, MissingFile, StorageError
 from segue.core.files import file_digest, read_json, replacing
 from segue.core.segmenter import Segmenter
 from segue.data.hub import hub_card
-from segue.models.clipseg.tokens import FILES
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
+TOKENIZER = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.json", "merges.txt")
 
 
 def shipped_file(name: str) -> Path:
@@ -41,6 +40,8 @@ def save_pretrained(
             "the bare model",
             "save the adapter with its own save_pretrained, or detach it first",
         )
+    from safetensors.torch import save_file  # as in read_state
+
     folder = Path(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -71,7 +72,7 @@ def _row_of(model: Segmenter) -> str:
 
 def _tokenizer_files(model: Segmenter) -> list[Path]:
     folder = getattr(model, "tokenizer", None)
-    return [] if folder is None else [Path(folder) / name for name in FILES if (Path(folder) / name).is_file()]
+    return [] if folder is None else [Path(folder) / name for name in TOKENIZER if (Path(folder) / name).is_file()]
 
 
 def model_card(name: str, figures: Mapping[str, float | str] | None = None, notes: str = "") -> str:

@@ -2,20 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from segue.core.arrays import logit
 from segue.core.errors import InputError
 from segue.core.frame import Frame
+from segue.core.registry import Registry, RegistryEntry
 from segue.core.segmenter import Segmenter
 from segue.core.types import Features, Image, Memory, Prediction, Probability, Prompt
-from segue.models.refiners import REFINERS, Refiner
 from segue.models.wrappers import Wrapper
-from segue.nn.module import weights_digest
 
 PHOTO = "refined_photo"
+Refiner = Callable[[Image, Probability], Probability]
+
+
+@dataclass(frozen=True)
+class RefinerEntry(RegistryEntry):
+    """A refiner: ``target`` is a function of image and probability; ``paper`` is where it comes from."""
+
+    paper: str = ""
+
+
+REFINERS: Registry[RefinerEntry] = Registry(
+    "refiner",
+    {
+        "crf": RefinerEntry(
+            "segue.models.refiners:dense_crf",
+            "mean field of a CRF over colours and places",
+            paper="CRF-RNN, ICCV 2015",
+        ),
+        "pamr": RefinerEntry(
+            "segue.models.refiners:pamr", "averages over pixels of like colour", paper="PAMR, CVPR 2020"
+        ),
+        "local": RefinerEntry(
+            "segue.models.refiners:local",
+            "graph cut of the uncertain band alone",
+            paper="after FocalClick, CVPR 2022",
+        ),
+    },
+)
 
 
 def with_refiner(model: Segmenter, name: str | None) -> Segmenter:
@@ -63,7 +91,7 @@ class Refined(Wrapper):
         return self.inner.memory_from_mask(self._inner(features), probability)
 
     def fingerprint(self) -> str:
-        return weights_digest(self, type(self).__qualname__, self.refiner_name, self.inner.fingerprint())
+        return f"refined({self.refiner_name}, {self.inner.fingerprint()})"
 
     def _inner(self, features: Features) -> Features:
         return Features({k: v for k, v in features.maps.items() if k != PHOTO}, features.frames)

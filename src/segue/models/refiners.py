@@ -5,49 +5,17 @@ Each is a function of an image (H, W, 3) uint8 and a probability (H, W) that ret
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
-import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from scipy import ndimage
-from torch import Tensor
 
 from segue.core.geometry import mask_box
-from segue.core.registry import Registry, RegistryEntry
 from segue.core.types import Image, Probability
 
-Refiner = Callable[[Image, Probability], Probability]
-
-
-@dataclass(frozen=True)
-class RefinerEntry(RegistryEntry):
-    """A refiner: ``target`` is a function of image and probability; ``paper`` is where it comes from."""
-
-    paper: str = ""
-
-
-REFINERS: Registry[RefinerEntry] = Registry(
-    "refiner",
-    {
-        "crf": RefinerEntry(
-            "segue.models.refiners:dense_crf",
-            "mean field of a CRF over colours and places",
-            paper="CRF-RNN, ICCV 2015",
-        ),
-        "pamr": RefinerEntry(
-            "segue.models.refiners:pamr", "averages over pixels of like colour", paper="PAMR, CVPR 2020"
-        ),
-        "local": RefinerEntry(
-            "segue.models.refiners:local",
-            "graph cut of the uncertain band alone",
-            paper="after FocalClick, CVPR 2022",
-        ),
-    },
-)
+DISTANCES = (1, 2, 4, 8, 12, 24)  # of the neighbours that pamr averages over
 
 
 def pamr(image: Image, probability: Probability, iterations: int = 10) -> Probability:
@@ -63,24 +31,24 @@ def pamr(image: Image, probability: Probability, iterations: int = 10) -> Probab
     >>> bool(pamr(image, rough)[15, 19] < 0.5)
     True
     """
-    pixels = torch.from_numpy(image).float().permute(2, 0, 1)[None] / 255
-    near = torch.stack([_neighbours(pixels, d) for d in (1, 2, 4, 8, 12, 24)], 2).flatten(2, 3)
-    deviation = near.std(2, keepdim=True) + 1e-8
-    affinity = (-(near - pixels[:, :, None]).abs() / (0.1 * deviation)).mean(1).softmax(1)
-    mask = torch.from_numpy(np.ascontiguousarray(probability, np.float32))[None, None]
+    pixels = np.moveaxis(image, -1, 0).astype(np.float32) / 255
+    near = np.concatenate([_neighbours(pixels, d) for d in DISTANCES], 1)
+    deviation = near.std(1, keepdims=True, ddof=1) + 1e-8
+    affinity = np.exp((-np.abs(near - pixels[:, None]) / (0.1 * deviation)).mean(0))
+    affinity /= affinity.sum(0)
+    mask = np.ascontiguousarray(probability, np.float32)
     for _ in range(iterations):
-        around = torch.stack([_neighbours(mask, d) for d in (1, 2, 4, 8, 12, 24)], 2).flatten(2, 3)
-        mask = (around[:, 0] * affinity).sum(1, keepdim=True)
-    refined: Probability = mask[0, 0].numpy()
-    return refined
+        around = np.concatenate([_neighbours(mask[None], d) for d in DISTANCES], 1)[0]
+        mask = (around * affinity).sum(0)
+    return mask
 
 
-def _neighbours(x: Tensor, distance: int) -> Tensor:
-    """(b, c, h, w) -> (b, c, 8, h, w): the eight pixels at ``distance``, the border repeated."""
-    h, w = x.shape[-2:]
-    padded = F.pad(x, (distance,) * 4, mode="replicate")
-    steps = [(dy, dx) for dy in (0, 1, 2) for dx in (0, 1, 2) if (dy, dx) != (1, 1)]
-    return torch.stack([padded[..., dy * distance :, dx * distance :][..., :h, :w] for dy, dx in steps], 2)
+def _neighbours(planes: NDArray[Any], distance: int) -> NDArray[Any]:
+    """(c, h, w) -> (c, 8, h, w): the eight pixels at ``distance``, the border repeated."""
+    h, w = planes.shape[-2:]
+    padded = np.pad(planes, ((0, 0), (distance, distance), (distance, distance)), mode="edge")
+    steps = [(dy * distance, dx * distance) for dy in (0, 1, 2) for dx in (0, 1, 2) if (dy, dx) != (1, 1)]
+    return np.stack([padded[:, dy : dy + h, dx : dx + w] for dy, dx in steps], 1)
 
 
 def dense_crf(

@@ -64,7 +64,7 @@ class WordsThenClicks(Wrapper):
         return self.clicks.memory_from_mask(self._clicks(features), probability)
 
     def fingerprint(self) -> str:
-        return f"refined({self.inner.fingerprint()}, {self.clicks.fingerprint()})"
+        return f"words-then-clicks({self.inner.fingerprint()}, {self.clicks.fingerprint()})"
 
     def _clicks(self, features: Features) -> Features:
         return Features(_under("clicks", features), features.frames)

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypeAlias
+from functools import cached_property
+from typing import Any, Self, TypeAlias
 
 import numpy as np
-from torch import Tensor
 
 from segue.core.arrays import Planes, resize, sigmoid
 from segue.core.errors import InputError
@@ -20,17 +20,51 @@ from segue.core.geometry import mask_box
 from segue.core.segmenter import ExportGraph, Segmenter
 from segue.core.types import Click, Features, Image, Maps, Mask, Memory, Prediction, Probability, Prompt
 from segue.models.opening import Pretrained
-from segue.nn.module import TorchSegmenter
 
 Region: TypeAlias = tuple[int, int, int, int]  # (top, bottom, left, right) pixels, all inclusive
 
 
-class Wrapper(TorchSegmenter, Pretrained):
+class Wrapper(Pretrained):
     """A Segmenter that changes how ``inner`` is used and owns no weights."""
 
     def __init__(self, inner: Segmenter) -> None:
-        super().__init__()
         self.inner = inner
+
+    @cached_property
+    def module(self) -> Any:
+        """The wrapped models' modules, by the names of the attributes that hold them."""
+        from torch import nn  # only where weights are wanted
+
+        models = {name: value.module for name, value in vars(self).items() if isinstance(value, Segmenter)}
+        return nn.ModuleDict(models).train(self.inner.module.training)
+
+    @property
+    def device(self) -> Any:
+        return self.inner.device
+
+    def to(self, device: Any) -> Self:
+        for model in self._models():
+            model.to(device)
+        return self
+
+    def eval(self) -> Self:
+        for model in self._models():
+            model.eval()
+        if "module" in vars(self):
+            self.module.eval()
+        return self
+
+    def weights_digest(self) -> str:
+        return " ".join(model.weights_digest() for model in self._models())
+
+    def running_modules(self) -> Sequence[Any]:
+        return [module for model in self._models() for module in model.running_modules()]
+
+    def version(self) -> object:
+        return tuple(model.version() for model in self._models())
+
+    def _models(self) -> list[Segmenter]:
+        return [value for value in vars(self).values() if isinstance(value, Segmenter)]
 
     @property
     def accepts(self) -> frozenset[type]:  # type: ignore[override]
@@ -45,10 +79,10 @@ class Wrapper(TorchSegmenter, Pretrained):
     def export_graphs(self) -> Mapping[str, ExportGraph]:
         return self.inner.export_graphs()
 
-    def load_published(self, state: Mapping[str, Tensor]) -> None:
+    def load_published(self, state: Mapping[str, Any]) -> None:
         self.inner.load_published({name.removeprefix("inner."): value for name, value in state.items()})
 
-    def load_backbone(self, state: Mapping[str, Tensor]) -> list[str]:
+    def load_backbone(self, state: Mapping[str, Any]) -> list[str]:
         return self.inner.load_backbone(state)
 
     def training_core(self) -> Any:
@@ -79,7 +113,7 @@ class FlipAverage(Wrapper):
     """
 
     def encode(self, images: Sequence[Image], frames: Sequence[Frame] | None = None) -> Features:
-        ahead = self.inner.encode(images, frames)
+        ahead = self.inner.encode(images, frames or [self.frame((i.shape[0], i.shape[1])) for i in images])
         mirror = self.inner.encode(images, [frame.flipped() for frame in ahead.frames])
         return Features(_prefixed("ahead", ahead.maps) | _prefixed("mirror", mirror.maps), ahead.frames)
 

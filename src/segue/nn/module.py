@@ -5,8 +5,7 @@ from __future__ import annotations
 import hashlib
 import inspect
 import json
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,17 +19,8 @@ from segue.core.segmenter import Segmenter
 from segue.core.types import Features, Image, Maps, Prediction
 
 
-class TorchSegmenter(nn.Module, Segmenter):
-    """A Segmenter whose weights are torch's.
-
-    ``encode``, ``decode`` and ``memory_from_mask`` take and give arrays and run under ``torch.inference_mode``; on a
-    CPU the arrays are views of the tensors. What needs gradients works on the model's tensor core.
-    """
-
-    @property
-    def module(self) -> TorchSegmenter:
-        """Itself."""
-        return self
+class ArrayModule(nn.Module):
+    """A module that takes arrays and gives arrays, wherever its weights live; on a CPU they are views of tensors."""
 
     @property
     def device(self) -> torch.device:
@@ -46,6 +36,28 @@ class TorchSegmenter(nn.Module, Segmenter):
     def tensors(self, maps: Maps) -> dict[str, Tensor]:
         """``tensor`` of every map."""
         return {name: self.tensor(value) for name, value in maps.items()}
+
+    def version(self) -> object:
+        """Changes whenever a parameter is written or replaced or a module is exchanged; reads no weight."""
+        tensors = [*self.named_parameters(), *self.named_buffers()]
+        versions = tuple((name, t.data_ptr(), 0 if t.is_inference() else t._version) for name, t in tensors)
+        return versions, tuple(id(module) for module in self.modules())
+
+
+class TorchSegmenter(ArrayModule, Segmenter):
+    """A Segmenter whose weights are torch's.
+
+    ``encode``, ``decode`` and ``memory_from_mask`` take and give arrays and run under ``torch.inference_mode``. What
+    needs gradients works on the model's tensor core.
+    """
+
+    @property
+    def module(self) -> TorchSegmenter:
+        """Itself."""
+        return self
+
+    def running_modules(self) -> Sequence[nn.Module]:
+        return list(self.modules())
 
     def photo(self, image: Image) -> Tensor:
         """(H, W, 3) uint8 -> (1, 3, H, W) uint8 where the weights live."""
@@ -64,21 +76,13 @@ class TorchSegmenter(nn.Module, Segmenter):
         override this to rename. Raises ``CheckpointError`` when they are another model's."""
         load_strict(self, state)
 
+    def weights_digest(self) -> str:
+        return weights_digest(self)
+
     def fingerprint(self) -> str:
         parameters = inspect.signature(type(self)).parameters.items()
         settings = {name: p.default for name, p in parameters if p.default is not p.empty} | dict(self.config)
         return weights_digest(self, type(self).__qualname__, json.dumps(settings, sort_keys=True, default=str))
-
-    @contextmanager
-    def eager(self) -> Iterator[None]:
-        """Meanwhile PyTorch answers, also where the model has a faster runtime beside it."""
-        yield
-
-    def version(self) -> object:
-        """Changes whenever a parameter is written or replaced or a module is exchanged; reads no weight."""
-        tensors = [*self.named_parameters(), *self.named_buffers()]
-        versions = tuple((name, t.data_ptr(), 0 if t.is_inference() else t._version) for name, t in tensors)
-        return versions, tuple(id(module) for module in self.modules())
 
 
 def as_array(tensor: Tensor) -> NDArray[Any]:

@@ -15,13 +15,32 @@ from torch import Tensor, nn
 from segue.core.frame import Frame, Size
 
 
+class Look(Protocol):
+    """``longest`` is a view's longer side in pixels of the network's input."""
+
+    @property
+    def longest(self) -> int: ...
+
+
+class Zoom(Look, Protocol):
+    """A closer view, and the longer side of the coarse pass that finds it."""
+
+    @property
+    def coarse_pass(self) -> int: ...
+
+
 class CoarsePass(Protocol):
     """A model that answers a first prompt in a small copy of the photo and then chooses a closer view."""
 
     longest: int
-    zoom: int
-    glance: int
-    close: int
+
+    @property
+    def zoom(self) -> Zoom:
+        """How it looks at a region."""
+
+    @property
+    def close(self) -> Look:
+        """How it looks at a correction."""
 
     def frame(self, size: Size) -> Frame:
         """The view of a whole photo of ``size`` (H, W)."""

@@ -15,11 +15,11 @@ import cv2
 import numpy as np
 
 from segue.core.errors import InputError
-from segue.core.frame import Frame, Size
+from segue.core.frame import Frame
 from segue.core.geometry import deepest_point, mask_box
 from segue.core.segmenter import Segmenter
 from segue.core.types import Box, Click, Features, Image, Mask, Memory, Prediction, Probability, Prompt, Reference
-from segue.nn.module import TorchSegmenter
+from segue.models.wrappers import Wrapper
 from segue.oneshot.matching import Array, Bank, calibrated, cover, mutual, probability, similarity, unit
 from segue.oneshot.patch_features import FeatureNormalizer
 
@@ -65,7 +65,7 @@ class Evidence:
     several: bool = False  # whether what else is likely may be another instance, not a part of this one
 
 
-class Finder(TorchSegmenter):
+class Finder(Wrapper):
     """``model`` with eyes for references.
 
     ``kind`` chooses the similarity ("mean" as PerSAM, or "contrast"); ``peaks`` is how many places are tried;
@@ -91,35 +91,31 @@ class Finder(TorchSegmenter):
         rounds: int = 3,
         normalize: FeatureNormalizer | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__(model)
         if Click not in model.accepts:
             raise InputError(f"{type(model).__name__}", "a model that understands clicks", "choose nano or a SAM")
-        self.model, self.kind, self.peaks, self.rounds = model, kind, peaks, rounds
+        self.kind, self.peaks, self.rounds = kind, peaks, rounds
         self.normalize = normalize or FeatureNormalizer.from_model(model)
         self._banks: dict[str, Bank] = {}
 
-    def frame(self, size: Size) -> Frame:
-        """The model's own."""
-        return self.model.frame(size)
-
     def encode(self, images: Sequence[Image], frames: Sequence[Frame] | None = None) -> Features:
         """The model's own features and the patches that are compared."""
-        features = self.model.encode(images, frames)
-        patches = self.normalize(self.model.patch_features(images, features))
+        features = self.inner.encode(images, frames)
+        patches = self.normalize(self.inner.patch_features(images, features))
         return Features({**features.maps, PATCHES: patches}, features.frames)
 
     def memory_from_mask(self, features: Features, probability: Probability) -> Memory:
         """The model's own."""
-        return self.model.memory_from_mask(features, probability)
+        return self.inner.memory_from_mask(features, probability)
 
     def decode(self, features: Features, prompts: Sequence[Prompt], memory: Memory | None = None) -> Prediction:
         """A reference -> the object most like it; clicks and boxes beside it correct that answer."""
         references = [p for p in prompts if isinstance(p, Reference)]
         corrections = [p for p in prompts if not isinstance(p, Reference)]
         if not references or (corrections and memory):
-            return self.model.decode(features, corrections, memory)
+            return self.inner.decode(features, corrections, memory)
         best = self.find(features, references[-1])[0].prediction
-        return self.model.decode(features, corrections, best.memory) if corrections else best
+        return self.inner.decode(features, corrections, best.memory) if corrections else best
 
     def find(self, features: Features, reference: Reference, most: int = 1) -> list[Match]:
         """Up to ``most`` objects, in the order in which they were found; each is looked for where the others are
@@ -146,7 +142,7 @@ class Finder(TorchSegmenter):
         """The reference's patches in several views, and what its own background says of the threshold."""
         if reference.digest not in self._banks:
             views = []
-            for frame in self.model.reference_frames(reference):
+            for frame in self.inner.reference_frames(reference):
                 patches = self.encode([reference.image], [frame]).maps[PATCHES][0]
                 mask = frame.view(reference.mask.astype(np.float32))
                 grid = (patches.shape[1], patches.shape[2])
@@ -157,17 +153,13 @@ class Finder(TorchSegmenter):
             self._banks[reference.digest] = made
         return self._banks[reference.digest]
 
-    def sites(self) -> Mapping[str, str]:
-        """The model's own."""
-        return {name: f"model.{path}" for name, path in self.model.sites().items()}
-
     def fingerprint(self) -> str:
         """The model's and the normalizer's, because both are in the features."""
-        return f"{self.model.fingerprint()}-{self.normalize.digest}"
+        return f"{self.inner.fingerprint()}-{self.normalize.digest}"
 
     def _best(self, seen: Evidence) -> Match:
         tried = [
-            self._weigh(seen, prompts, self.model.decode(seen.features, prompts, memory))
+            self._weigh(seen, prompts, self.inner.decode(seen.features, prompts, memory))
             for prompts, memory in self._proposals(seen)
         ]
         best = max(tried, key=lambda f: f.score)
@@ -178,7 +170,7 @@ class Finder(TorchSegmenter):
             if click is None:
                 break
             prompts = (*best.prompts, click)
-            prediction = self.model.decode(seen.features, prompts, best.prediction.memory)
+            prediction = self.inner.decode(seen.features, prompts, best.prediction.memory)
             better = self._weigh(seen, prompts, prediction)
             if better.score <= best.score:
                 break
@@ -202,13 +194,13 @@ class Finder(TorchSegmenter):
         for index, (x, y) in enumerate(peaks(smooth, self.peaks)):
             click = Click(*place(frame, prior.shape, x + 0.5, y + 0.5))
             made.append(([click], None))
-            box = region_box(prior, x, y, frame) if Box in self.model.accepts else None
+            box = region_box(prior, x, y, frame) if Box in self.inner.accepts else None
             if box is not None:
                 made.append(([box, click], None))
             if index == 0:
                 shown = prior * around(region(prior, x, y)) if seen.several else prior
                 whole = np.clip(frame.to_image_size(shown), 0, 1)
-                made.append(([click], self.model.memory_from_mask(features, whole)))
+                made.append(([click], self.inner.memory_from_mask(features, whole)))
         return made
 
 

@@ -91,7 +91,7 @@ class Tracker:
 
     def _draw(self, features: Features, flowed: Array, whole: Probability) -> tuple[Probability, float]:
         """The model's outline where it agrees with the flowed labels, else those labels."""
-        model = self.finder.model
+        model = self.finder.inner
         prompts = prompts_for(flowed, features, Box in model.accepts)
         said = model.decode(features, prompts, model.memory_from_mask(features, whole))
         drawn = said.probability()

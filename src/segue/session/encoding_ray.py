@@ -13,6 +13,7 @@ from typing import IO, Any
 
 from segue.core.errors import SegueError, naming_extras
 from segue.core.segmenter import Segmenter
+from segue.nn.device import choose_device
 from segue.session.cache import FeatureCache
 from segue.session.encoding import EncodedImage, encode_paths
 
@@ -99,12 +100,12 @@ def _rows(stream: IO[bytes]) -> Iterator[EncodedImage]:
 def _run(model: Segmenter, work: RayWork) -> Iterator[EncodedImage]:
     import ray
 
-    gpus = {"num_gpus": 1} if model.device.type == "cuda" else {}
+    gpus = {"num_gpus": 1} if str(model.device).startswith("cuda") else {}
     task = ray.remote(max_retries=RETRIES, num_cpus=1, **gpus)(encode_chunk)
     chunks = [work.paths[i : i + work.chunk] for i in range(0, len(work.paths), work.chunk)]
     running: list[Any] = []
     try:
-        shared = ray.put(model.module.cpu())
+        shared = ray.put(model.to("cpu"))
         workers = max(1, int(ray.cluster_resources().get("CPU", 1)))
         while chunks or running:
             while chunks and len(running) < AHEAD * workers:
@@ -147,5 +148,4 @@ def _workplace(reference: Any, cache: tuple[str, bool, int | None]) -> tuple[Seg
     torch.set_num_threads(1)
     model: Segmenter = ray.get(reference)
     url, half, limit = cache
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    return model.eval().to(device), FeatureCache(url, half=half, limit=limit)
+    return model.eval().to(choose_device()), FeatureCache(url, half=half, limit=limit)

@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from segue.core.segmenter import Segmenter
 from segue.models.opening import build, open_model
 from segue.nn.device import choose_device
@@ -21,7 +19,7 @@ def load(
     weights: str | Path | None = None,
     adapter: str | Path | None = None,
     config: Mapping[str, Any] | None = None,
-    device: str | torch.device | None = None,
+    device: Any = None,
     revision: str | None = None,
     local_files_only: bool | None = None,
 ) -> Segmenter:

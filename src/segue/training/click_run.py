@@ -50,7 +50,7 @@ class TrainRun:
 def train_run(config: TrainConfig, validate: Callable[[TrainRun], Validation], checkpoint: Path) -> TrainRun:
     """The run of a whole model that ``config`` describes; raises ``MissingFile`` and ``CheckpointError`` for weights
     that are not there or another model's."""
-    processes = Processes(choose_device(config.device))
+    processes = Processes(torch.device(choose_device(config.device)))
     device = processes.device
     torch.manual_seed(config.seed)
     generator, data = torch.Generator().manual_seed(config.seed), config.data

@@ -79,7 +79,7 @@ class ClickTask:
         opening, pixels = dialogue.opening(small, ignored), avg_pool2d(batch.pixels, 2)
         answer = dialogue.run(pixels, batch.rows, small, ignored, opening, 1, scale, HALF, unlearned=rounds)
 
-        views = close_views(answer.logits, answer.prompts, CLOSE, model.close, self.generator)
+        views = close_views(answer.logits, answer.prompts, CLOSE, model.close.longest, self.generator)
         targets, ignore_mask = (views.masks(m.float()) > COVERED for m in (batch.targets, batch.ignore_mask))
         clicks, box = answer.prompts.clicks, answer.prompts.box
         larger = torch.cat([2 * clicks[..., :2], clicks[..., 2:]], -1)
@@ -98,8 +98,8 @@ class ClickTask:
         photos, (clicks, box) = extents(batch.inside), self._first_prompts(batch)
         masks = batch.targets.float(), batch.ignore_mask.float()
 
-        views = CropViews(photos[batch.rows], PHOTO, model.glance)
-        pixels = CropViews(photos, PHOTO, model.glance).pixels(avg_pool2d(batch.pixels, 2))
+        views = CropViews(photos[batch.rows], PHOTO, model.zoom.coarse_pass)
+        pixels = CropViews(photos, PHOTO, model.zoom.coarse_pass).pixels(avg_pool2d(batch.pixels, 2))
         opening = views.initial_prompts(4, *masks, clicks, box)
         first = dialogue.run(pixels, batch.rows, *opening[:2], Prompts(*opening[2:]), 1, scale, COARSE_MASK_WEIGHT)
         coarse, log = views.to_photos(first.logits.sigmoid()), first.log

@@ -123,7 +123,7 @@ def choose_crop_views(
         whole[row] = region.is_whole_image
         if not region.is_whole_image:
             crops[row] = torch.tensor(region.crop, device=photos.device) + photos[row, :2].repeat(2)
-    for rows, length in ((~whole, model.zoom), (whole, model.longest)):
+    for rows, length in ((~whole, model.zoom.longest), (whole, model.longest)):
         index = torch.nonzero(rows)[:, 0].to(photos.device)
         if len(index):
             yield index, CropViews(crops[index], side, length)

@@ -44,7 +44,7 @@ def test_a_correction_changes_one_connected_part_that_holds_the_click(nano: Nano
     image = cv2.resize(photo, None, fx=enlarged, fy=enlarged) if enlarged > 1 else photo
     h, w = image.shape[:2]
     session = Session(nano, image)
-    before = session.add(Click(w // 2, h // 2), *clicks(image, nano.corrections_from - 2, 0))
+    before = session.add(Click(w // 2, h // 2), *clicks(image, nano.close.corrections_from - 2, 0))
     for click in clicks(image, 12, 1):
         after = session.add(click)
         count, parts = parts_of(before != after)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +10,17 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 import segue
+from segue.core.errors import CheckpointError
 from segue.core.frame import Frame, Size
-from segue.core.types import Box, Click, Image, Mask
+from segue.core.types import Box, Click, Image, Maps, Mask
 from segue.evaluation.robot import next_click
+from segue.models.nano.engines import OnnxEngine, TorchEngine
 from segue.models.nano.model import Nano
-from segue.models.nano.onnx_engine import available
-from segue.models.nano.views import changed, expanded, obey, resample
+from segue.models.nano.settings import NanoSizes
+from segue.models.nano.turn import Turn
+from segue.models.nano.views import changed, enforce_clicks, expanded, resample
 from segue.models.pretrained import shipped_file
 from segue.session.session import Session
 
@@ -133,42 +134,31 @@ def test_small_objects_are_looked_at_again(nano: Nano) -> None:
     assert view.scale[0] > 2 * features.frame.scale[0]
 
 
-def test_a_dialogue_begins_with_a_glance_and_is_answered_in_a_finer_view(
+def test_a_dialogue_begins_with_a_coarse_pass_and_is_answered_in_a_finer_view(
     nano: Nano, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     image = np.full((600, 900, 3), 120, np.uint8)
     image[60:560, 80:820] = (220, 60, 40)
     grids: list[Size] = []
-    answer = nano._answer
+    decode = Turn._decode
 
-    def spy(maps: Mapping[str, Tensor], frame: Frame, *rest: Any) -> tuple[Tensor, Tensor]:
+    def spy(turn: Turn, maps: Maps, frame: Frame, *rest: Any) -> tuple[NDArray[np.float32], float]:
         grids.append(frame.grid)
-        return answer(maps, frame, *rest)
+        return decode(turn, maps, frame, *rest)
 
-    monkeypatch.setattr(nano, "_answer", spy)
-    monkeypatch.setattr(nano, "unsure", 0.0)
+    monkeypatch.setattr(Turn, "_decode", spy)
+    monkeypatch.setattr(nano, "redecode_below_iou", 0.0)
     features = nano.encode([image])
-    said = nano.decode(features, [Click(450, 300)])
-    nano.decode(features, [Click(450, 300), Click(500, 300)], said.memory)
-    view = Frame.from_array(said.memory["frame"])
+    first = nano.decode(features, [Click(450, 300)])
+    nano.decode(features, [Click(450, 300), Click(500, 300)], first.memory)
+    view = Frame.from_array(first.memory["frame"])
     assert view == features.frame, "a large object needs no closer look"
-    first = [Frame.longest((600, 900), nano.glance, multiple=64).grid, view.grid]
-    assert grids == [*first, view.grid]
+    coarse = Frame.longest((600, 900), nano.zoom.coarse_pass, multiple=64).grid
+    assert grids == [coarse, view.grid, view.grid]
     grids.clear()
-    monkeypatch.setattr(nano, "unsure", 1.0)
+    monkeypatch.setattr(nano, "redecode_below_iou", 1.0)
     nano.decode(features, [Click(450, 300), Click(500, 300)], nano.decode(features, [Click(450, 300)]).memory)
-    assert grids == [*first, view.grid, view.grid], "only a first answer is thought over"
-
-
-@pytest.mark.skipif(not available(), reason="needs the extra onnx")
-def test_pytorch_gets_its_threads_back(nano: Nano, scene: tuple[Image, Mask]) -> None:
-    before = torch.get_num_threads()
-    torch.set_num_threads(before + 1)
-    try:
-        nano.decode(nano.encode([scene[0]]), [Click(70, 120)])
-        assert torch.get_num_threads() == before + 1
-    finally:
-        torch.set_num_threads(before)
+    assert grids == [coarse, *[view.grid] * 3], "only a first answer is decoded again"
 
 
 def test_a_click_outside_the_region_is_answered_too(nano: Nano) -> None:
@@ -182,15 +172,17 @@ def test_a_click_outside_the_region_is_answered_too(nano: Nano) -> None:
     assert mask[130, 700]
 
 
-@pytest.mark.skipif(not available(), reason="needs the extra onnx")
-def test_onnx_runtime_and_pytorch_say_the_same(nano: Nano, scene: tuple[Image, Mask]) -> None:
+def test_the_shipped_graphs_and_pytorch_say_the_same(nano: Nano, scene: tuple[Image, Mask]) -> None:
     plain = segue.load("nano", config={"engine": "torch"}, device="cpu")
     assert isinstance(plain, Nano)
-    one, other = (m.decode(m.encode([scene[0]]), [Click(70, 120)]) for m in (nano, plain))
-    assert nano.in_onnx()
-    assert not plain.in_onnx()
+    clicks = [Click(70, 120), Click(290, 120)]
+    one, other = (m.decode(m.encode([scene[0]]), clicks) for m in (nano, plain))
+    assert isinstance(nano.engines.choose("auto"), OnnxEngine)
+    assert isinstance(plain.engines.choose("torch"), TorchEngine)
     assert one.frame == other.frame
-    np.testing.assert_allclose(one.logits, other.logits, atol=2e-3, rtol=1e-3)
+    np.testing.assert_allclose(one.logits, other.logits, atol=1e-3, rtol=0)
+    np.testing.assert_allclose(one.scores, other.scores, atol=1e-4, rtol=0)
+    assert nano.fingerprint() == plain.fingerprint()
 
 
 def test_changed_weights_reach_onnx_runtime(scene: tuple[Image, Mask]) -> None:
@@ -198,44 +190,80 @@ def test_changed_weights_reach_onnx_runtime(scene: tuple[Image, Mask]) -> None:
     model = Nano(longest=64, zoom=0, width=0.25, channels=(16, 16, 16), blocks=(1, 1, 1), heads=2, engine="onnx").eval()
     before = model.decode(model.encode([scene[0]]), [Click(70, 120)]).logits
     with torch.no_grad():
-        model.network.decoder.logits.bias.add_(1.0)
+        model.module.network.decoder.logits.bias.add_(1.0)
     after = model.decode(model.encode([scene[0]]), [Click(70, 120)]).logits
     assert not np.allclose(before, after)
 
 
+def test_changed_weights_of_the_shipped_model_are_not_answered_by_its_graphs(scene: tuple[Image, Mask]) -> None:
+    model = segue.load("nano", device="cpu")
+    before = model.decode(model.encode([scene[0]]), [Click(70, 120)]).logits
+    assert np.array_equal(before, model.decode(model.encode([scene[0]]), [Click(70, 120)]).logits)
+    with torch.no_grad():
+        model.module.network.decoder.logits.bias.add_(1.0)
+    after = model.decode(model.encode([scene[0]]), [Click(70, 120)]).logits
+    assert not np.allclose(before, after)
+
+
+def test_graphs_of_other_weights_are_refused(tmp_path: Path) -> None:
+    weights = shipped_file("nano")
+    for path in weights.parent.glob("nano*"):
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    assert Nano.from_shipped(tmp_path / weights.name).engines.torch is None
+    other = bytearray(weights.read_bytes())
+    other[-1] ^= 1
+    (tmp_path / weights.name).write_bytes(bytes(other))
+    with pytest.raises(CheckpointError, match="was not made of"):
+        Nano.from_shipped(tmp_path / weights.name)
+
+
 def test_gradients_reach_the_encoder_through_the_network() -> None:
-    model = Nano(longest=64, zoom=0, width=0.25, channels=(16, 16, 16), blocks=(1, 1, 1), heads=2).eval()
-    maps = model.network.encoder(torch.zeros(1, 3, 64, 64))
+    network = Nano(longest=64, width=0.25, channels=(16, 16, 16), blocks=(1, 1, 1), heads=2).module.network
+    maps = network.encoder(torch.zeros(1, 3, 64, 64))
     clicks, previous = torch.tensor([[[20.0, 30.0, 1.0]]]), torch.zeros(1, 1, 32, 32)
-    model.network.decoder(maps, clicks, torch.zeros(1, 4), previous)[0].sum().backward()
-    assert model.network.encoder.backbone.stem.weight.grad is not None
+    network.decoder(maps, clicks, torch.zeros(1, 4), previous)[0].sum().backward()
+    assert network.encoder.backbone.stem.weight.grad is not None
+
+
+def test_settings_may_be_grouped_or_single_and_called_as_they_were() -> None:
+    earlier = Nano(64, zoom=32, glance=48, margin=2.0, smallest=0.5, eager=False, unsure=0.5, blocks=[1, 1, 1])
+    now = Nano(
+        64,
+        0.5,
+        zoom={"longest": 32, "coarse_pass": 48, "expansion": 2.0, "min_crop": 0.5, "on_first_click": False},
+        sizes=NanoSizes(blocks=(1, 1, 1)),
+    )
+    assert (earlier.zoom, earlier.sizes, earlier.redecode_below_iou) == (now.zoom, now.sizes, now.redecode_below_iou)
+    with pytest.raises(TypeError, match="colour"):
+        Nano(colour=1)
 
 
 def test_the_model_keeps_to_its_size(nano: Nano) -> None:
-    assert sum(p.numel() for p in nano.parameters()) < 8_000_000
-    assert shipped_file("nano").stat().st_size < 20_000_000
+    assert sum(p.numel() for p in nano.module.parameters()) < 8_000_000
+    for path in shipped_file("nano").parent.iterdir():
+        assert path.stat().st_size < 8_000_000
 
 
-def test_obey_reaches_the_lifted_pixel() -> None:
+def test_enforced_clicks_reach_the_lifted_pixel() -> None:
     frame = Frame.longest((50, 90), 128, multiple=64)
     for x, y, positive in ((0, 0, True), (89, 49, True), (44, 20, False)):
-        logits = torch.full((1, 1, 64, 64), -5.0 if positive else 5.0)
+        logits = np.full((64, 64), -5.0 if positive else 5.0, np.float32)
         at = frame.to_grid(np.array([x + 0.5, y + 0.5]))
-        forced = obey(logits, torch.tensor([[[at[0], at[1], float(positive)]]]))
-        assert bool(frame.to_image_probability(forced.numpy())[0, 0, y, x] > 0.5) == positive
+        forced = enforce_clicks(logits, np.array([[[at[0], at[1], float(positive)]]], np.float32))
+        assert bool(frame.to_image_probability(forced)[y, x] > 0.5) == positive
 
 
 def test_resampling_between_views_keeps_places() -> None:
     whole = Frame.longest((100, 200), 128, multiple=64)
     part = whole.zoomed((100, 20, 180, 80), (96, 128), multiple=64)
-    seen = torch.zeros(1, 1, *(s // 2 for s in part.grid))
-    seen[..., : part.resized[0] // 2, : part.resized[1] // 2] = 1  # the region itself
-    lifted = whole.to_image_size(resample(seen, part, whole).numpy())[0, 0]
+    region = np.zeros(tuple(s // 2 for s in part.grid), np.float32)
+    region[: part.resized[0] // 2, : part.resized[1] // 2] = 1  # the region itself
+    lifted = whole.to_image_size(resample(region, part, whole))
     assert lifted[50, 140] > 0.9
     assert lifted[50, 90] < 0.1
     assert lifted[10, 140] < 0.1
-    back = resample(resample(seen, part, whole), whole, part)
-    assert (back[..., 2:40, 2:50] - 1).abs().max() < 0.05
+    back = resample(resample(region, part, whole), whole, part)
+    assert np.abs(back[2:40, 2:50] - 1).max() < 0.05
 
 
 def test_regions_stay_in_the_image_and_move_only_when_needed() -> None:
@@ -251,5 +279,5 @@ def test_regions_stay_in_the_image_and_move_only_when_needed() -> None:
 
 def test_the_fingerprint_knows_every_setting_but_not_how_it_is_spelt(nano: Nano) -> None:
     assert segue.load("nano", config={"channels": [128, 64, 48]}, device="cpu").fingerprint() == nano.fingerprint()
-    assert segue.load("nano", config={"glance": 0}, device="cpu").fingerprint() != nano.fingerprint()
+    assert segue.load("nano", config={"coarse_pass": 0}, device="cpu").fingerprint() != nano.fingerprint()
     assert segue.load("nano", config={"width": 1.0}, device="cpu").fingerprint() == nano.fingerprint()

@@ -12,7 +12,6 @@ from torch import Tensor
 from segue.core.errors import CheckpointError, ConfigError
 
 BEGIN, END = "<|startoftext|>", "<|endoftext|>"
-FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.json", "merges.txt")
 BYTE_IDS = 514  # 256 bytes, the same 256 ending a word, begin, end
 
 

@@ -20,7 +20,7 @@ BORDER = 0.02  # of a view's side: a change that comes so near to it goes on out
 
 @dataclass(frozen=True)
 class CloseLook:
-    """Views of ``size`` pixels, of at least ``smallest`` longer sides of the photo, ``margin`` times what changed.
+    """Views of ``size`` pixels, of at least ``min_crop`` longer sides of the photo, ``expansion`` times what changed.
 
     >>> whole = Frame.longest((600, 800), 384)
     >>> canvas = np.full((600, 800), -5.0, np.float32)
@@ -30,8 +30,8 @@ class CloseLook:
     """
 
     size: int
-    smallest: float
-    margin: float
+    min_crop: float
+    expansion: float
 
     def around(self, click: Click, canvas: Logits, whole: Frame) -> Frame | None:
         """The view that a correction is first looked for in: the wider, the farther the click is from where the mask
@@ -41,7 +41,7 @@ class CloseLook:
         if not 0 < distance < FARTHEST * longest:
             return None
         place = np.array([click.x, click.y])
-        return self._view(place, place + 1, 1.0, max(self.smallest * longest, REACH * distance), whole)
+        return self._view(place, place + 1, 1.0, max(self.min_crop * longest, REACH * distance), whole)
 
     def around_change(self, change: Mask, click: Click, whole: Frame) -> Frame:
         """The view around a ``change`` (h, w) of the canvas and the click."""
@@ -51,10 +51,10 @@ class CloseLook:
         if box is not None:
             low = np.minimum(low, (box[0] / sx, box[1] / sy))
             high = np.maximum(high, (box[2] / sx, box[3] / sy))
-        return self._view(low, high, self.margin, self.smallest * max(whole.size), whole)
+        return self._view(low, high, self.expansion, self.min_crop * max(whole.size), whole)
 
-    def _view(self, low: Point, high: Point, margin: float, smallest: float, whole: Frame) -> Frame:
-        return zoomed(whole, expanded(low, high, margin, smallest, whole.size), self.size, 0.0)
+    def _view(self, low: Point, high: Point, expansion: float, least: float, whole: Frame) -> Frame:
+        return zoomed(whole, expanded(low, high, expansion, least, whole.size), self.size, 0.0)
 
 
 def distance_to_label(canvas: Logits, click: Click, whole: Frame, most: float) -> float:

@@ -2,41 +2,33 @@
 
 InterFormer's division of labour (Huang et al., 2023) at pocket size: everything that depends on the image
 alone, the decoder's image projections included, is computed once; what a click costs is a few
-milliseconds on a laptop. Tensors only, so that it trains, compiles and exports; ``models/nano.py`` is the
-object-level skin over it.
+milliseconds on a laptop. Tensors only, so that it trains, compiles and exports; ``model.py`` is the object-level
+skin over it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from pathlib import Path
 
 import torch
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from segue.core.segmenter import ExportGraph
+from segue.core.types import Maps
+from segue.models.nano.engines import MAPS, TAPS, Array
 from segue.models.nano.mobilenet import MobileNetV2
+from segue.models.nano.settings import NanoSizes
+from segue.nn.module import ArrayModule, as_array, as_arrays, load_strict
 
 # Standard deviations, in pixels of the model's input, of the bumps that tell the decoder where the clicks are:
 # the exact spot, its surroundings, and the part of the picture.
 CLICK_SIGMAS = (4.0, 20.0, 80.0)
 PROMPT_CHANNELS = 2 * len(CLICK_SIGMAS) + 8
-MAPS = ("stride16", "stride8", "stride4", "embedding")  # what the encoder makes
 NEWEST_CHANNELS = 2
 PADDING = -1.0  # the label of a row of `clicks` that is not a click
-
-
-@dataclass(frozen=True)
-class NanoSizes:
-    """Channels and blocks of the decoder at strides 16, 8 and 4; the embedding that clicks are compared in; the
-    multiplier of the encoder's channels; whether the decoder is told which click is the newest."""
-
-    channels: tuple[int, int, int] = (128, 64, 48)
-    blocks: tuple[int, int, int] = (5, 4, 3)
-    embedding: int = 32
-    heads: int = 4
-    width: float = 1.0
-    newest: bool = False
 
 
 class Block(nn.Module):
@@ -103,8 +95,9 @@ class NanoEncoder(nn.Module):
         self.lateral2 = nn.Conv2d(taps[2], c4, 4, 2, padding=1)
         self.embed = nn.Conv2d(c8, sizes.embedding, 1)
 
-    def forward(self, pixels: Tensor) -> dict[str, Tensor]:
-        """b 3 H W in [-1, 1], H and W multiples of 64 -> maps at strides 16, 8, 4 and the embedding at 8.
+    def forward(self, pixels: Tensor) -> dict[str | int, Tensor]:
+        """b 3 H W in [-1, 1], H and W multiples of 64 -> maps at strides 16, 8, 4 and the embedding at 8, by
+        name; by their strides what the backbone said at 8, 16 and 32.
 
         The stride-2 detail of the backbone is folded into the channels at stride 4.
         """
@@ -117,7 +110,8 @@ class NanoEncoder(nn.Module):
         at8 = self.mix8(F.relu(self.lateral8(taps[8]) + double(self.down8(at16))))
         at4 = self.lateral4(taps[4]) + self.lateral2(taps[2]) + double(self.down4(at8))
         embedding = F.normalize(self.embed(at8).float(), dim=1)
-        return {"stride16": at16, "stride8": at8, "stride4": at4, "embedding": embedding}
+        maps: dict[str | int, Tensor] = {"stride16": at16, "stride8": at8, "stride4": at4, "embedding": embedding}
+        return {**maps, 8: taps[8], 16: taps[16], 32: taps[32]}
 
 
 class NanoDecoder(nn.Module):
@@ -202,15 +196,77 @@ class NanoNet(nn.Module):
     ((1, 1, 32, 64), (1, 1))
     """
 
-    def __init__(self, sizes: NanoSizes = NanoSizes()):
+    def __init__(self, sizes: NanoSizes | None = None):
         super().__init__()
-        self.sizes = sizes
-        self.encoder = NanoEncoder(sizes)
-        self.decoder = NanoDecoder(sizes)
+        self.sizes = sizes or NanoSizes()
+        self.encoder = NanoEncoder(self.sizes)
+        self.decoder = NanoDecoder(self.sizes)
+
+
+class NanoModule(ArrayModule):
+    """The network behind a door for arrays, and its two graphs.
+
+    >>> import numpy as np
+    >>> module = NanoModule(NanoSizes((8, 8, 8), (1, 1, 1), 4, 2, 0.25)).eval()
+    >>> maps = module.encode(np.zeros((1, 3, 64, 64), np.float32))
+    >>> clicks, box = np.array([[[20.5, 30.5, 1.0]]], np.float32), np.zeros((1, 4), np.float32)
+    >>> module.decode(maps, clicks, box, np.zeros((32, 32), np.float32))[0].shape
+    (32, 32)
+    """
+
+    def __init__(self, sizes: NanoSizes) -> None:
+        super().__init__()
+        self.network = NanoNet(sizes)
+        self.deep = self.network.encoder.backbone.deep
+
+    def load_file(self, path: Path) -> None:
+        """The weights in a safetensors file, and evaluation mode."""
+        load_strict(self, load_file(path))
+        self.eval()
+
+    @torch.inference_mode()
+    def encode(self, pixels: Array) -> Maps:
+        """(b, 3, H, W) in [-1, 1] -> the encoder's maps."""
+        on_device = self.tensor(pixels).contiguous(memory_format=torch.channels_last)
+        maps = self.network.encoder(on_device)
+        return as_arrays(dict(zip((*MAPS, *TAPS), in_order(maps), strict=True)))
+
+    @torch.inference_mode()
+    def decode(self, maps: Maps, clicks: Array, box: Array, previous: Array) -> tuple[Array, Array]:
+        """One image's maps, clicks (1, n, 3), box (1, 4), previous (h, w) -> logits (h, w) and IoU logits (1, 1)."""
+        on_device = {name: self.tensor(maps[name]) for name in MAPS}
+        prompts = (self.tensor(clicks), self.tensor(box), self.tensor(previous)[None, None])
+        logits, score = self.network.decoder(on_device, *prompts)
+        return as_array(logits[0, 0]), as_array(score)
+
+    def sites(self) -> Mapping[str, str]:
+        """The encoder's maps (``features``), every block of the backbone from stride 8 on and of the decoder at each
+        stride, the decoder (``head``)."""
+        names = {"decoder.16": "blocks16", "decoder.8": "blocks8", "decoder.4": "blocks4"}
+        counts = {site: len(getattr(self.network.decoder, name)) for site, name in names.items()}
+        blocks = {f"{site}.{i}": f"network.decoder.{names[site]}.{i}" for site, n in counts.items() for i in range(n)}
+        backbone = {f"backbone.{i}": f"network.encoder.backbone.blocks.{i}" for i in self.deep}
+        return {"features": "network.encoder", **backbone, **blocks, "head": "network.decoder"}
+
+    def graphs(self) -> Mapping[str, ExportGraph]:
+        """``encoder`` (pixels -> maps) and ``decoder`` (maps, clicks, box, previous -> logits, score)."""
+        c16, c8, c4 = self.network.sizes.channels
+        shapes = {"stride16": (c16, 8, 12), "stride8": (c8, 16, 24), "stride4": (c4, 32, 48)}
+        shapes["embedding"] = (self.network.sizes.embedding, 16, 24)
+        inputs = {k: torch.zeros(1, *shape) for k, shape in shapes.items()}
+        inputs |= {"clicks": torch.ones(1, 2, 3), "box": torch.zeros(1, 4), "previous": torch.zeros(1, 1, 64, 96)}
+        axes = {k: {0: "batch", 2: f"{k}_height", 3: f"{k}_width"} for k in (*MAPS, "previous")}
+        axes |= {"clicks": {0: "batch", 1: "clicks"}, "box": {0: "batch"}}
+        pixels = {"pixels": torch.zeros(1, 3, 128, 192)}
+        free = {"pixels": {0: "batch", 2: "height", 3: "width"}}
+        return {
+            "encoder": ExportGraph(TensorEncoder(self.network.encoder), pixels, (*MAPS, *TAPS), free),
+            "decoder": ExportGraph(TensorDecoder(self.network.decoder), inputs, ("logits", "score"), axes),
+        }
 
 
 class TensorEncoder(nn.Module):
-    """The encoder with a tuple of maps, in the order of ``MAPS``, for an output."""
+    """The encoder with a tuple of maps, in the order of ``MAPS`` and ``TAPS``, for an output."""
 
     def __init__(self, encoder: nn.Module) -> None:
         super().__init__()
@@ -219,7 +275,12 @@ class TensorEncoder(nn.Module):
     def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
         """b 3 H W in [-1, 1] -> maps."""
         maps = self.encoder(pixels)
-        return tuple(maps[k] for k in MAPS)
+        return in_order(maps)
+
+
+def in_order(maps: Mapping[str | int, Tensor]) -> tuple[Tensor, ...]:
+    """What the encoder returned, in the order of ``MAPS`` and ``TAPS``."""
+    return tuple(maps[name] for name in (*MAPS, 8, 16, 32))
 
 
 class TensorDecoder(nn.Module):
@@ -231,7 +292,7 @@ class TensorDecoder(nn.Module):
 
     def forward(self, *inputs: Tensor) -> tuple[Tensor, Tensor]:
         """Maps in the order of ``MAPS``, clicks, box, previous -> logits (b, 1, H/2, W/2), IoU logits (b, 1)."""
-        logits, score = self.decoder(dict(zip(MAPS, inputs[:4], strict=True)), *inputs[4:])
+        logits, score = self.decoder(dict(zip(MAPS, inputs[: len(MAPS)], strict=True)), *inputs[len(MAPS) :])
         return logits, score
 
 

@@ -5,53 +5,56 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import torch
+import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import load_file
-from torch.nn import functional as F
 
+from segue.core.arrays import resize
 from segue.core.frame import Frame
-from segue.core.types import Features, Image, Reference
-from segue.models.nano.mobilenet import MobileNetV2
-from segue.models.nano.network import NanoNet
-from segue.models.nano.views import reference_views, seen
+from segue.core.segmenter import Segmenter
+from segue.core.types import Features, Image, Reference, on_host
+from segue.models.nano.engines import TAPS
+from segue.models.nano.settings import NanoSizes
+from segue.models.nano.views import reference_views
 from segue.models.pretrained import shipped_file
-from segue.nn.module import TorchSegmenter, as_array
 
-MATCH = "nano-match"  # the file of statistics for comparing references
+PATCH_STATISTICS = "nano-match"  # the file of statistics for comparing references
 
 
-class PatchFeatures(TorchSegmenter):
+class PatchFeatures(Segmenter):
     """A model of nano's network whose maps can be compared; whole photos are seen at ``longest`` pixels."""
 
-    network: NanoNet
     longest: int
+    sizes: NanoSizes
 
-    @torch.inference_mode()
     def patch_features(self, images: Sequence[Image], features: Features) -> NDArray[Any]:
         """The backbone at strides 8, 16 and 32, the decoder's map at 16 and the click embedding, all at stride 16."""
-        taps = self._backbone(seen([self.photo(image) for image in images], features.frames))
-        maps = self.tensors({name: features.maps[name] for name in ("stride16", "embedding")})
-        size = taps[16].shape[-2:]
-        deep = F.interpolate(taps[32], size, mode="bilinear", align_corners=False)
-        fine = [F.adaptive_avg_pool2d(m, size) for m in (taps[8], maps["embedding"])]
-        return as_array(torch.cat((fine[0], taps[16], deep, maps["stride16"], fine[1]), 1))
+        maps = {name: on_host(features.maps[name]) for name in (*TAPS, "stride16", "embedding")}
+        fine, at16, deep = (maps[name] for name in TAPS)
+        size = (at16.shape[-2], at16.shape[-1])
+        parts = (halved(fine), at16, resize(deep, size), maps["stride16"], halved(maps["embedding"]))
+        return np.concatenate(parts, 1)
 
     def patch_statistics(self) -> Mapping[str, NDArray[Any]] | None:
-        path = shipped_file(MATCH)
+        path = shipped_file(PATCH_STATISTICS)
         return load_file(path) if path.is_file() else None
 
     def patch_widths(self) -> list[int]:
         """How many channels each layer of ``patch_features`` has, in their order."""
-        channels, sizes = self._backbone.channels, self.network.sizes
-        return [*(channels[stride] for stride in (8, 16, 32)), sizes.channels[0], sizes.embedding]
+        channels = self.module.network.encoder.backbone.channels
+        return [*(channels[stride] for stride in (8, 16, 32)), self.sizes.channels[0], self.sizes.embedding]
 
     def reference_frames(self, reference: Reference) -> list[Frame]:
         """Whole, mirrored, from nearer and from farther: the features of a small network follow the size of what
         they see."""
         return reference_views(self.frame(reference.mask.shape), reference.mask, self.longest)
 
-    @property
-    def _backbone(self) -> MobileNetV2:
-        """Wherever adapters have put it."""
-        return next(m for m in self.modules() if isinstance(m, MobileNetV2))
+
+def halved(maps: NDArray[Any]) -> NDArray[Any]:
+    """(b, c, h, w), h and w even -> (b, c, h / 2, w / 2): the means of 2 x 2.
+
+    >>> halved(np.arange(4.0).reshape(1, 1, 2, 2))
+    array([[[[1.5]]]])
+    """
+    b, c, h, w = maps.shape
+    return np.asarray(maps.reshape(b, c, h // 2, 2, w // 2, 2).mean((3, 5)))

@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from segue.models.nano.engines import MAPS
 from segue.models.nano.network import NanoNet, calibrate
 from segue.models.nano.pretrained_backbone import start_backbone
 from segue.nn.training_core import CoarsePass
@@ -41,8 +42,8 @@ class NanoCore:
 
     def encode(self, pixels: Tensor) -> dict[str, Tensor]:
         """The decoder's maps."""
-        maps: dict[str, Tensor] = self.net.encoder((pixels * 2 - 1).contiguous(memory_format=torch.channels_last))
-        return maps
+        maps = self.net.encoder((pixels * 2 - 1).contiguous(memory_format=torch.channels_last))
+        return {name: maps[name] for name in MAPS}
 
     def decode(
         self, maps: Mapping[str, Tensor], clicks: Tensor, box: Tensor, previous: Tensor

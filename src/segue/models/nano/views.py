@@ -3,90 +3,104 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple, TypeAlias, TypeGuard
+from collections.abc import Sequence
+from typing import Any, TypeAlias
 
+import cv2
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
-from torch.nn import functional as F
 
+from segue.core.arrays import resize
 from segue.core.frame import Crop, Frame, Size
 from segue.core.geometry import mask_box
-from segue.core.types import Box, Click, Maps, Mask, Prompt
-from segue.models.nano.canvas import Logits, in_view
-from segue.nn import frames as tensor_frames
-from segue.nn.module import as_array
+from segue.core.types import Box, Click, Image, Mask, Prompt
+from segue.models.nano.settings import ZoomPolicy
 
 MULTIPLE = 64  # of the sides of every grid
 STORED = 2048  # the longest side of the photo that is kept for zooming in
 REFERENCE_SIZES = (96, 192, 384)  # pixels on the grid of the object's longer side, in the views of a reference
+Array: TypeAlias = NDArray[np.float32]
 Point: TypeAlias = NDArray[np.float64]  # (2,) x, y
 
 
-class Answer(NamedTuple):
-    """What the views of one dialogue turn gave, the finest last: logits and frame of each, the estimated IoU and the
-    maps of the last."""
-
-    layers: Sequence[tuple[Tensor, Frame]]
-    score: Tensor
-    maps: Mapping[str, Tensor]
+def as_planes(image: Image) -> NDArray[np.uint8]:
+    """(H, W, 3) -> (3, H, W), which resampling is several times as fast on."""
+    planes = np.empty((3, *image.shape[:2]), np.uint8)
+    cv2.split(image, list(planes))
+    return planes
 
 
-def stored_photo(pixels: Tensor) -> Tensor:
-    """(1, 3, H, W) uint8, shrunk so that the longer side is at most ``STORED``."""
-    scale = STORED / max(pixels.shape[-2:])
+def stored_photo(planes: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """(3, H, W), shrunk so that the longer side is at most ``STORED``."""
+    scale = STORED / max(planes.shape[-2:])
     if scale >= 1:
-        return pixels
-    size = (round(pixels.shape[-2] * scale), round(pixels.shape[-1] * scale))
-    return F.interpolate(pixels, size, mode="bilinear", antialias=True)
+        return planes
+    return resize(planes, (round(planes.shape[-2] * scale), round(planes.shape[-1] * scale)), antialias=True)
 
 
-def as_tensors(prompts: Sequence[Prompt], frame: Frame, device: torch.device) -> tuple[Tensor, Tensor]:
+def view_pixels(planes: NDArray[np.uint8], view: Frame) -> Array:
+    """(3, H, W) of a photo -> (3, h, w) of its ``view`` in -1..1, the range the backbone was trained in; the padding
+    is grey."""
+    return view.pad(as_pixels(view.resample(planes)))
+
+
+def region_pixels(photo: NDArray[np.uint8], region: Frame) -> Array:
+    """``view_pixels`` of a region in a stored photo (3, H', W')."""
+    sx, sy = photo.shape[-1] / region.size[1], photo.shape[-2] / region.size[0]
+    x0, y0, x1, y1 = region.crop
+    left, top = int(x0 * sx), int(y0 * sy)
+    right, bottom = max(left + 1, round(x1 * sx)), max(top + 1, round(y1 * sy))
+    part = photo[:, top:bottom, left:right]
+    return region.pad(as_pixels(resize(part, region.resized, antialias=True)))
+
+
+def as_pixels(levels: NDArray[np.uint8]) -> Array:
+    """0..255 -> -1..1."""
+    return np.asarray(levels / np.float32(127.5) - 1, np.float32)
+
+
+def prompt_arrays(prompts: Sequence[Prompt], frame: Frame) -> tuple[Array, Array]:
     """Prompts -> clicks (1, n, 3) and box (1, 4) in grid pixels, pixel centres at +0.5; the last box counts."""
     clicks = [p for p in prompts if isinstance(p, Click)]
     boxes = [p for p in prompts if isinstance(p, Box)]
-    mirrored = float(frame.flip)
-    table = torch.full((1, max(1, len(clicks)), 3), -1.0)
+    mirrored = np.array([float(frame.flip), 0.0], np.float32)
+    table = np.full((1, max(1, len(clicks)), 3), -1.0, np.float32)
     if clicks:
-        centres = np.array([[np.floor(p.x) + 0.5, np.floor(p.y) + 0.5] for p in clicks], np.float32)
-        table[0, :, :2] = torch.from_numpy(frame.to_grid(centres)) + torch.tensor([mirrored, 0.0])
-        table[0, :, 2] = torch.tensor([float(p.positive) for p in clicks])
-    box = torch.zeros(1, 4)
+        centres = np.floor([[p.x, p.y] for p in clicks]) + 0.5
+        table[0, :, :2] = frame.to_grid(centres.astype(np.float32)) + mirrored
+        table[0, :, 2] = [float(p.positive) for p in clicks]
+    box = np.zeros((1, 4), np.float32)
     if boxes:
         last = boxes[-1]
-        corners = torch.from_numpy(frame.to_grid(np.array([[last.x0, last.y0], [last.x1, last.y1]], np.float32)))
-        corners[:, 0] += mirrored
-        box[0] = torch.cat([corners.amin(0), corners.amax(0)])
-    return table.to(device), box.to(device)
+        corners = frame.to_grid(np.array([[last.x0, last.y0], [last.x1, last.y1]], np.float32)) + mirrored
+        box[0] = np.concatenate([corners.min(0), corners.max(0)])
+    return table, box
 
 
-def obey(logits: Tensor, clicks: Tensor, radius: float = 3.0, strength: float = 2.0) -> Tensor:
-    """(1, 1, h, w) logits at half the grid with every click's label under it; clicks are (1, n, 3) in grid pixels.
+def enforce_clicks(logits: Array, clicks: Array, radius: float = 3.0, strength: float = 2.0) -> Array:
+    """(h, w) logits at half the grid with every click's label under it; clicks are (1, n, 3) in grid pixels.
 
     Where the network contradicts a click, a disk of ``radius`` cells takes its label, so that the next click need not
     repeat it; the cells around each click have the last word, of two clicks on one spot the later.
     """
-    h, w = logits.shape[-2:]
-    rows = torch.arange(h, device=logits.device, dtype=torch.float32)[:, None]
-    columns = torch.arange(w, device=logits.device, dtype=torch.float32)
-    spots = [(x / 2 - 0.5, y / 2 - 0.5, label) for x, y, label in clicks[0].tolist() if label >= 0]
-    spots = [(x, y, label) for x, y, label in spots if -1 < x < w and -1 < y < h]
-    for x, y, label in spots:
-        nearest = logits[0, 0, min(h - 1, max(0, round(y))), min(w - 1, max(0, round(x)))]
-        if bool((nearest > 0) != (label > 0)):
-            disk = (rows - y).square() + (columns - x).square() <= radius * radius
-            forced = logits.clamp(min=strength) if label > 0 else logits.clamp(max=-strength)
-            logits = torch.where(disk, forced, logits)
-    for x, y, label in spots:
+    h, w = logits.shape
+    logits = logits.copy()
+    rows, columns = np.ogrid[:h, :w]
+    spots = [(x / 2 - 0.5, y / 2 - 0.5, label > 0) for x, y, label in clicks[0].tolist() if label >= 0]
+    spots = [(x, y, positive) for x, y, positive in spots if -1 < x < w and -1 < y < h]
+    for x, y, positive in spots:
+        nearest = logits[min(h - 1, max(0, round(y))), min(w - 1, max(0, round(x)))]
+        if (nearest > 0) != positive:
+            _force(logits, np.square(rows - y) + np.square(columns - x) <= radius * radius, positive, strength)
+    for x, y, positive in spots:
         left, top = max(0, math.floor(x)), max(0, math.floor(y))
-        cells = logits[..., top : math.floor(y) + 2, left : math.floor(x) + 2]
-        if label > 0:
-            cells.clamp_(min=strength)
-        else:
-            cells.clamp_(max=-strength)
+        cells = (slice(top, math.floor(y) + 2), slice(left, math.floor(x) + 2))
+        _force(logits, cells, positive, strength)
     return logits
+
+
+def _force(logits: Array, cells: Any, positive: bool, strength: float) -> None:
+    logits[cells] = np.maximum(logits[cells], strength) if positive else np.minimum(logits[cells], -strength)
 
 
 def inside(prompt: Prompt, frame: Frame) -> bool:
@@ -97,27 +111,31 @@ def inside(prompt: Prompt, frame: Frame) -> bool:
     return isinstance(prompt, Box) and x0 <= prompt.x0 and prompt.x1 <= x1 and y0 <= prompt.y0 and prompt.y1 <= y1
 
 
-def resample(probability: Tensor, frame: Frame, other: Frame) -> Tensor:
-    """(1, 1, h, w) at half the grid of `frame` -> the same map at half the grid of `other`, 0 outside."""
+def resample(probability: Array, frame: Frame, other: Frame) -> Array:
+    """(h, w) at half the grid of ``frame`` -> the same map at half the grid of ``other``, bilinear, 0 outside."""
     rows, columns = other.grid[0] // 2, other.grid[1] // 2
     cells = (np.arange(max(rows, columns), dtype=np.float32) + np.float32(0.5)) * 2
-    x, y = torch.from_numpy(frame.to_grid(other.to_image(np.stack([cells, cells], 1)))).to(probability).unbind(1)
-    height, width = frame.grid
-    gx, gy = x[:columns] / width * 2 - 1, y[:rows] / height * 2 - 1
-    grid = torch.stack([gx[None, :].expand(rows, -1), gy[:, None].expand(-1, columns)], dim=-1)
-    return F.grid_sample(probability, grid[None], align_corners=False)
+    places = np.asarray(frame.to_grid(other.to_image(np.stack([cells, cells], 1))) / 2 - 0.5, np.float32)
+    down, across = _mixing(places[:rows, 1], probability.shape[0]), _mixing(places[:columns, 0], probability.shape[1])
+    return np.asarray(down @ probability @ across.T, np.float32)
 
 
-def bounding_box(mask: Tensor, frame: Frame) -> tuple[float, float, float, float] | None:
-    """x0 y0 x1 y1 in image pixels of a mask (h, w) bool at half the grid; None if it is empty."""
-    box = mask_box(mask.cpu().numpy())
+def _mixing(places: Array, length: int) -> Array:
+    """(n, length) weights that interpolate at ``places`` (n,) between cells; nothing lies beyond the first and last."""
+    weights: Array = np.maximum(0, 1 - np.abs(places[:, None] - np.arange(length, dtype=np.float32)))
+    return weights
+
+
+def bounding_box(mask: Mask, frame: Frame) -> tuple[float, float, float, float] | None:
+    """x0 y0 x1 y1 in image pixels of a mask (h, w) at half the grid; None if it is empty."""
+    box = mask_box(mask)
     if box is None:
         return None
     (x0, y0), (x1, y1) = frame.to_image(np.array(box, np.float32).reshape(2, 2) * 2).tolist()
     return min(x0, x1), y0, max(x0, x1), y1
 
 
-def box_on_canvas(mask: NDArray[np.bool_], size: Size) -> tuple[float, float, float, float] | None:
+def box_on_canvas(mask: Mask, size: Size) -> tuple[float, float, float, float] | None:
     """x0 y0 x1 y1 in pixels of a photo of ``size`` (H, W) of a mask (h, w) over the whole of it; None if it is empty.
 
     >>> box_on_canvas(np.ones((2, 4), bool), (20, 40))
@@ -130,19 +148,29 @@ def box_on_canvas(mask: NDArray[np.bool_], size: Size) -> tuple[float, float, fl
     return box[0] * width / w, box[1] * height / h, box[2] * width / w, box[3] * height / h
 
 
-def is_positive(prompt: Prompt) -> TypeGuard[Click]:
-    """Whether it is a positive click."""
-    return isinstance(prompt, Click) and prompt.positive
-
-
-def expanded(low: Point, high: Point, margin: float, smallest: float, size: Size) -> Crop:
-    """The box from `low` to `high` (x, y) made `margin` times larger, each side at least `smallest` pixels and a
+def expanded(low: Point, high: Point, expansion: float, least: float, size: Size) -> Crop:
+    """The box from `low` to `high` (x, y) made `expansion` times larger, each side at least `least` pixels and a
     third of the other, inside the image."""
-    centre, span = (low + high) / 2, np.maximum((high - low) * margin, smallest)
+    centre, span = (low + high) / 2, np.maximum((high - low) * expansion, least)
     span = np.maximum(span, span.max() / 3)
     x0, y0 = np.floor(centre - span / 2)
     x1, y1 = np.ceil(centre + span / 2)
     return int(max(0, x0)), int(max(0, y0)), int(min(size[1], x1)), int(min(size[0], y1))
+
+
+def coarse_view(size: Size, zoom: ZoomPolicy) -> Frame:
+    """The whole photo of ``size`` (H, W) as the coarse pass sees it."""
+    return Frame.longest(size, zoom.coarse_pass, multiple=MULTIPLE)
+
+
+def region_view(whole: Frame, boxes: Sequence[Sequence[float]], zoom: ZoomPolicy) -> Frame:
+    """The view around all ``boxes`` (x0, y0, x1, y1), in image pixels; the whole image where there are none or zooming
+    in would show nothing more."""
+    if not boxes:
+        return whole
+    low, high = np.min(boxes, axis=0)[:2], np.max(boxes, axis=0)[2:]
+    crop = expanded(low, high, zoom.expansion, zoom.min_crop * max(whole.size), whole.size)
+    return zoomed(whole, crop, zoom.longest, zoom.gain)
 
 
 def zoomed(whole: Frame, crop: Crop, longest: int, gain: float) -> Frame:
@@ -186,37 +214,3 @@ def _around(low: int, high: int, length: float, end: int) -> tuple[int, int]:
     length = min(float(end), max(length, float(high - low)))
     start = min(max(0.0, (low + high - length) / 2), end - length)
     return int(start), min(end, int(start) + max(1, round(length)))
-
-
-def so_far(memory: Maps | None, frame: Frame) -> Tensor | None:
-    """The last answer (1, 1, h, w) at half the grid of ``frame``; None before the first."""
-    if not memory:
-        return None
-    if "canvas" in memory:
-        return torch.from_numpy(in_view(as_canvas(memory), frame))[None, None].to(memory["canvas"].device)
-    before = Frame.from_array(memory["frame"])
-    return memory["probability"] if before == frame else resample(memory["probability"], before, frame)
-
-
-def seen(photos: Sequence[Tensor], views: Sequence[Frame]) -> Tensor:
-    """(1, 3, H, W) photos through frames of one grid -> (b, 3, h, w) in the backbone's range."""
-    return torch.cat(
-        [tensor_frames.pad(f, as_pixels(tensor_frames.resample(f, p))) for f, p in zip(views, photos, strict=True)]
-    )
-
-
-def as_pixels(view: Tensor) -> Tensor:
-    """0..255 -> -1..1, the range the backbone was trained in; 0, the padding, is grey."""
-    return view.float() / 127.5 - 1
-
-
-def as_canvas(memory: Maps) -> Logits:
-    """The canvas (h, w) in a memory."""
-    canvas = memory["canvas"][0, 0]
-    array: Logits = as_array(canvas) if isinstance(canvas, Tensor) else canvas
-    return array
-
-
-def given(memory: Maps | None) -> dict[str, Any]:
-    """What says that the mask in a memory was brought from elsewhere, where it was."""
-    return {k: v for k, v in (memory or {}).items() if k == "given"}

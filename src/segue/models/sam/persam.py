@@ -176,7 +176,7 @@ class PerSam(Wrapper):
 
     def confidence(self, features: Features, direction: Tensor) -> Probability:
         """(H, W) cosine similarity of every pixel to ``direction`` (c,). Equations 5 and 6."""
-        cells = F.normalize(self.tensor(features.maps["embedding"]), dim=1)
+        cells = F.normalize(self.sam.tensor(features.maps["embedding"]), dim=1)
         low = torch.einsum("bchw,c->bhw", cells, direction)[:, None]
         enlarged = F.interpolate(low, scale_factor=4, mode="bilinear")
         return features.frame.to_image_size(as_array(self.sam.upscale_logits(enlarged)[0, 0]))
@@ -200,12 +200,12 @@ class PerSam(Wrapper):
         clicks = self.clicks(self.confidence(features, direction))
         low, _ = self.sam.predict_low_res(features, clicks, multimask=True)
         logits = tensor_frames.to_image_size(features.frame, self.sam.upscale_logits(low))[0]
-        mask = self.tensor(reference.mask)
+        mask = self.sam.tensor(reference.mask)
         return ReferenceFeatures(direction, mean, fit_scale_weights(logits, mask, self.epochs).weights)
 
     def _covered(self, features: Features, mask: Mask) -> Tensor:
         """(n, c) features of the cells that the reference mask covers."""
-        cells = self.tensor(features.maps["embedding"])[0]
+        cells = self.sam.tensor(features.maps["embedding"])[0]
         picture = (mask[..., None].repeat(3, -1) * self.mask_value).astype("uint8")
         value = self.sam.pixels(picture, features.frame)[:, :1]
         value = F.interpolate(value, cells.shape[-2:], mode="bilinear", align_corners=False)[0, 0]
@@ -225,7 +225,7 @@ class PerSam(Wrapper):
         """What the decoder is told beside its clicks, as far as the components are on."""
         attention = embedding = None
         if self.components.attention:
-            whole = self.tensor(confidence)
+            whole = self.sam.tensor(confidence)
             standard = (whole - whole.mean()) / whole.std()
             # The published code stretches the image-sized map over the whole padded grid; so do we.
             grid = features.maps["embedding"].shape[-2:]

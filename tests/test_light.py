@@ -1,0 +1,69 @@
+"""segue over nano without PyTorch: what the light install does."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+REFUSE = """
+import sys
+
+class Refuse:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in ("torch", "transformers", "torchvision", "peft", "accelerate"):
+            raise ImportError(f"{name} is not installed")
+
+sys.meta_path.insert(0, Refuse())
+import numpy as np
+import segue
+from segue import Box, Click, Reference, Session
+from segue.data.io.image import write_image, write_labels
+
+image = np.full((96, 144, 3), 90, np.uint8)
+image[20:60, 30:80] = (220, 60, 40)
+mask = image[..., 0] > 200
+model = segue.load("nano")
+"""
+DIALOGUE = """
+session = Session(model, image)
+first = session.add(Click(50, 40))
+session.add(Click(120, 80, positive=False))
+assert np.array_equal(session.undo(), first)
+session.set_mask(mask)
+assert session.add(Box(28, 18, 82, 62)).any()
+predictor = segue.SamPredictor(model)
+predictor.set_image(image)
+assert predictor.predict(np.array([[50, 40]]), np.array([1]))[0].shape == (1, 96, 144)
+"""
+EXAMPLE = """
+from segue.oneshot.finders import finder
+from segue.oneshot.tracker import Tracker
+
+found = finder(model)
+assert (found.find(found.encode([image]), Reference(image, mask))[0].prediction.mask() == mask).mean() > 0.95
+assert Tracker(found, Reference(image, mask)).step(found.encode([image])).score > 0.5
+"""
+COMMANDS = """
+write_image("data/images/a.png", image)
+write_labels("data/masks/a.png", mask)
+assert segue.evaluate(data="data", max_clicks=3, journal="journal").noc["0.90"] <= 3
+assert segue.mask(image="data/images/a.png", click=((50, 40),), output="out.png").area > 1000
+done = segue.find(reference="data/images/a.png", mask="data/masks/a.png", images=("data/images",), output="found")
+assert done.images
+"""
+WRAPPED = """
+from segue.models.wrappers import FlipAverage, ZoomIn
+
+assert Session(ZoomIn(FlipAverage(model)), image).add(Click(50, 40)).any()
+"""
+
+
+@pytest.mark.parametrize(
+    "what", [DIALOGUE, EXAMPLE, COMMANDS, WRAPPED], ids=["dialogue", "example", "commands", "wrapped"]
+)
+def test_without_pytorch(what: str, tmp_path: Path) -> None:
+    done = subprocess.run([sys.executable, "-c", REFUSE + what], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
