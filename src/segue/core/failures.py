@@ -12,6 +12,10 @@ from segue.core.errors import EXTRAS, MissingExtra, SegueError, StorageError
 from segue.core.files import storage_error
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_NO_MEMORY = (  # as PyTorch, oneDNN, ONNX Runtime and OpenCV say it
+    *("out of memory", "can't allocate memory", "could not create a primitive", "Failed to allocate memory"),
+    *("bad_alloc", "bad allocation", "Insufficient memory"),
+)
 
 
 @dataclass(frozen=True)
@@ -70,7 +74,7 @@ def explained(error: BaseException) -> str:
     line = " ".join(str(error).split())[:500]
     if isinstance(error, SegueError):
         return str(error)
-    if isinstance(error, MemoryError) or "out of memory" in line or "can't allocate memory" in line:
+    if isinstance(error, MemoryError) or any(words in line for words in _NO_MEMORY):
         about = f" ({line})" if line else ""
         return f"not enough memory{about}. Use smaller images, fewer at once, a smaller model or another device."
     if isinstance(error, OSError) and error.errno in _FULL:

@@ -161,12 +161,12 @@ class FeatureCache:
         return posixpath.join(self._root, key[:2], key + ENTRY)
 
     def _write(self, path: str, content: bytes) -> None:
-        try:
-            if not self._local:  # one put is atomic on object stores
-                self._fs.makedirs(posixpath.dirname(path), exist_ok=True)
-                self._fs.pipe_file(path, content)
-                return
+        if self._local:
             write_bytes(path, content, sync=False)
+            return
+        try:  # one put is atomic on object stores
+            self._fs.makedirs(posixpath.dirname(path), exist_ok=True)
+            self._fs.pipe_file(path, content)
         except OSError as error:
             raise StorageError(
                 f"the cache entry {path} could not be written ({error})",
