@@ -13,7 +13,7 @@ import warnings
 from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,14 +22,11 @@ from segue.core.errors import CheckpointError, MissingExtra
 from segue.core.files import file_digest
 from segue.core.segmenter import ExportGraph
 from segue.core.types import Maps
-from segue.models.nano.settings import NanoSizes
+from segue.models.nano.settings import MAPS, TAPS, Array, NanoSizes
 
 if TYPE_CHECKING:  # PyTorch is loaded only where a network is wanted
     from segue.models.nano.network import NanoModule
 
-Array: TypeAlias = NDArray[np.float32]
-MAPS = ("stride16", "stride8", "stride4", "embedding")  # what the decoder adds its prompts to
-TAPS = ("backbone8", "backbone16", "backbone32")  # what references are compared in, beside them
 GRAPHS = ("encoder", "decoder")
 OPSET = 18
 WEIGHTS_DIGEST = "weights_sha256"  # in the metadata of a shipped graph

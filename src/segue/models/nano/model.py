@@ -38,9 +38,9 @@ from segue.core.types import (
     on_host,
 )
 from segue.models.nano.canvas import canvas_of
-from segue.models.nano.engines import MAPS, Engine, Engines, TorchEngine
+from segue.models.nano.engines import Engine, Engines, TorchEngine
 from segue.models.nano.patch_features import PatchFeatures
-from segue.models.nano.settings import ClosePolicy, EngineName, NanoSizes, ZoomPolicy, grouped
+from segue.models.nano.settings import MAPS, ClosePolicy, EngineName, NanoSizes, ZoomPolicy, grouped
 from segue.models.nano.turn import COARSE, Turn, has_canvas
 from segue.models.nano.views import MULTIPLE, as_planes, coarse_view, region_view, stored_photo, view_pixels
 from segue.models.opening import Pretrained

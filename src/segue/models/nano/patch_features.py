@@ -13,8 +13,7 @@ from segue.core.arrays import resize
 from segue.core.frame import Frame
 from segue.core.segmenter import Segmenter
 from segue.core.types import Features, Image, Reference, on_host
-from segue.models.nano.engines import TAPS
-from segue.models.nano.settings import NanoSizes
+from segue.models.nano.settings import TAPS, NanoSizes
 from segue.models.nano.views import reference_views
 from segue.models.pretrained import shipped_file
 

@@ -1,4 +1,4 @@
-"""What shapes a nano: the sizes of its network and how it zooms in. Arrays and torch stay out of here."""
+"""What shapes a nano: its maps, the sizes of its network and how it zooms in. torch stays out of here."""
 
 from __future__ import annotations
 
@@ -6,7 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Literal, TypeAlias
 
+import numpy as np
+from numpy.typing import NDArray
+
+Array: TypeAlias = NDArray[np.float32]
 EngineName: TypeAlias = Literal["auto", "onnx", "torch"]
+
+MAPS = ("stride16", "stride8", "stride4", "embedding")  # what the decoder adds its prompts to
+TAPS = ("backbone8", "backbone16", "backbone32")  # what references are compared in, beside them
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,9 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from segue.models.nano.engines import MAPS
 from segue.models.nano.network import NanoNet, calibrate
 from segue.models.nano.pretrained_backbone import start_backbone
+from segue.models.nano.settings import MAPS
 from segue.nn.training_core import CoarsePass
 
 

@@ -28,8 +28,8 @@ from segue.models.nano.canvas import (
     window,
 )
 from segue.models.nano.close_look import CloseLook, is_cut
-from segue.models.nano.engines import MAPS, Array, Engine
-from segue.models.nano.settings import ClosePolicy, ZoomPolicy
+from segue.models.nano.engines import Engine
+from segue.models.nano.settings import MAPS, Array, ClosePolicy, ZoomPolicy
 from segue.models.nano.views import (
     bounding_box,
     box_on_canvas,
