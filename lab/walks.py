@@ -8,7 +8,8 @@
 A file counts when one of its functions runs for the action, after the same action was done once before, so that
 imports, warm starts and caches are out of the way. The click ends when its mask is saved; what else the page does
 meanwhile (panels that follow in the next frame, questions for the model's state) is left out: the panels are switched
-off, and a file counts that every one of several clicks passes through. Point PYTHONPATH at another checkout to count that one.
+off, and a file counts that every one of several clicks passes through. Point PYTHONPATH at another checkout to count
+that one.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ from segue.jobs.progress import progress
 from segue.models.pretrained import CONFIG, WEIGHTS, save_pretrained
 from segue.session.cache import FeatureCache
 from segue.session.config import CommandLine, JobResult, ModelChoice
-from segue.session.encoding import EncodedImage, encode_paths
+from segue.session.encoding import EncodedFile, encode_paths
 from segue.session.encoding_ray import RayWork, encode_over_ray
 
 
@@ -120,7 +120,7 @@ def encode(config: EncodeConfig, model: Segmenter | None = None) -> EncodeResult
     digest = job_digest({"model": model.fingerprint(), "cache": cache.url, "half": cache.half})
     with ResumeLog(cache_folder("encode") / f"{digest}.jsonl", digest) as journal:
         known = {path for path in paths if _is_known(path, journal, cache)}
-        images = [EncodedImage(path, "there", journal[stamp(path)]["key"]) for path in known]
+        images = [EncodedFile(path, "there", journal[stamp(path)]["key"]) for path in known]
         fresh = _encoded(model, cache, [path for path in paths if path not in known], config)
         for image in progress(fresh, len(paths), "encode", before=len(known)):
             if image.status == "failed" and config.strict:
@@ -133,7 +133,7 @@ def encode(config: EncodeConfig, model: Segmenter | None = None) -> EncodeResult
 
 def _encoded(
     model: Segmenter, cache: FeatureCache, paths: Sequence[str], config: EncodeConfig
-) -> Iterator[EncodedImage]:
+) -> Iterator[EncodedFile]:
     if config.engine == "local":
         return encode_paths(model, cache, paths, config.batch, config.readers)
     address = (cache.url, cache.half, cache.limit)
@@ -155,7 +155,7 @@ def _is_known(path: str, journal: ResumeLog, cache: FeatureCache) -> bool:
     return mark in journal and journal[mark]["key"] in cache
 
 
-def _summary(images: Sequence[EncodedImage], config: EncodeConfig, cache: FeatureCache, seconds: float) -> EncodeResult:
+def _summary(images: Sequence[EncodedFile], config: EncodeConfig, cache: FeatureCache, seconds: float) -> EncodeResult:
     failed = tuple(Failure(image.path, image.reason) for image in images if image.status == "failed")
     encoded = [image for image in images if image.status == "encoded"]
     if failed and len(failed) == len(images):

@@ -18,7 +18,7 @@ from segue.session.cache import FeatureCache
 
 
 @dataclass(frozen=True)
-class EncodedImage:
+class EncodedFile:
     """What became of one image: its cache key, whether its features were there already, bytes written, and the
     reason where it failed."""
 
@@ -39,11 +39,11 @@ class _Read:
 
 def encode_paths(
     model: Segmenter, cache: FeatureCache, paths: Iterable[str], batch: int = 1, readers: int = 2
-) -> Iterator[EncodedImage]:
-    """One ``EncodedImage`` per path, in no fixed order."""
+) -> Iterator[EncodedFile]:
+    """One ``EncodedFile`` per path, in no fixed order."""
     groups: dict[tuple[int, int], list[_Read]] = defaultdict(list)
     for read in _read_ahead(lambda path: _read(model, cache, path), paths, readers):
-        if isinstance(read, EncodedImage):
+        if isinstance(read, EncodedFile):
             yield read
             continue
         group = groups[read.frame.grid]
@@ -54,18 +54,18 @@ def encode_paths(
         yield from _encode_group(model, cache, group)
 
 
-def _read(model: Segmenter, cache: FeatureCache, path: str) -> _Read | EncodedImage:
+def _read(model: Segmenter, cache: FeatureCache, path: str) -> _Read | EncodedFile:
     failures = Failures()
     with failures.guard(path):
         image = read_image(path)
         frame = model.frame((image.shape[0], image.shape[1]))
         key = cache.key(model, image, frame)
     if failures.rows:
-        return EncodedImage(path, "failed", reason=failures.rows[0].reason)
-    return EncodedImage(path, "there", key) if key in cache else _Read(path, image, frame, key)
+        return EncodedFile(path, "failed", reason=failures.rows[0].reason)
+    return EncodedFile(path, "there", key) if key in cache else _Read(path, image, frame, key)
 
 
-def _encode_group(model: Segmenter, cache: FeatureCache, group: list[_Read]) -> Iterator[EncodedImage]:
+def _encode_group(model: Segmenter, cache: FeatureCache, group: list[_Read]) -> Iterator[EncodedFile]:
     failures = Failures()
     with failures.guard(group[0].path):
         features = model.encode([read.image for read in group])
@@ -74,19 +74,19 @@ def _encode_group(model: Segmenter, cache: FeatureCache, group: list[_Read]) -> 
             yield from _encode_group(model, cache, [read])
         return
     if failures.rows:
-        yield EncodedImage(group[0].path, "failed", reason=failures.rows[0].reason)
+        yield EncodedFile(group[0].path, "failed", reason=failures.rows[0].reason)
         return
     for read, one in zip(group, features.split(), strict=True):
-        yield EncodedImage(read.path, "encoded", read.key, cache.write(read.key, one))
+        yield EncodedFile(read.path, "encoded", read.key, cache.write(read.key, one))
 
 
 def _read_ahead(
-    read: Callable[[str], _Read | EncodedImage], paths: Iterable[str], readers: int
-) -> Iterator[_Read | EncodedImage]:
+    read: Callable[[str], _Read | EncodedFile], paths: Iterable[str], readers: int
+) -> Iterator[_Read | EncodedFile]:
     """``read`` of every path in order, a few paths ahead of whoever asks."""
     with ThreadPoolExecutor(readers) as pool:
         coming = iter(paths)
-        window: list[Future[_Read | EncodedImage]] = [pool.submit(read, path) for path in islice(coming, 2 * readers)]
+        window: list[Future[_Read | EncodedFile]] = [pool.submit(read, path) for path in islice(coming, 2 * readers)]
         while window:
             first = window.pop(0)
             window += [pool.submit(read, path) for path in islice(coming, 1)]

@@ -15,7 +15,7 @@ from segue.core.errors import SegueError, naming_extras
 from segue.core.segmenter import Segmenter
 from segue.nn.device import choose_device
 from segue.session.cache import FeatureCache
-from segue.session.encoding import EncodedImage, encode_paths
+from segue.session.encoding import EncodedFile, encode_paths
 
 RETRIES = 5  # of one chunk whose worker died; images it had finished are found in the cache, not done again
 AHEAD = 2  # chunks in flight per worker
@@ -35,7 +35,7 @@ class RayWork:
     address: str | None = None
 
 
-def encode_over_ray(model: Segmenter, work: RayWork) -> Iterator[EncodedImage]:
+def encode_over_ray(model: Segmenter, work: RayWork) -> Iterator[EncodedFile]:
     """``encode_paths`` over a Ray cluster: paths and cache must be reachable from every node.
 
     The model travels once to each node's object store and is unpacked once per worker process. Unless Ray runs in
@@ -84,12 +84,12 @@ def drive() -> None:
     _send(rows, last)  # only now: whoever reads it ends this process
 
 
-def _send(rows: IO[bytes], row: EncodedImage | SegueError | None) -> None:
+def _send(rows: IO[bytes], row: EncodedFile | SegueError | None) -> None:
     pickle.dump(row, rows)
     rows.flush()
 
 
-def _rows(stream: IO[bytes]) -> Iterator[EncodedImage]:
+def _rows(stream: IO[bytes]) -> Iterator[EncodedFile]:
     """Up to the closing None; an error is raised."""
     while (row := pickle.load(stream)) is not None:
         if isinstance(row, SegueError):
@@ -97,7 +97,7 @@ def _rows(stream: IO[bytes]) -> Iterator[EncodedImage]:
         yield row
 
 
-def _run(model: Segmenter, work: RayWork) -> Iterator[EncodedImage]:
+def _run(model: Segmenter, work: RayWork) -> Iterator[EncodedFile]:
     import ray
 
     gpus = {"num_gpus": 1} if str(model.device).startswith("cuda") else {}
@@ -133,7 +133,7 @@ def _died(what: str) -> SegueError:
 
 def encode_chunk(
     shared: list[Any], cache: tuple[str, bool, int | None], paths: Sequence[str], batch: int, readers: int
-) -> list[EncodedImage]:
+) -> list[EncodedFile]:
     """One task: the images of ``paths`` that the cache does not hold."""
     model, opened = _workplace(shared[0], cache)
     return list(encode_paths(model, opened, paths, batch, readers))

@@ -36,7 +36,7 @@ class Prompts:
 
 
 @dataclass(frozen=True)
-class Answer:
+class DialogueEnd:
     """What a dialogue gave: values to ``log``, the last ``logits`` (n, 1, s, s), and the ``prompts`` they answer."""
 
     log: dict[str, float]
@@ -71,7 +71,7 @@ class Dialogue:
         weight: float = 1.0,
         coarse_mask: Tensor | None = None,
         unlearned: int = 0,
-    ) -> Answer:
+    ) -> DialogueEnd:
         """Back-propagate ``rounds`` of clicks on the targets, of which ``rows`` says in which views they are, after
         ``unlearned`` ones that go by without gradient. With ``coarse_mask``, an answer mixed with it is the previous
         one of the first round."""
@@ -104,7 +104,7 @@ class Dialogue:
             if pairs:
                 torch.autograd.backward([t for t, _ in pairs], [g for _, g in pairs])
         log["last_iou"] = float(ious.mean())
-        return Answer(log, logits.detach(), shown)
+        return DialogueEnd(log, logits.detach(), shown)
 
     @torch.no_grad()
     def _unlearned(

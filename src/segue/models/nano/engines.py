@@ -32,7 +32,7 @@ OPSET = 18
 WEIGHTS_DIGEST = "weights_sha256"  # in the metadata of a shipped graph
 
 
-class Engine(Protocol):
+class NanoEngine(Protocol):
     """What runs nano's network on arrays."""
 
     def encode(self, pixels: Array) -> Maps:
@@ -112,7 +112,7 @@ class Engines:
                 self.graphs = (self.torch.module.version(), self.shipped)
         return self.torch
 
-    def choose(self, wanted: str) -> Engine:
+    def choose(self, wanted: str) -> NanoEngine:
         """The engine that answers: ``wanted`` "torch", "onnx", or "auto" for the faster one that there is."""
         if self.torch is None and wanted != "torch" and self.shipped is not None:
             return self.shipped

@@ -38,7 +38,7 @@ from segue.core.types import (
     on_host,
 )
 from segue.models.nano.canvas import canvas_of
-from segue.models.nano.engines import Engine, Engines, TorchEngine
+from segue.models.nano.engines import Engines, NanoEngine, TorchEngine
 from segue.models.nano.patch_features import PatchFeatures
 from segue.models.nano.settings import MAPS, ClosePolicy, EngineName, NanoSizes, ZoomPolicy, grouped
 from segue.models.nano.turn import COARSE, Turn, has_canvas
@@ -143,7 +143,7 @@ class Nano(PatchFeatures, Pretrained):
         return self._engine.encode(np.stack([view_pixels(p, f) for p, f in zip(photos, views, strict=True)]))
 
     @property
-    def _engine(self) -> Engine:
+    def _engine(self) -> NanoEngine:
         return self.engines.choose("torch" if self._eager else self.engine)
 
     @contextmanager

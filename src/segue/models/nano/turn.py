@@ -28,7 +28,7 @@ from segue.models.nano.canvas import (
     window,
 )
 from segue.models.nano.close_look import CloseLook, is_cut
-from segue.models.nano.engines import Engine
+from segue.models.nano.engines import NanoEngine
 from segue.models.nano.settings import MAPS, Array, ClosePolicy, ZoomPolicy
 from segue.models.nano.views import (
     bounding_box,
@@ -47,7 +47,7 @@ COARSE = "coarse."  # before the names of the coarse pass's maps
 COARSE_MASK_WEIGHT = 0.25  # the coarse pass's share in the mask that an unsure first answer is decoded again with
 
 
-class Answer(NamedTuple):
+class Decoded(NamedTuple):
     """What the views of one turn gave, the finest last: logits (h, w) and frame of each, the estimated IoU and the
     maps of the last."""
 
@@ -60,7 +60,7 @@ class Answer(NamedTuple):
 class Turn:
     """The ``prompts`` so far, the last new, on an image with ``features`` and the ``memory`` of the last turn."""
 
-    engine: Engine
+    engine: NanoEngine
     zoom: ZoomPolicy
     close: ClosePolicy
     redecode_below_iou: float
@@ -107,7 +107,7 @@ class Turn:
         logits, iou = self._decode(self._encode(view), view, clicks, in_view(canvas, view))
         return on_canvas(logits, view), iou
 
-    def _take_over(self, answer: Answer) -> Prediction:
+    def _take_over(self, answer: Decoded) -> Prediction:
         """What a dialogue's first answers say: they replace the mask wherever they looked."""
         logits, frame = answer.layers[-1]
         after: dict[str, Any] = {"frame": frame.to_array()}
@@ -127,7 +127,7 @@ class Turn:
         frame = canvas_frame(self.features.frame.size)
         return Prediction(canvas[None, None], _score(iou), {**memory, "canvas": canvas}, frame)
 
-    def _decode_with_zoom(self) -> Answer:
+    def _decode_with_zoom(self) -> Decoded:
         """The first view's answer, and that of the region it asks for."""
         whole = self.features.frame
         zooms = zooms_in(self.features, self.zoom) and bool(self.memory or self.zoom.on_first_click)
@@ -135,11 +135,11 @@ class Turn:
         logits, iou = self._decode(maps, frame, self.prompts, self._previous(frame))
         first = (logits, frame)
         if not zooms:
-            return Answer([first], iou, maps)
+            return Decoded([first], iou, maps)
         region = self._region(bounding_box(logits > 0, frame))
         coarse = frame.is_whole_image and frame != whole
         if not coarse and not changed(region, frame, self.zoom.recompute_iou):
-            return Answer([first], iou, maps)
+            return Decoded([first], iou, maps)
         earlier, maps = resample(sigmoid(logits), frame, region), self._maps_of(region)
         # A coarse pass says how large a thing is, not what it is: its mask would lead the finer answer astray.
         logits, iou = self._decode(maps, region, self.prompts, None if coarse else earlier)
@@ -147,7 +147,7 @@ class Turn:
             answer = sigmoid(logits)
             mixed = answer + np.float32(COARSE_MASK_WEIGHT) * (earlier - answer)
             logits, iou = self._decode(maps, region, self.prompts, mixed)
-        return Answer([first, (logits, region)], iou, maps)
+        return Decoded([first, (logits, region)], iou, maps)
 
     def _first_view(self, zooms: bool) -> tuple[Frame, Maps]:
         """The view in which the newest prompt is answered first, and its maps: that of the last answer if the prompt
