@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from segue.jobs.export import export
     from segue.jobs.find import find
     from segue.jobs.mask import mask
+    from segue.jobs.masks import masks
     from segue.jobs.one_shot import one_shot
     from segue.jobs.track import track
     from segue.jobs.train import train
@@ -57,6 +58,7 @@ _MODULES = {  # of the public names, each imported when it is first used, so tha
     "find": "jobs.find",
     "load": "session.load",
     "mask": "jobs.mask",
+    "masks": "jobs.masks",
     "one_shot": "jobs.one_shot",
     "read_image": "data.io.image",
     "track": "jobs.track",
@@ -82,6 +84,7 @@ __all__ = [
     "find",
     "load",
     "mask",
+    "masks",
     "one_shot",
     "read_image",
     "track",

@@ -7,8 +7,10 @@ import pytest
 
 from segue.cli import main
 from segue.core.errors import ConfigError, InputError
+from segue.data.formats.registry import open_data
 from segue.data.io.image import read_labels, read_mask, write_image, write_labels
-from segue.jobs.find import FindConfig, find, unique_names
+from segue.jobs.find import FindConfig, find
+from segue.jobs.output import unique_names
 from segue.jobs.reference import reference_clicks, scale_clicks
 from segue.metrics.overlap import iou
 from segue.session.load import load
@@ -151,3 +153,12 @@ def test_results_are_not_overwritten_unasked(folder, tmp_path):
     with pytest.raises(ConfigError, match="--force"):
         find(**config)
     find(**config, force=True)
+
+
+def test_what_is_found_is_also_a_data_set_of_another_tool(folder, tmp_path):
+    files = {"reference": folder / "reference.png", "mask": folder / "reference-mask.png"}
+    result = find(**files, images=(str(folder / "photos"),), output=tmp_path, threshold=0.25, to="coco")
+    samples = [sample.load() for sample in open_data(tmp_path / "coco").samples]
+    written = {sample.stem: [(a.name, a.area) for a in sample.annotations] for sample in samples if sample.annotations}
+    found = {row.image.stem: [("reference", o.area) for o in row.found] for row in result.images if row.found}
+    assert written == found

@@ -12,11 +12,12 @@ from pydantic import Field, field_validator
 
 from segue.core.failures import Failure, Failures
 from segue.core.files import write_text
-from segue.core.types import Image
+from segue.core.types import Image, Mask
 from segue.data.io.drawing import TINTS, contact_sheet, overlay
 from segue.data.io.image import WRITABLE, find_images, read_image, write_image, write_labels
+from segue.jobs.data_set import To, data_set_writer
 from segue.jobs.job import job
-from segue.jobs.output import Force, claim_output
+from segue.jobs.output import Force, claim_output, unique_names
 from segue.jobs.progress import progress
 from segue.jobs.reference import ReferenceChoice
 from segue.oneshot.finder import Match
@@ -46,6 +47,7 @@ class FindConfig(ReferenceChoice):
         Field(description="Least score of a match, 0 to 1; without it the finder's own, calibrated on the reference."),
     ] = None
     instances: Annotated[int, Field(description="How many of it an image may show.", ge=1)] = 1
+    to: To | None = None
     force: Force = False
 
     @field_validator("contact_sheet")
@@ -115,7 +117,7 @@ def find(config: FindConfig) -> FindResult:
     1
     """
     paths = find_images(config.images)
-    claim_output(config.output, (MASKS, RESULTS), force=config.force)
+    claim_output(config.output, (MASKS, RESULTS, *filter(None, [config.to])), force=config.force)
     model = config.load()
     seeker = finder(model, fit_scale=config.fit_scale)
     references = config.examples(model)
@@ -123,16 +125,18 @@ def find(config: FindConfig) -> FindResult:
     numbered = len(references) > 1 or config.instances > 1
     rows, tiles, failures, began = [], [], Failures(config.strict), time.perf_counter()
     names = unique_names(paths)
-    for path in progress(paths, len(paths), "find"):
-        with failures.guard(path):
-            image, started = read_image(path), time.perf_counter()
-            matches = search(seeker, image, references, config.instances)
-            labeled, labels = label_matches(matches, threshold, image.shape, config.instances)
-            file = config.output / MASKS / f"{names[path]}.png"
-            write_labels(file, labels if numbered else labels > 0)
-            rows.append(_described(path, file, matches, labeled, time.perf_counter() - started))
-            if config.contact_sheet is not None:
-                tiles.append(_tile(image, labeled))
+    with data_set_writer(config.output, config.to) as add:
+        for path in progress(paths, len(paths), "find"):
+            with failures.guard(path):
+                image, started = read_image(path), time.perf_counter()
+                matches = search(seeker, image, references, config.instances)
+                labeled, labels = label_matches(matches, threshold, image.shape, config.instances)
+                file = config.output / MASKS / f"{names[path]}.png"
+                write_labels(file, labels if numbered else labels > 0)
+                add(path, image.shape[:2], _by_name(config.reference.stem, labeled, len(references)))
+                rows.append(_described(path, file, matches, labeled, time.perf_counter() - started))
+                if config.contact_sheet is not None:
+                    tiles.append(_tile(image, labeled))
     failed = failures.check(len(rows))
     if config.contact_sheet is not None:
         write_image(config.contact_sheet, contact_sheet(tiles))
@@ -170,17 +174,9 @@ def _described(
     )
 
 
-def unique_names(paths: Sequence[Path]) -> dict[Path, str]:
-    """A file name for each path: its stem, with its folder where stems repeat.
-
-    >>> unique_names([Path("a/1.jpg"), Path("b/1.jpg"), Path("b/2.jpg")])[Path("b/1.jpg")]
-    'b-1'
-    """
-    stems = [p.stem for p in paths]
-    names = {p: p.stem if stems.count(p.stem) == 1 else f"{p.parent.name}-{p.stem}" for p in paths}
-    if len(set(names.values())) < len(names):
-        names = {p: f"{i:05d}-{p.stem}" for i, p in enumerate(paths)}
-    return names
+def _by_name(stem: str, labeled: Sequence[LabeledMatch], objects: int) -> list[tuple[str, Mask]]:
+    """(class, mask) of what was found: the reference's name, with the object's label where there are several."""
+    return [(stem if objects == 1 else f"{stem}-{match.object}", match.mask) for match in labeled]
 
 
 def _tile(image: Image, labeled: Sequence[LabeledMatch]) -> Image:

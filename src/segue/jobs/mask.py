@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -11,14 +12,15 @@ from pydantic import Field, field_validator
 
 from segue.core.errors import ConfigError, InputError
 from segue.core.segmenter import Segmenter
-from segue.core.types import Box, Click, Image, Prompt, Text
+from segue.core.types import Image, Prompt, Text
 from segue.data.io.drawing import overlay
 from segue.data.io.image import MAX_PIXELS, WRITABLE, open_image, write_cutout, write_image, write_labels
 from segue.data.io.image_file import ImageFile
 from segue.data.io.tiff import write_mask_tiff
 from segue.jobs.job import job
+from segue.jobs.prompts import PromptFields
 from segue.session.cache import FeatureCache
-from segue.session.config import CommandLine, Corners, JobResult, ModelChoice, Points
+from segue.session.config import CommandLine, JobResult, ModelChoice
 from segue.session.session import Session
 from segue.session.windowed import WindowedSession
 
@@ -26,15 +28,11 @@ READER = "CIDAS/clipseg-rd64-refined"
 LOSSLESS = (".png", ".tif", ".tiff")
 
 
-class MaskConfig(ModelChoice):
-    """What ``segue mask`` takes: coordinates are original-image pixels, x to the right and y down."""
+class MaskConfig(ModelChoice, PromptFields):
+    """What ``segue mask`` takes for one image: coordinates are original-image pixels, x to the right and y down."""
 
     image: Annotated[Path, Field(description="The photograph."), CommandLine(positional=True)]
     output: Annotated[Path, Field(description="The mask, a PNG of 0 and 255.")]
-    click: Annotated[Points, Field(description="A pixel on the object; repeatable.")] = ()
-    background_click: Annotated[Points, Field(description="A pixel off the object; repeatable.")] = ()
-    box: Annotated[Corners | None, Field(description="A rectangle around the object.")] = None
-    text: Annotated[str | None, Field(description="What to segment, in words.")] = None
     overlay: Annotated[Path | None, Field(description="Also write the mask drawn on the photo.")] = None
     cutout: Annotated[Path | None, Field(description="Also write the object alone, a PNG with transparency.")] = None
     cache: Annotated[str | None, Field(description="Features that segue encode made: a folder or URL.")] = None
@@ -59,20 +57,6 @@ class MaskConfig(ModelChoice):
         if path is not None and path.suffix.lower() not in WRITABLE:
             raise ValueError("not a picture format; name it .jpg or .png")
         return path
-
-    def prompts(self) -> list[Prompt]:
-        """Box and text first, then the clicks that correct them. Raises ``ConfigError`` without a prompt."""
-        prompts: list[Prompt] = [Box(*self.box)] if self.box is not None else []
-        prompts += [Text(self.text)] if self.text is not None else []
-        prompts += [Click(x, y) for x, y in self.click]
-        if self.background_click and not prompts:
-            raise ConfigError(
-                "background clicks alone", "something that says where the object is", "add for instance --click X,Y"
-            )
-        prompts += [Click(x, y, positive=False) for x, y in self.background_click]
-        if not prompts:
-            raise ConfigError("no prompt", "a click, a box or a text", "add for instance --click X,Y")
-        return prompts
 
 
 class MaskSeconds(JobResult):
@@ -119,9 +103,10 @@ def mask(config: MaskConfig) -> MaskResult:
         return _windowed(config, file, prompts) if large else _whole(config, file.window(), prompts)
 
 
-def _model(config: MaskConfig) -> Segmenter:
+def load_for(config: ModelChoice, prompts: Sequence[Prompt]) -> Segmenter:
+    """The model of ``config``. Raises ``InputError`` for words that it does not take."""
     model = config.load()
-    if config.text is not None and Text not in model.accepts:
+    if Text not in model.accepts and any(isinstance(prompt, Text) for prompt in prompts):
         raise InputError(
             f"a Text prompt for {config.model}, which takes no words",
             "a model that reads",
@@ -131,7 +116,7 @@ def _model(config: MaskConfig) -> Segmenter:
 
 
 def _whole(config: MaskConfig, image: Image, prompts: list[Prompt]) -> MaskResult:
-    session = Session(_model(config), image, FeatureCache(config.cache) if config.cache else None)
+    session = Session(load_for(config, prompts), image, FeatureCache(config.cache) if config.cache else None)
     started = time.perf_counter()
     _ = session.features
     encoded = time.perf_counter()
@@ -163,7 +148,7 @@ def _windowed(config: MaskConfig, source: ImageFile, prompts: list[Prompt]) -> M
         )
     if config.cutout is not None:
         raise ConfigError(f"a cut-out of {config.image}, which is too large to hold", "no cut-out", "leave it out")
-    session = WindowedSession(_model(config), source)
+    session = WindowedSession(load_for(config, prompts), source)
     started = time.perf_counter()
     rle = session.add(*prompts)
     seconds = MaskSeconds(encode=0.0, decode=round(time.perf_counter() - started, 4))

@@ -33,3 +33,16 @@ def claim_output(folder: Path, works: Sequence[str], *, resume: bool | None = No
         raise ConfigError(f"{folder}, which holds {there[0].name} of an earlier run", "a folder without one", fix)
     for path in there if force and not resume else []:
         shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def unique_names(paths: Sequence[Path]) -> dict[Path, str]:
+    """A file name for each path: its stem, with its folder where stems repeat.
+
+    >>> unique_names([Path("a/1.jpg"), Path("b/1.jpg"), Path("b/2.jpg")])[Path("b/1.jpg")]
+    'b-1'
+    """
+    stems = [p.stem for p in paths]
+    names = {p: p.stem if stems.count(p.stem) == 1 else f"{p.parent.name}-{p.stem}" for p in paths}
+    if len(set(names.values())) < len(names):
+        names = {p: f"{i:05d}-{p.stem}" for i, p in enumerate(paths)}
+    return names
