@@ -1,9 +1,12 @@
 """A session: prompts in, masks out, and every step can be taken back exactly."""
 
+from pathlib import Path
+
 import numpy as np
+import PIL.Image
 import pytest
 
-from segue.core.errors import InputError
+from segue.core.errors import ImageError, InputError
 from segue.core.types import Click, Features, Image, Text
 from segue.session.session import Session, segment
 from tests.fakes import ColourModel
@@ -106,3 +109,16 @@ def test_the_image_is_encoded_once_and_the_cache_is_asked_first(picture: Image) 
     second = Session(model, picture, shelf)
     assert np.array_equal(second.add(Click(10, 10)), segment(model, picture, [Click(10, 10)]))
     assert second.features is shelf.kept
+
+
+def test_a_path_a_pillow_image_grey_and_transparency_are_pictures_too(picture: Image, tmp_path: Path) -> None:
+    opaque = np.dstack((picture, np.full(picture.shape[:2], 255, np.uint8)))
+    PIL.Image.fromarray(picture).save(tmp_path / "a.png")
+    for same in (str(tmp_path / "a.png"), tmp_path / "a.png", PIL.Image.fromarray(picture), opaque):
+        assert np.array_equal(Session(ColourModel(), same).image, picture)
+    grey = picture[..., 0]
+    for same in (grey, grey[..., None], PIL.Image.fromarray(grey)):
+        assert np.array_equal(Session(ColourModel(), same).image, np.repeat(grey[..., None], 3, 2))
+    assert Session(ColourModel(), picture).image is picture
+    with pytest.raises(ImageError, match="float"):
+        Session(ColourModel(), picture / 255)

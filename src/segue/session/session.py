@@ -19,10 +19,10 @@ from segue.core.types import (
     Prediction,
     Probability,
     Prompt,
-    check_image,
     check_mask,
     check_prompts,
 )
+from segue.data.io.image import Picture, image_of
 
 
 class Cache(Protocol):
@@ -48,7 +48,8 @@ class Session:
 
     Only the small outputs on the model's grid are kept per step, so the history of a large photograph is
     cheap; maps at the photograph's size are made anew whenever they are asked for. The mask is where the
-    probability exceeds ``threshold``.
+    probability exceeds ``threshold``. The ``image`` is an array (H, W, 3) uint8, grey or with transparency, a Pillow
+    image or a file's path.
 
     Source: the robot-click protocol's use of previous masks (RITM, section 3); undo is ours.
 
@@ -60,9 +61,8 @@ class Session:
     (True, 0)
     """
 
-    def __init__(self, model: Segmenter, image: Image, cache: Cache | None = None, *, threshold: float = 0.5) -> None:
-        check_image(image)
-        self.model, self.image, self.threshold = model, image, threshold
+    def __init__(self, model: Segmenter, image: Picture, cache: Cache | None = None, *, threshold: float = 0.5) -> None:
+        self.model, self.image, self.threshold = model, image_of(image), threshold
         self._cache = cache
         self._features: Features | None = None
         self._done: list[_Step] = []

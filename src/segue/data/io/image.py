@@ -8,10 +8,11 @@ import warnings
 from collections.abc import Callable, Iterable, Mapping
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import PIL.Image
+import PIL.ImageOps
 from numpy.typing import NDArray
 
 from segue.core.errors import ImageError, MissingFile
@@ -20,7 +21,7 @@ from segue.core.types import Image, Mask, check_image, check_mask, describe
 from segue.data.io.dicom import DicomImage
 from segue.data.io.image_file import ImageFile, Labels
 from segue.data.io.pillow import PillowFile, register
-from segue.data.io.pixels import MAX_PIXELS
+from segue.data.io.pixels import MAX_PIXELS, as_image
 from segue.data.io.signature import SUFFIXES_OF, first_bytes, kind_of
 from segue.data.io.tiff import TiffImage
 from segue.data.io.video_file import VideoFile
@@ -38,6 +39,7 @@ __all__ = [
     "ImageFile",
     "Labels",
     "find_images",
+    "image_of",
     "open_image",
     "read_image",
     "read_labels",
@@ -47,6 +49,8 @@ __all__ = [
     "write_image",
     "write_labels",
 ]
+
+Picture: TypeAlias = Image | str | os.PathLike[str] | PIL.Image.Image
 
 _OPENERS: dict[str, Callable[[Path, int, bytes], ImageFile]] = {
     "TIFF": TiffImage,
@@ -103,6 +107,29 @@ def read_image(path: str | os.PathLike[str], max_pixels: int = MAX_PIXELS) -> Im
     """
     with open_image(path, max_pixels) as file:
         return file.window()
+
+
+def image_of(picture: Picture) -> Image:
+    """(H, W, 3) uint8 RGB of a file's path, a Pillow image or an array (H, W), (H, W, 1), (H, W, 3) or (H, W, 4) uint8.
+
+    Grey is repeated, transparency laid over white, a Pillow image turned upright; an (H, W, 3) array is returned as it
+    is. Raises ``ImageError`` for another array, and as ``read_image`` for files.
+
+    >>> image_of(np.full((2, 3), 7, np.uint8))[0, 0].tolist(), image_of(PIL.Image.new("RGBA", (3, 2)))[0, 0].tolist()
+    ([7, 7, 7], [255, 255, 255])
+    """
+    if isinstance(picture, str | os.PathLike):
+        return read_image(picture)
+    if isinstance(picture, PIL.Image.Image):
+        upright = PIL.ImageOps.exif_transpose(picture)
+        array = np.asarray(upright if upright.mode in ("L", "RGB") else upright.convert("RGBA"))
+    else:
+        array = picture
+    grey_or_alpha = np.ndim(array) == 2 or (np.ndim(array) == 3 and np.shape(array)[2] in (1, 4))
+    if grey_or_alpha and np.asarray(array).dtype == np.uint8:
+        array = as_image(array)
+    check_image(array)
+    return array
 
 
 def read_labels(path: str | os.PathLike[str], max_pixels: int = MAX_PIXELS) -> Labels:
