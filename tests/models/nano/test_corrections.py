@@ -71,6 +71,24 @@ def test_the_first_click_on_a_given_mask_already_corrects_it(nano: Nano, photo: 
     assert parts_of(after != again)[0] == 1
 
 
+def test_a_guess_is_decided_anew_where_a_mask_would_be_kept(nano: Nano) -> None:
+    """A map that is unsure, say of one example, is no mask that a click leaves alone."""
+    image = np.full((240, 320, 3), (90, 110, 130), np.uint8)
+    cv2.circle(image, (160, 120), 50, (220, 60, 40), -1, cv2.LINE_AA)
+    mask = np.zeros((240, 320), np.float32)
+    cv2.circle(mask, (160, 120), 46, 1.0, -1)
+    mask[10:16, 10:16] = 1.0  # a speck
+    features = nano.encode([image])
+    kept, anew = (
+        nano.decode(features, [Click(160, 168)], nano.memory_from_mask(features, guess)).mask()
+        for guess in (mask, 0.1 + 0.8 * mask)
+    )
+    assert kept[10:16, 10:16].all()
+    assert not anew[10:16, 10:16].any()
+    assert kept[120, 160]
+    assert anew[120, 160]
+
+
 def test_undo_and_redo_are_exact_across_corrections_and_boxes(nano: Nano, photo: Image) -> None:
     h, w = photo.shape[:2]
     prompts = [Click(w // 2, h // 2), *clicks(photo, 8, 2), Box(w // 4, h // 4, w // 2, h // 2), *clicks(photo, 3, 3)]

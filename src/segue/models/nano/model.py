@@ -126,10 +126,13 @@ class Nano(PatchFeatures, Pretrained):
         return turn.predict()
 
     def memory_from_mask(self, features: Features, probability: Probability) -> Memory:
-        """The (H, W) map as the previous answer, which clicks correct."""
+        """The (H, W) map as the previous answer. One of zeros and ones is a mask brought from elsewhere, which clicks
+        correct; any other is a guess, which they decide anew."""
         if has_canvas(features, self.zoom, self.close):
             canvas = canvas_of(np.asarray(probability, np.float32))
-            return {"frame": features.frame.to_array(), "canvas": canvas, "given": np.ones(1, np.float32)}
+            sure = bool(((probability == 0) | (probability == 1)).all())
+            memory = {"frame": features.frame.to_array(), "canvas": canvas}
+            return memory | {"given": np.ones(1, np.float32)} if sure else memory
         view = features.frame.view(probability)
         halved = view.reshape(view.shape[0] // 2, 2, view.shape[1] // 2, 2).mean((1, 3))
         return {"frame": features.frame.to_array(), "probability": halved}

@@ -93,12 +93,11 @@ class Turn:
         result = result if late else fresh.copy()
         view = look.around_change(change, newest, whole)
         finer = view.scale[0] > self.zoom.gain * Frame.from_array(prediction.memory["frame"]).scale[0]
-        if near is None and change.any() and (late or finer):
-            part, (fresh, iou) = window(view), self._look_closely(canvas, view)
-            if late:
-                result, _ = corrected(canvas, fresh, part, newest, whole.size)
-            else:
-                result[part] = fresh
+        if late and near is None and change.any():
+            fresh, iou = self._look_closely(canvas, view)
+            result, _ = corrected(canvas, fresh, window(view), newest, whole.size)
+        elif not late and finer and change.any() and len(self.prompts) > 1:
+            result[window(view)], _ = self._look_closely(canvas, view)
         return self._on_canvas(result, iou, prediction.memory)
 
     def _look_closely(self, canvas: Logits, view: Frame) -> tuple[Logits, float]:
