@@ -95,7 +95,7 @@ def test_nobody_listening_is_no_error_of_ours(closed):
 @pytest.mark.parametrize("moment", [b"| typer", b"segue.session.load", b"encode: "])
 def test_ctrl_c_at_any_moment_leaves_no_trace(tmp_path, moment):
     """While the command line is read, while the model's libraries are, and while it works."""
-    for index in range(40):
+    for index in range(250):
         write_image(tmp_path / f"{index}.png", np.full((600, 800, 3), index, np.uint8))
     words = ["-X", "importtime", "-m", "segue", "encode", str(tmp_path), "--cache", str(tmp_path / "cache")]
     with subprocess.Popen([sys.executable, *words], stderr=subprocess.PIPE, stdout=subprocess.PIPE) as child:
