@@ -37,3 +37,16 @@ def parity_dir(request: pytest.FixtureRequest) -> Path:
     if not path.is_dir():
         pytest.skip("needs the parity fixtures (--parity-fixtures DIR)")
     return path
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Name what was skipped and why, counted: a plain clone shows what it cannot check."""
+    reasons: dict[str, list[str]] = {}
+    for report in terminalreporter.stats.get("skipped", ()):
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+        reasons.setdefault(reason.removeprefix("Skipped: "), []).append(report.nodeid.partition("::")[0])
+    if not reasons:
+        return
+    terminalreporter.section(f"{sum(map(len, reasons.values()))} skipped")
+    for reason, files in sorted(reasons.items(), key=lambda item: -len(item[1])):
+        terminalreporter.line(f"{len(files)} x {reason}  ({', '.join(sorted(set(files)))})")
