@@ -63,7 +63,7 @@ BAD = {
     "truncated JPEG": (["mask", "{bad}/truncated.jpg", "--click", "9,9"], "truncated"),
     "0-byte file": (["mask", "{bad}/empty.png", "--click", "9,9"], "empty"),
     "text named .png": (["mask", "{bad}/text.png", "--click", "9,9"], "text.png"),
-    "no such file": (["mask", "{bad}/nothing.jpg", "--click", "9,9"], "nothing.jpg"),
+    "no such file": (["mask", "{bad}/nothing.jpg", "--click", "9,9"], "nothing.jpg, which is not there"),
     "a folder": (["mask", "{bad}", "--click", "9,9"], "expected"),
     "click outside": (["mask", "{cat}", "--click", "9999,9"], "inside the image"),
     "negative coordinate": (["mask", "{cat}", "--click=-1,9"], "inside the image"),
@@ -78,7 +78,10 @@ BAD = {
     "missing weights": (["mask", "{cat}", "--click", "9,9", "--weights", "{bad}/none.pth"], "no weights file"),
     "weights nobody ships": (["mask", "{cat}", "--click", "9,9", "--model", "simpleclick-base"], "--weights"),
     "missing adapter": (["mask", "{cat}", "--click", "9,9", "--adapter", "{bad}/none"], "none"),
-    "evaluating nothing": (["evaluate", "--data", "{bad}/nothing"], "nothing"),
+    "evaluating nothing": (["evaluate", "--data", "{bad}/nothing"], "nothing, which is not there"),
+    "no table of prompts": (["mask", "--prompts", "{bad}/none.csv"], "no file"),
+    "unknown format": (["mask", "{cat}", "--click", "9,9", "--to", "cocoo"], "Did you mean 'coco'?"),
+    "a pattern of nothing": (["mask", "{bad}/*.bmp", "--click", "9,9"], "a pattern that matches some"),
     "training without a configuration": (["train", "{bad}/nothing.yaml"], "nothing.yaml"),
     "converting text": (["convert", "{bad}/text.png"], "cannot be read"),
 }
@@ -97,6 +100,7 @@ def test_bad_input_is_one_clear_line_and_writes_nothing(
     assert said.startswith("error: ")
     assert len(said.splitlines()) == 1
     assert "Traceback" not in said
+    assert len(said) < 700, "what to do must not drown in what there is"
     assert expected in said
     assert not out.exists()
 

@@ -77,7 +77,16 @@ class UnknownName(SegueError, LookupError):
 
 
 class MissingFile(SegueError, FileNotFoundError):
-    """A file or folder is not there."""
+    """A file or folder is not there, and the message says so.
+
+    >>> raise MissingFile("photos/", "a folder of images", "check the spelling")
+    Traceback (most recent call last):
+    segue.core.errors.MissingFile: got photos/, which is not there; expected a folder of images. Check the spelling.
+    """
+
+    def __init__(self, arrived: str, expected: str = "", fix: str = "") -> None:
+        told = arrived.startswith("no ") or "not there" in arrived or not expected
+        super().__init__(arrived if told else f"{arrived}, which is not there", expected, fix)
 
 
 class MissingExtra(SegueError, ImportError):

@@ -11,6 +11,8 @@ from typing import Any, Generic, TypeVar
 
 from segue.core.errors import ConfigError, UnknownName, naming_extras
 
+LISTED = 20  # names in a message at most: what to do must not drown in them
+
 
 @dataclass(frozen=True)
 class RegistryEntry:
@@ -58,7 +60,9 @@ class Registry(Generic[R]):
         if name not in self:
             near = difflib.get_close_matches(name, self._rows, 1, 0.4)
             fix = f"Did you mean '{near[0]}'?" if near else ""
-            raise UnknownName(f"{self.kind} '{name}'", f"one of: {', '.join(self._rows)}", fix)
+            first = list(self._rows)[:LISTED]
+            more = f" and {len(self._rows) - LISTED} more" if len(self._rows) > LISTED else ""
+            raise UnknownName(f"{self.kind} '{name}'", f"one of: {', '.join(first)}{more}", fix)
         return self._rows[name]
 
     def __contains__(self, name: object) -> bool:

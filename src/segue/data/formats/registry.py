@@ -170,7 +170,7 @@ def open_data(source: str | Path, format: str = "auto", options: Options | None 
 
     >>> open_data("/no/such/folder")
     Traceback (most recent call last):
-    segue.core.errors.MissingFile: got /no/such/folder; expected a folder with a data set, or an annotation file. Check the spelling.
+    segue.core.errors.MissingFile: got /no/such/folder, which is not there; expected a folder with a data set, or an annotation file. Check the spelling.
     """  # noqa: E501
     listing = Listing(Path(source))
     name = known_name(format) if format != "auto" else ""
@@ -221,11 +221,10 @@ def _recognised(listing: Listing) -> tuple[str, Listing]:
             return _recognised(Listing(inside[0]))
         except DataError:
             pass
-    layouts = "; ".join(f"{name} ({row.summary}): {row.layout}" for name, row in FORMATS.items())
     raise DataError(
         f"{listing.only or listing.folder}, which is of no known format: it holds {listing.describe()}",
-        layouts,
-        "arrange images/ and masks/ in it",
+        f"one of: {', '.join(FORMATS)}",
+        "arrange images/ and masks/ in it, with files of equal names",
     )
 
 

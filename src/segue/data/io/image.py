@@ -238,7 +238,7 @@ def find_images(sources: Iterable[str | os.PathLike[str]]) -> list[Path]:
 
     >>> find_images(["no-such-folder/*.jpg"])
     Traceback (most recent call last):
-    segue.core.errors.MissingFile: got 'no-such-folder/*.jpg'; expected an image, a folder of images or a pattern that matches some. Check the spelling.
+    segue.core.errors.MissingFile: got 'no-such-folder/*.jpg', which is not there; expected an image, a folder of images or a pattern that matches some. Check the spelling.
     """  # noqa: E501
     found: list[Path] = []
     for source in sources:
