@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from segue.annotator.budget import MemoryBudget
 from segue.annotator.encoder import OPEN, PREFETCH, WAITED, Encoder
 from segue.annotator.worker import DecodeRequest, Worker
 from segue.core.errors import ImageError, InputError
@@ -37,7 +38,7 @@ def until(true: Callable[[], bool], seconds: float = 10.0) -> None:
 def slow() -> Iterator[Encoder]:
     """One encode takes 0.4 seconds in twenty steps."""
     model = ColourModel(encode_seconds=0.4)
-    encoder = Encoder(lambda: model, read, 10**9)
+    encoder = Encoder(lambda: model, read, MemoryBudget(10**9))
     yield encoder
     encoder.stop()
 
@@ -88,7 +89,7 @@ def test_a_guess_steps_aside_while_a_click_is_answered(slow: Encoder) -> None:
 
 def test_memory_is_bounded_and_the_newest_is_kept() -> None:
     model = ColourModel()
-    encoder = Encoder(lambda: model, read, limit=1)
+    encoder = Encoder(lambda: model, read, MemoryBudget(1))
     for number in range(5):
         encoder.want(number, "x", OPEN).result(10)
     until(lambda: encoder.progress(4)[0] == "ready")
@@ -106,7 +107,7 @@ def test_a_failure_is_told_and_can_be_tried_again(slow: Encoder) -> None:
 
 def test_clicks_made_while_encoding_are_answered_in_order() -> None:
     model = ColourModel(encode_seconds=0.3)
-    worker = Worker(lambda: model, read, 10**9)
+    worker = Worker(lambda: model, read, MemoryBudget(10**9))
     worker.open("me", 1, "a", "", [])
     answers = []
 
@@ -127,7 +128,7 @@ def test_clicks_made_while_encoding_are_answered_in_order() -> None:
 
 
 def test_a_model_that_is_off_frees_everything_and_refuses() -> None:
-    worker = Worker(ColourModel, read, 10**9)
+    worker = Worker(ColourModel, read, MemoryBudget(10**9))
     worker.encoder.want(1, "a", OPEN).result(10)
     worker.switch(on=False)
     assert 1 not in worker.encoder.ready
@@ -141,7 +142,7 @@ def test_the_first_answer_is_rehearsed_while_nobody_waits(monkeypatch: pytest.Mo
     model = ColourModel()
     decode = model.decode
     monkeypatch.setattr(model, "decode", lambda *given: (said.append(given[1][-1]), decode(*given))[1])
-    worker = Worker(lambda: model, read, 10**9)
+    worker = Worker(lambda: model, read, MemoryBudget(10**9))
     worker.open("w1", 1, "a", "", [])
     until(lambda: len(said) == 2)
     assert [type(prompt) for prompt in said] == [Text, Click]
@@ -159,7 +160,7 @@ def test_an_answer_that_was_guessed_is_found_and_a_wrong_guess_changes_nothing(
     said: list[object] = []
     model = ColourModel()
     decode = model.decode
-    worker = Worker(lambda: model, read, 10**9)
+    worker = Worker(lambda: model, read, MemoryBudget(10**9))
     worker.encoder.want(1, "a", OPEN).result(10)
     first, second, other = ((Click(x, 5.0),) for x in (5.0, 15.0, 25.0))
     plain = [
@@ -187,7 +188,7 @@ def test_an_answer_that_was_guessed_is_found_and_a_wrong_guess_changes_nothing(
 
 
 def test_another_model_encodes_what_is_open_at_once() -> None:
-    worker = Worker(ColourModel, read, 10**9)
+    worker = Worker(ColourModel, read, MemoryBudget(10**9))
     worker.open("me", 1, "a", "", [])
     until(lambda: 1 in worker.encoder.ready)
     before = worker.encoder.ready[1]
@@ -203,7 +204,7 @@ def test_another_model_encodes_what_is_open_at_once() -> None:
 
 def test_a_file_of_another_stamp_is_encoded_again() -> None:
     stamps = {"a": "1"}
-    worker = Worker(ColourModel, read, 10**9, lambda path: stamps[path])
+    worker = Worker(ColourModel, read, MemoryBudget(10**9), lambda path: stamps[path])
     worker.open("me", 1, "a", "1", [])
     until(lambda: 1 in worker.encoder.ready)
     before = worker.encoder.ready[1]
@@ -218,7 +219,7 @@ def test_a_file_of_another_stamp_is_encoded_again() -> None:
 
 def test_sessions_end_with_the_features_that_they_hold() -> None:
     one = np.zeros((*SIZE, 3), np.uint8).nbytes * 5  # an image with its features of four bytes
-    worker = Worker(ColourModel, read, int(2.5 * one))
+    worker = Worker(ColourModel, read, MemoryBudget(int(2.5 * one)))
     for number in range(1, 6):
         worker.open("me", number, "a", "", [])
         worker.answer(DecodeRequest(number, "a", SIZE, f"o{number}", None, None, [], (Click(5, 5),)))

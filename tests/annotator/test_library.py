@@ -5,8 +5,6 @@ from __future__ import annotations
 import io
 import os
 import shutil
-import threading
-import time
 from pathlib import Path
 
 import numpy as np
@@ -16,15 +14,16 @@ import tifffile
 from fastapi.testclient import TestClient
 
 from segue.annotator.app import build
+from segue.annotator.budget import MemoryBudget
 from segue.annotator.config import AnnotateConfig
-from segue.annotator.library import Library, Room
+from segue.annotator.library import Library
 from segue.core.errors import ImageError, MissingFile
 from tests.annotator.fake_model import ColourModel, photo
 
 
 @pytest.fixture
 def library(folder: Path) -> Library:
-    return Library(folder, folder / ".segue", 10_000_000)
+    return Library(folder, folder / ".segue", 10_000_000, MemoryBudget(10**9))
 
 
 def test_images_are_found_in_natural_order_and_hidden_folders_are_left_out(library: Library) -> None:
@@ -83,7 +82,7 @@ def test_a_damaged_image_and_a_missing_folder_are_named(library: Library, tmp_pa
     with pytest.raises(ImageError, match=r"cut\.jpg"):
         library.pixels("cut.jpg")
     with pytest.raises(MissingFile, match="folder of images"):
-        Library(tmp_path / "nowhere", tmp_path, 1)
+        Library(tmp_path / "nowhere", tmp_path, 1, MemoryBudget(1))
     with pytest.raises(MissingFile):
         library.locate("../outside.png")
 
@@ -100,24 +99,6 @@ def test_names_that_are_no_unicode_are_opened_and_shown(library: Library, client
     ) as again:
         lines = again.get("/api/images?search=caf").json()["images"]
         assert [again.get(f"/api/images/{line['id']}/photo").status_code for line in lines] == [200, 200]
-
-
-def test_few_pixels_are_decoded_at_one_time() -> None:
-    room, most, now = Room(100), [0], [0]
-
-    def decode(count: int) -> None:
-        with room.for_pixels(count):
-            now[0] += min(count, 100)
-            most[0] = max(most[0], now[0])
-            time.sleep(0.01)
-            now[0] -= min(count, 100)
-
-    threads = [threading.Thread(target=decode, args=(count,)) for count in (60, 60, 500, 30, 30, 500, 60)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(10)
-    assert (most[0] <= 100, now[0]) == (True, 0)
 
 
 def test_deep_colours_say_how_they_are_shown(library: Library) -> None:

@@ -48,9 +48,9 @@ class AnnotateConfig(ModelChoice):
     max_pixels: Annotated[int, Field(description="Most pixels of an image.", ge=1), CommandLine(hidden=True)] = (
         150_000_000
     )
-    features: Annotated[
-        int, Field(description="Bytes of encoded images kept in memory.", ge=1), CommandLine(hidden=True)
-    ] = 2**30
+    memory: Annotated[
+        int, Field(description="Bytes of photos, decoded and encoded, in memory.", ge=1), CommandLine(hidden=True)
+    ] = 3 * 2**28
 
     def load(self) -> Segmenter:
         """The model, able to answer clicks; errors are ``segue.load``'s."""

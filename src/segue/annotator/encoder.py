@@ -11,6 +11,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from segue.annotator.budget import MemoryBudget
 from segue.core.errors import SegueError
 from segue.core.segmenter import Segmenter
 from segue.core.types import Features, Image
@@ -54,7 +55,7 @@ class _Job:
 
 
 class Encoder:
-    """Features of images by id in ``ready``, encoded once, kept up to ``limit`` bytes (the newest always).
+    """Features of images by id in ``ready``, encoded once, kept as far as the ``budget`` goes (the newest always).
 
     ``model`` returns the model, loading it if need be; ``read`` the pixels of a path. Prefetching steps aside
     inside the model while ``busy`` is set, and an encode nobody waits for any more stops at its next module.
@@ -64,11 +65,13 @@ class Encoder:
         self,
         model: Callable[[], Segmenter],
         read: Callable[[str], Image],
-        limit: int,
+        budget: MemoryBudget,
         stamp: Callable[[str], str] = lambda path: "",
     ) -> None:
-        self._model, self._read, self._limit, self._stamp = model, read, limit, stamp
+        self._model, self._read, self._budget, self._stamp = model, read, budget, stamp
+        budget.shrink = self.make_room
         self._open: set[int] = set()
+        self._newest: int | None = None
         self.ready: OrderedDict[int, EncodedImage] = OrderedDict()
         self._failed: dict[int, str] = {}
         self._jobs: dict[int, _Job] = {}
@@ -197,19 +200,21 @@ class Encoder:
             encoded = EncodedImage(job.image_id, model, image, features, 1000 * seconds, stamp)
             if generation == self._generation:
                 self.ready[job.image_id] = encoded
-            self._make_room(job.image_id)
+            self._newest = job.image_id
             del self._jobs[job.image_id]
+        self.make_room(self._budget.left)
         job.future.set_result(encoded)
 
-    def _make_room(self, newest: int) -> None:
-        """Old features go first, those of open images last, the newest never."""
-        order = [*(k for k in self.ready if k not in self._open), *(k for k in self.ready if k in self._open)]
-        size = sum(encoded.bytes for encoded in self.ready.values())
-        for image_id in order:
-            if size <= self._limit:
-                return
-            if image_id != newest:
-                size -= self.ready.pop(image_id).bytes
+    def make_room(self, limit: int) -> None:
+        """Keep at most ``limit`` bytes: old features go first, those of open images last, the newest never."""
+        with self._changed:
+            order = [*(k for k in self.ready if k not in self._open), *(k for k in self.ready if k in self._open)]
+            size = sum(encoded.bytes for encoded in self.ready.values())
+            for image_id in order:
+                if size <= limit:
+                    return
+                if image_id != self._newest:
+                    size -= self.ready.pop(image_id).bytes
 
     def _fail(self, job: _Job, error: Exception) -> None:
         with self._changed:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import io
 import os
-import threading
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
-import PIL.Image
+import cv2
 
+from segue.annotator.budget import MemoryBudget, give_back
 from segue.core.errors import MissingFile, SegueError
 from segue.core.files import natural_sorted, write_bytes
 from segue.core.types import Image
@@ -22,7 +21,6 @@ from segue.data.io.pixels import STRETCH
 
 THUMBNAIL = 240  # pixels of the longer side
 SAMPLE = 1 << 20  # bytes
-DECODED_PIXELS = 40_000_000  # at one time; a decoded pixel takes up to ten bytes
 
 
 class Library:
@@ -31,12 +29,12 @@ class Library:
     ``home`` keeps thumbnails. Raises ``MissingFile`` where the folder is not there.
     """
 
-    def __init__(self, folder: Path, home: Path, max_pixels: int) -> None:
+    def __init__(self, folder: Path, home: Path, max_pixels: int, budget: MemoryBudget) -> None:
         if not folder.is_dir():
             raise MissingFile(f"the folder {folder}", "a folder of images", "check the path")
         self.folder, self.home, self.max_pixels = folder.resolve(), home, max_pixels
         self.skipped: dict[str, str] = {}
-        self._room = Room(DECODED_PIXELS)
+        self._budget = budget
         self._names: dict[str, str] = {}  # files whose names are not Unicode, by the names that they are shown by
 
     def scan(self) -> list[str]:
@@ -64,8 +62,8 @@ class Library:
     def pixels(self, path: str) -> Image:
         """(H, W, 3) uint8, upright."""
         height, width = self.size(path)
-        with self._room.for_pixels(height * width):
-            return read_image(self.locate(path), self.max_pixels)
+        with self._budget.decoding(height * width):
+            return self._read(path)
 
     def stamp(self, path: str) -> str:
         """Changes whenever the file does: its time and size, without reading it."""
@@ -102,8 +100,8 @@ class Library:
             if file.media_type:
                 return file.path, file.media_type
             height, width = file.size()
-            with self._room.for_pixels(height * width):
-                return _jpeg(file.window(), 95), "image/jpeg"
+        with self._budget.decoding(height * width):
+            return _jpeg(self._read(path), 95), "image/jpeg"
 
     def thumbnail(self, path: str) -> bytes:
         """A small JPEG, kept beside the database."""
@@ -115,11 +113,16 @@ class Library:
             return cached.read_bytes()
         with self._opened(path) as opened:
             height, width = opened.size()
-            with self._room.for_pixels(height * width):
+            with self._budget.decoding(height * width):
                 content = _jpeg(opened.overview(THUMBNAIL)[0], 80)
         with contextlib.suppress(SegueError):  # a thumbnail that cannot be kept is drawn again
             write_bytes(cached, content)
         return content
+
+    def _read(self, path: str) -> Image:
+        image = read_image(self.locate(path), self.max_pixels)
+        give_back(image.shape[0] * image.shape[1])
+        return image
 
     def _shown_name(self, file: Path) -> str:
         """The path in the folder; where its bytes are no Unicode, something like it that a database can hold."""
@@ -144,29 +147,10 @@ class Library:
             yield file
 
 
-class Room:
-    """At most ``limit`` pixels are decoded at one time: whoever wants more waits, a larger image waits to be alone."""
-
-    def __init__(self, limit: int) -> None:
-        self._limit, self._taken = limit, 0
-        self._freed = threading.Condition()
-
-    @contextlib.contextmanager
-    def for_pixels(self, count: int) -> Iterator[None]:
-        """Wait for room, and give it back."""
-        count = min(count, self._limit)
-        with self._freed:
-            self._freed.wait_for(lambda: self._taken + count <= self._limit)
-            self._taken += count
-        try:
-            yield
-        finally:
-            with self._freed:
-                self._taken -= count
-                self._freed.notify_all()
-
-
 def _jpeg(image: Image, quality: int) -> bytes:
-    buffer = io.BytesIO()
-    PIL.Image.fromarray(image).save(buffer, "JPEG", quality=quality, subsampling=0)
-    return buffer.getvalue()
+    """A JPEG of an image that nobody needs any more: red and blue change places in it, as OpenCV has them."""
+    red = image[..., 0].copy()
+    image[..., 0] = image[..., 2]
+    image[..., 2] = red
+    whole_colours = cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444
+    return bytes(cv2.imencode(".jpg", image, (cv2.IMWRITE_JPEG_QUALITY, quality, *whole_colours))[1])

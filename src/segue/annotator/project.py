@@ -15,6 +15,7 @@ from sqlmodel.sql.expression import SelectOfScalar
 import segue
 from segue.annotator import journal, schemas, serializers
 from segue.annotator.actions import ActionService, Window
+from segue.annotator.budget import MemoryBudget
 from segue.annotator.config import AnnotateConfig
 from segue.annotator.library import Library
 from segue.annotator.store import (
@@ -62,10 +63,11 @@ class Project:
 
     def __init__(self, config: AnnotateConfig, load: Callable[[], Segmenter] | None = None) -> None:
         self.config = config
-        self.library = Library(config.images, config.home, config.max_pixels)
+        budget = MemoryBudget(config.memory)
+        self.library = Library(config.images, config.home, config.max_pixels, budget)
         self.store = Store(config.database)
         self.adapter: str | None = None if config.adapter is None else str(config.adapter)
-        self.worker = Worker(load or config.load, self.library.pixels, config.features, self.library.stamp)
+        self.worker = Worker(load or config.load, self.library.pixels, budget, self.library.stamp)
         self.actions = ActionService(self.store, self.library, self.worker)
         self._scanning, self._next_scan = threading.Lock(), time.monotonic() + RESCAN
         with self.store.write() as db:

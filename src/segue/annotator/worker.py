@@ -11,13 +11,15 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Literal
 
+from segue.annotator.budget import MemoryBudget
 from segue.annotator.encoder import OPEN, PREFETCH, WAITED, EncodedImage, Encoder
 from segue.core.errors import InputError, SegueError
 from segue.core.segmenter import Segmenter
 from segue.core.types import Click, Features, Image, Mask, Prompt, Text
 from segue.session.session import Session
 
-LIVE = 64  # sessions, the least recently used ends first
+WINDOWS = 64  # that are remembered to be open
+LIVE = 16  # sessions, the least recently used ends first
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,7 @@ class Worker:
         self,
         load: Callable[[], Segmenter],
         read: Callable[[str], Image],
-        limit: int,
+        budget: MemoryBudget,
         stamp: Callable[[str], str] = lambda path: "",
     ) -> None:
         self._load, self._lock, self._counting = load, threading.Lock(), threading.Lock()
@@ -95,7 +97,7 @@ class Worker:
         self._waiting = 0
         self._warm: Segmenter | None = None
         self._open: dict[str, tuple[int, str]] = {}
-        self.encoder = Encoder(self.model, read, limit, stamp)
+        self.encoder = Encoder(self.model, read, budget, stamp)
 
     def model(self) -> Segmenter:
         """The model, loaded now if it is not yet. Raises ``InputError`` while it is switched off."""
@@ -146,7 +148,7 @@ class Worker:
         another ``stamp`` are another file's."""
         self._open.pop(who, None)
         self._open[who] = image_id, path
-        for gone in list(self._open)[:-LIVE]:
+        for gone in list(self._open)[:-WINDOWS]:
             del self._open[gone]
         if not self._on:
             return

@@ -25,6 +25,7 @@ _FORMATS = {*SUFFIXES_OF, "DIB", "ICO", "MPO", "PCX", "SGI", "TGA"} - {"TIFF"}
 _BROWSERS = {"JPEG": "image/jpeg", "PNG": "image/png", "WEBP": "image/webp"}
 _ORIENTATION = 0x0112
 _GUESSED = 1 / 16  # of a JPEG's pixels may hang on bytes that are missing
+_BAND = 1 << 22  # pixels of a large photo that are converted at once
 _EXPECTED = "JPEG, PNG, TIFF, WebP, BMP or GIF"
 
 
@@ -44,7 +45,7 @@ class PillowFile(ImageFile):
         self._page: tuple[int, Image] | None = None
         with decoding(path):
             self._pages = getattr(self._image, "n_frames", 1) if self.kind in ("GIF", "PNG", "WEBP") else 1
-        plain = self._image.mode in ("RGB", "L") and "transparency" not in self._image.info
+        plain = self._image.mode in ("RGB", "L", "P", "1") and "transparency" not in self._image.info
         if plain and not self.deep() and self.pages == 1 and (self.orientation == 1 or self.kind == "JPEG"):
             self.media_type = _BROWSERS.get(self.kind, "")
 
@@ -96,10 +97,9 @@ class PillowFile(ImageFile):
                 shown = as_image(_deep_colours(self.path))
             else:
                 image = self._loaded(page)
-                deep = image.mode in _DEEP
-                shown = (
-                    as_image(np.asarray(image)) if deep else np.asarray(to_srgb(image, image.info.get("icc_profile")))
-                )
+                shown = as_image(np.asarray(image)) if image.mode in _DEEP else _colours(image)
+            if self.orientation == 1 and shown.flags.writeable:
+                return np.ascontiguousarray(shown)
             return np.array(turned(shown, self.orientation), order="C")
 
     def _loaded(self, page: int) -> PIL.Image.Image:
@@ -139,6 +139,19 @@ def _ended(path: Path) -> PIL.Image.Image:
         )
     warnings.warn(f"{path} is cut short: {guessed:.1%} of it are missing and guessed", UserWarning, stacklevel=2)
     return images[0]
+
+
+def _colours(image: PIL.Image.Image) -> Image:
+    """(H, W, 3) in sRGB, a band of rows after the other: of a large photo there is never a third copy."""
+    profile, (width, height) = image.info.get("icc_profile"), image.size
+    if width * height <= _BAND:
+        return np.asarray(to_srgb(image, profile))
+    shown, rows = np.empty((height, width, 3), np.uint8), max(1, _BAND // width)
+    for top in range(0, height, rows):
+        band = image.crop((0, top, width, min(height, top + rows)))
+        band.info = image.info
+        shown[top : top + rows] = np.asarray(to_srgb(band, profile))
+    return shown
 
 
 def _deep_colours(path: Path) -> NDArray[np.uint16]:
