@@ -1,6 +1,6 @@
 """Write the photos that a training keeps for validation as a data set for `segue evaluate`.
 
-    python lab/nano/validation_split.py configs/nano.yaml -o runs/validation
+    python lab/nano/validation_split.py configs/nano.yaml --also kuih -o runs/validation
     segue evaluate --data runs/validation --json -
 
 Of every photo up to three objects, the largest, of more than 0.5 % of it; one of facades, which are all
@@ -24,9 +24,9 @@ from segue.training.packing import IGNORE, build_pack
 ALIKE = ("building_facade",)
 
 
-def photos(config: TrainConfig) -> Iterator[tuple[str, Image, list[Mask], Mask]]:
+def photos(config: TrainConfig, also: Sequence[str] = ()) -> Iterator[tuple[str, Image, list[Mask], Mask]]:
     """Name, image, objects and void of every held-out photo, those without a large object left out."""
-    pack = build_pack([config.data.root / name for name in config.data.folders], config.data.cache)
+    pack = build_pack([config.data.root / name for name in (*config.data.folders, *also)], config.data.cache)
     for index in pack.held_out(config.data.held_out)[1]:
         photo = pack.photos[index]
         h, w = photo.size
@@ -41,11 +41,12 @@ def photos(config: TrainConfig) -> Iterator[tuple[str, Image, list[Mask], Mask]]
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("config", type=Path, help="of the training")
+    parser.add_argument("--also", nargs="*", default=(), help="groups that it leaves out whole")
     parser.add_argument("-o", "--output", type=Path, required=True)
     options = parser.parse_args(arguments)
     samples = [
         Sample.from_arrays(name, image, [Annotation.from_mask(m, id=f"{name}#{k}") for k, m in enumerate(masks)], void)
-        for name, image, masks, void in photos(TrainConfig.from_file(options.config))
+        for name, image, masks, void in photos(TrainConfig.from_file(options.config), options.also)
     ]
     Folder().write(options.output, samples)
     print(f"{sum(len(s.load().annotations) for s in samples)} objects in {len(samples)} photos")
