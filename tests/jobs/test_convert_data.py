@@ -109,3 +109,28 @@ def test_memory_grows_by_a_few_hundred_bytes_an_image(tmp_path, to):
         tracemalloc.stop()
         assert done.exact == count
     assert (peaks[2] - peaks[1]) / 1200 < 1000
+
+
+def _listed(folder, *names):
+    images = [{"id": k, "file_name": name, "width": 40, "height": 30} for k, name in enumerate(names, start=1)]
+    rows = [
+        {"id": k, "image_id": k, "category_id": 1, "segmentation": [[2, 2, 9, 2, 9, 9]]}
+        for k in range(1, len(names) + 1)
+    ]
+    content = {"images": images, "annotations": rows, "categories": [{"id": 1, "name": "cat"}]}
+    folder.mkdir(exist_ok=True)
+    (folder / "all.json").write_text(json.dumps(content))
+
+
+def test_photos_that_are_not_there_or_stay_where_they_are_keep_their_names(tmp_path):
+    _listed(tmp_path / "in", "a.jpg")
+    convert_data(source=tmp_path / "in", to="coco", output=tmp_path / "out")
+    written = json.loads((tmp_path / "out" / "annotations" / "instances.json").read_text())
+    assert written["images"][0]["file_name"] == "a.jpg"
+
+
+def test_two_entries_of_one_photo_are_named(tmp_path):
+    write_image(tmp_path / "in" / "a.png", np.zeros((30, 40, 3), np.uint8))
+    _listed(tmp_path / "in", "a.png", "a.png")
+    done = convert_data(source=tmp_path / "in", to="yolo", output=tmp_path / "out")
+    assert done.losses["photo that an earlier entry has: kept as an image of its own"].count == 1

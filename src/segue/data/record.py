@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -13,6 +14,8 @@ from segue.core.types import Image, Mask
 from segue.data.io.image import SUFFIXES, read_image
 from segue.data.photo_size import as_photo
 from segue.data.rle import Rle
+
+EMPTY = "object without a pixel"
 
 
 @dataclass(frozen=True, eq=False)
@@ -187,10 +190,34 @@ class Sample:
         return pixels, annotated
 
 
+def counted_on(ids: Sequence[str]) -> Sequence[str]:
+    """``ids``, those that are there already with a number; '' stays.
+
+    >>> counted_on(["a", "b", "a", "a"])
+    ['a', 'b', 'a (2)', 'a (3)']
+    """
+    taken = set(ids)
+    if len(taken) == len(ids):
+        return ids
+    own: list[str] = []
+    counts: dict[str, int] = {}
+    for id in ids:
+        counts[id] = count = counts.get(id, 0) + 1
+        name = (
+            id
+            if count == 1 or not id
+            else next(name for k in itertools.count(count) if (name := f"{id} ({k})") not in taken)
+        )
+        taken.add(name)
+        own.append(name)
+    return own
+
+
 class Samples(Sequence[Sample]):
     """Samples that are made when asked for: the ``ids``, and ``load``, which reads the annotations of the i-th.
 
-    Each annotated image is compared with its photo, as ``as_photo`` says.
+    Each annotated image is compared with its photo, as ``as_photo`` says; objects without a pixel are named, and ids
+    that come twice are counted on, because results are kept by them.
 
     >>> blank = AnnotatedImage.from_arrays("a.png", np.zeros((2, 3, 3), np.uint8))
     >>> [sample.id for sample in Samples(["a", "b"], lambda i: blank)[1:]]
@@ -198,7 +225,7 @@ class Samples(Sequence[Sample]):
     """
 
     def __init__(self, ids: Sequence[str], load: Callable[[int], AnnotatedImage], groups: Sequence[str] = ()) -> None:
-        self.ids, self._load, self._groups = ids, load, groups
+        self.ids, self._load, self._groups = counted_on(ids), load, groups
 
     @overload
     def __getitem__(self, index: int) -> Sample: ...
@@ -215,6 +242,13 @@ class Samples(Sequence[Sample]):
 
     def load(self, index: int) -> AnnotatedImage:
         """The annotated image, in the frame of its photo."""
+        annotated = self._upright(index)
+        own = counted_on([a.id for a in annotated.annotations])
+        annotations = [a if a.id == id else replace(a, id=id) for a, id in zip(annotated.annotations, own, strict=True)]
+        empty = [Loss(annotated.file_name, EMPTY, a.label) for a in annotations if not a.area]
+        return replace(annotated, annotations=tuple(annotations)).losing(*empty)
+
+    def _upright(self, index: int) -> AnnotatedImage:
         annotated = self._load(index)
         if annotated.file is None:
             return annotated

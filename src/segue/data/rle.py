@@ -98,7 +98,7 @@ class Rle:
         try:
             size, counts = (int(segmentation["size"][0]), int(segmentation["size"][1])), segmentation["counts"]
             if isinstance(counts, list):
-                return cls(size, np.array(counts, np.int64))
+                return cls(size, _whole(counts))
             return cls(size, _runs_of_text(counts if isinstance(counts, bytes) else counts.encode("ascii")))
         except (TypeError, KeyError, IndexError, ValueError, AttributeError) as error:
             if isinstance(error, DataError):
@@ -259,6 +259,14 @@ def _text_of_runs(values: Runs) -> str:
             break
     flat = columns.T.reshape(-1)
     return flat[flat > 0].tobytes().decode("ascii")
+
+
+def _whole(counts: list[Any]) -> Runs:
+    """Run lengths as integers. Raises ``ValueError`` for numbers that are not whole."""
+    runs = np.array(counts, np.float64)
+    if (runs != np.rint(runs)).any():
+        raise ValueError("lengths that are not whole")
+    return runs.astype(np.int64)
 
 
 def _runs_of_text(text: bytes) -> Runs:

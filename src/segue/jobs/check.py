@@ -157,8 +157,8 @@ def suspicions(image: AnnotatedImage, specks: int, most_shared: float) -> Iterat
         where = f"{image.file_name} {annotation.label}"
         area = annotation.area
         if not area:
-            yield "object without a pixel", where
-        elif area == image.size[0] * image.size[1]:
+            continue  # named by the reader
+        if area == image.size[0] * image.size[1]:
             yield "object that covers the whole image", where
         elif specks and _smallest_part(annotation.rle) < specks:
             yield f"part of fewer than {specks} pixels", where

@@ -164,14 +164,14 @@ def convert_data(config: ConvertDataConfig) -> ConvertDataResult:
     options = Options(split=config.split, all_splits=config.split is None, results=config.results, photos=config.photos)
     data = open_data(config.source, config.format, options)
     target = None if config.dry_run else config.output
-    tally, failures = LossTally(), Failures(config.strict)
+    tally, failures, photos = LossTally(), Failures(config.strict), set[int]()
     tally.add(data.losses)
     write = WriteOptions(config.polygons, config.tolerance, config.images)
     with _new_folder(target), format_named(config.to).writer(target, write, data.classes) as writer:
         for sample in data.samples:
             with failures.guard(sample.id):
                 image = sample.load()
-                losses = [*image.losses, *_without_photo(image), *writer.add(image)]
+                losses = [*image.losses, *_about_photo(image, photos), *writer.add(image)]
                 tally.count(image, losses)
         if not tally.objects:
             raise _nothing(data, tally, failures.rows)
@@ -216,6 +216,10 @@ def _nothing(data: DataSet, tally: LossTally, failed: Sequence[Failure]) -> Data
     )
 
 
-def _without_photo(image: AnnotatedImage) -> list[Loss]:
-    missing = image.file is None and image.pixels is None
-    return [Loss(image.file_name, "image file not found: annotations only")] if missing else []
+def _about_photo(image: AnnotatedImage, before: set[int]) -> list[Loss]:
+    """What to say of an image's photo; ``before`` are the hashes of those that came before it."""
+    if image.file is None:
+        return [] if image.pixels else [Loss(image.file_name, "image file not found: annotations only")]
+    twice = hash(image.file) in before
+    before.add(hash(image.file))
+    return [Loss(image.file_name, "photo that an earlier entry has: kept as an image of its own", iou=1.0)] * twice

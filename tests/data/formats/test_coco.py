@@ -98,7 +98,6 @@ def test_unknown_keys_survive_the_way_through(tmp_path):
     "changes",
     [
         {"images": [{"file_name": "a.jpg"}]},
-        {"annotations": [{"id": 1}]},
         {"images": [{"id": "b", "file_name": "b.jpg"}]},
         {"annotations": [{"id": 1, "image_id": "b", "category_id": 7, "segmentation": {"size": [1], "counts": [1]}}]},
     ],

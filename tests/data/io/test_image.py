@@ -248,3 +248,63 @@ def test_deep_tiff_that_is_cut_short_or_too_large_is_named(tmp_path):
     (tmp_path / "deep.tif").write_bytes(content[: len(content) // 2])
     with pytest.raises(ImageError, match=r"deep\.tif"):
         read_image(tmp_path / "deep.tif")
+
+
+SHAPE = np.zeros((40, 50), np.uint8)
+SHAPE[10:30, 10:30] = 255
+
+
+@pytest.mark.parametrize(
+    ("name", "mode", "options"),
+    [
+        ("a.tif", "L", {"compression": "jpeg"}),
+        ("a.webp", "RGB", {"quality": 60}),
+        ("a.webp", "RGB", {"lossless": True}),
+        ("a.jp2", "L", {"quality_mode": "rates", "quality_layers": [4], "irreversible": True}),
+        ("a.gif", "P", {}),
+        ("a.bmp", "Q", {}),
+        ("a.png", "Q", {}),
+        ("a.tif", "Q", {}),
+    ],
+)
+def test_masks_are_binary_in_formats_that_blur_and_in_any_order_of_a_palette(tmp_path, name, mode, options):
+    image = PIL.Image.fromarray(SHAPE)
+    (image.quantize(2) if mode == "Q" else image.convert(mode)).save(tmp_path / name, **options)
+    labels = read_labels(tmp_path / name)
+    assert len(np.unique(labels)) == 2
+    assert ((labels > 0) != (SHAPE > 0)).sum() <= 20  # JPEG 2000 rounds the corners
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_a_mask_whose_zero_is_white_is_turned_over(tmp_path, dtype):
+    values = (SHAPE > 0).astype(dtype) * 7
+    tifffile.imwrite(tmp_path / "a.tif", np.iinfo(dtype).max - values, photometric="miniswhite")
+    np.testing.assert_array_equal(read_labels(tmp_path / "a.tif"), values)
+
+
+def test_masks_of_several_pages_or_of_ink_are_refused(tmp_path):
+    image = PIL.Image.fromarray(SHAPE)
+    image.save(tmp_path / "a.tif", save_all=True, append_images=[image])
+    image.save(tmp_path / "a.gif", save_all=True, append_images=[PIL.Image.fromarray(255 - SHAPE)])
+    for name in ("a.tif", "a.gif"):
+        with pytest.raises(ImageError, match="of 2"):
+            read_labels(tmp_path / name)
+    image.convert("CMYK").save(tmp_path / "b.tif")
+    with pytest.raises(ImageError, match="CMYK"):
+        read_labels(tmp_path / "b.tif")
+    with tifffile.TiffWriter(tmp_path / "c.tif") as writer:
+        writer.write(SHAPE)
+        writer.write(SHAPE[::2, ::2], subfiletype=1)  # the same, smaller
+    np.testing.assert_array_equal(read_labels(tmp_path / "c.tif"), SHAPE)
+
+
+def test_a_palette_of_eight_bits_in_sixteen_keeps_its_colours(tmp_path):
+    image = PIL.Image.fromarray(np.random.default_rng(0).integers(0, 256, (9, 9, 3), np.uint8)).quantize(64)
+    image.save(tmp_path / "a.tif")
+    np.testing.assert_array_equal(read_image(tmp_path / "a.tif"), np.asarray(image.convert("RGB")))
+
+
+def test_a_picture_beyond_all_bounds_is_said_to_be_large(tmp_path):
+    PIL.Image.new("1", (20000, 20000)).save(tmp_path / "a.png")
+    with pytest.raises(ImageError, match="too large"):
+        read_image(tmp_path / "a.png")

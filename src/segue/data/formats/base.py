@@ -21,6 +21,13 @@ from segue.data.rle import Rle, overlap
 
 EMPTY = "empty object dropped"
 SPLITS = ("train", "val", "test")
+_SPLITS = {
+    **{name: name for name in SPLITS},
+    "valid": "val",
+    "validation": "val",
+    "training": "train",
+    "testing": "test",
+}
 
 
 @dataclass(frozen=True)
@@ -69,8 +76,8 @@ class Writer(ABC):
         in the split."""
         name = safe_name(image.file_name)
         first = name.parts[0] if len(name.parts) > 1 else ""
-        split = next((one for one in (image.group, first) if one in SPLITS), SPLITS[0])
-        return split, name.relative_to(split) if first == split else name
+        split = split_in((image.group, first)) or SPLITS[0]
+        return split, name.relative_to(first) if split_in((first,)) else name
 
     def number(self, name: str) -> int:
         """The class's number, from 0, in the order in which they come."""
@@ -125,6 +132,15 @@ class Format(ABC):
                         f"what the format '{self.name}' can hold",
                         "write the format 'coco' instead",
                     )
+
+
+def split_in(words: Sequence[str]) -> str:
+    """The split, by whichever of its names, that the first of ``words`` that is one means; '' for none.
+
+    >>> split_in(("images", "valid")), split_in(("images",))
+    ('val', '')
+    """
+    return next((_SPLITS[word] for word in words if word in _SPLITS), "")
 
 
 def no_split(options: Options, name: str) -> None:

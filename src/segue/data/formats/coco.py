@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from array import array
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segue.core.errors import DataError, SegueError
-from segue.data.formats.base import Format, WriteOptions, Writer, outline
+from segue.data.formats.base import Format, WriteOptions, Writer, outline, stem_of
 from segue.data.formats.json_stream import element_at, elements, open_json
 from segue.data.formats.locate import ImageLocator, safe_name
 from segue.data.formats.output import OutputFolder
@@ -138,7 +138,8 @@ class CocoFile:
         self.losses: Sequence[Loss] = self.index.losses()
         split = file.stem.removeprefix("instances_")
         self.locator = ImageLocator(
-            *options.places(folder / "images", folder, folder / split, folder / "images" / split, file.parent)
+            *options.places(folder / "images", folder, folder / split, folder / "images" / split, file.parent),
+            names=self.index.file_names,
         )
 
     def load(self, row: int) -> AnnotatedImage:
@@ -161,7 +162,7 @@ class CocoFile:
         path = self.locator.find(name)
         size = stated_size(image.get("height"), image.get("width"), path, name)
         annotations: list[Annotation] = []
-        crowds, losses, stem = [], [], PurePosixPath(name).stem
+        crowds, losses, stem = [], [], stem_of(name)
         for row in rows:
             which = f"annotation {row.get('id', '?')}"
             if not row.get("segmentation"):
@@ -175,10 +176,9 @@ class CocoFile:
             if crowd:
                 crowds.append(rle)
                 continue
-            known = key_of(row.get("category_id")) in self.index.names
-            if not known:
-                what = f"category id {row.get('category_id')!r} is not listed: object without a class"
-                losses.append(Loss(name, what, which, 1.0, self.file.name))
+            doubt = self.index.doubt(row.get("category_id"))
+            if doubt:
+                losses.append(Loss(name, f"{doubt}: object without a class", which, 1.0, self.file.name))
             kind = self.index.names.get(key_of(row.get("category_id")), "")
             id = f"{stem}#{row.get('id', len(annotations))}"
             annotations.append(Annotation(kind, rle, id, extra=_unknown(row, _ANNOTATION)))
@@ -210,6 +210,8 @@ class _Index:
         self.names: dict[str, str] = {}
         self._rows: dict[str, int] = {}
         self._twice: dict[str, list[str]] = {}
+        self._classes: dict[str, list[str]] = {}
+        self._strays: list[str] = []
         places = array("q")
         self._wanted: dict[str, int] = {}
         try:
@@ -222,13 +224,20 @@ class _Index:
                 if element.key == "images":
                     self._add_image(element.value, element.start, element.length)
                 elif element.key == "annotations":
+                    if not isinstance(element.value, dict) or "image_id" not in element.value:
+                        id = element.value.get("id", "?") if isinstance(element.value, dict) else "?"
+                        self._strays.append(f"annotation {id}")
+                        continue
                     image = key_of(element.value["image_id"])
                     number = self._wanted.setdefault(image, len(self._wanted))
                     places.extend((number, element.start, element.length))
                 else:
-                    self.names[key_of(element.value["id"])] = str(element.value["name"])
+                    self._classes.setdefault(key_of(element.value["id"]), []).append(name_of(element.value["name"]))
         except (KeyError, TypeError, AttributeError) as error:
             raise DataError(f"{file}: an element of {element.key} without {error}", "COCO instances") from error
+        every = {id: list(dict.fromkeys(names)) for id, names in self._classes.items()}
+        self.names = {id: names[0] for id, names in every.items() if len(names) == 1 and names[0]}
+        self._classes = every
         rows = np.frombuffer(places, np.int64).reshape(-1, 3) if places else np.zeros((0, 3), np.int64)
         number_to_row = np.full(len(self._wanted), -1)
         for image, number in self._wanted.items():
@@ -249,12 +258,34 @@ class _Index:
         low, high = np.searchsorted(self.sorted[:, 0], [row, row + 1])
         return [(int(start), int(length)) for _, _, start, length in self.sorted[low:high]]
 
+    def doubt(self, category: object) -> str:
+        """Why a category id means no class; '' where it does."""
+        names = self._classes.get(key_of(category))
+        if names is None:
+            return f"category id {category!r} is not listed"
+        if len(names) > 1:
+            return f"category id {category!r} is that of {' and '.join(names)}"
+        return "" if names[0] else f"category id {category!r} has no name"
+
     def losses(self) -> list[Loss]:
-        """The annotations whose image id is not listed, or that of several images."""
+        """The annotations whose image id is not listed, that of several images, or not there; and categories of one
+        name, which become one."""
+        return [*self._same_names(), *self._without_image()]
+
+    def _same_names(self) -> Iterator[Loss]:
+        ids: dict[str, list[str]] = {}
+        for id, name in self.names.items():
+            ids.setdefault(name, []).append(id)
+        for name, several in ids.items():
+            if len(several) > 1:
+                yield Loss("", f"categories {', '.join(several)} have one name", name, 1.0, self.file.name)
+
+    def _without_image(self) -> list[Loss]:
+        strays = [Loss("", "annotation without an image id", stray, file=self.file.name) for stray in self._strays]
         unresolved = self.sorted[self.sorted[:, 0] < 0]
         if not len(unresolved) and not self._twice:
-            return []
-        keys, lost = list(self._wanted), []
+            return strays
+        keys, lost = list(self._wanted), strays
         with open_json(self.file) as stream:
             for _, number, start, length in unresolved.tolist():
                 id = element_at(stream, start, length).get("id", "?")
@@ -271,6 +302,15 @@ def key_of(id: object) -> str:
     ('7', '7', '7')
     """
     return str(int(id)) if isinstance(id, float) and id.is_integer() else str(id).strip()
+
+
+def name_of(value: object) -> str:
+    """A class name as text; '' for none.
+
+    >>> name_of(3), name_of(None)
+    ('3', '')
+    """
+    return "" if value is None else str(value)
 
 
 def name_of_image(image: Mapping[str, Any]) -> str:

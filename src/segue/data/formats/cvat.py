@@ -106,13 +106,14 @@ class _File:
 
     def __init__(self, file: Path, folder: Path, options: Options) -> None:
         self.file, self.index = file, XmlIndex(file)
-        self._locator = ImageLocator(*options.places(folder / "images", folder))
+        names = [name for name, _, _ in self.index.images]
+        self._locator = ImageLocator(*options.places(folder / "images", folder), names=names)
         self.losses = self.index.losses
         meta = self.index.meta
         self.classes = [n for n in (e.findtext("name") for e in meta.iter("label")) if n] if meta is not None else []
         self.ids: Sequence[str]
         if self.index.images:
-            self.ids = [name for name, _, _ in self.index.images]
+            self.ids = names
             if self.index.shapes:
                 self.losses.append(Loss("", "tracks beside images left out", file=file.name))
         else:

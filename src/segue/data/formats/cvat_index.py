@@ -103,8 +103,8 @@ class XmlIndex:
 
 
 def frame_files(folder: Path, index: XmlIndex) -> dict[int, Path | None]:
-    """The image file of every frame of a video: by the number at the end of its name or, where names have none, by
-    its place in natural order; None for a frame with objects whose image is not there."""
+    """The image file of every frame of a video: by its place in natural order where there are as many as frames, else
+    by the number at the end of its name; None for a frame with objects whose image is not there."""
     at = folder / "images" if (folder / "images").is_dir() else folder
     images = sorted(images_below(at), key=lambda path: natural_sort_key(str(path)))
     text = (index.meta.findtext(".//size") if index.meta is not None else "") or ""
@@ -112,8 +112,10 @@ def frame_files(folder: Path, index: XmlIndex) -> dict[int, Path | None]:
     numbers = [re.search(r"(\d+)$", path.stem) for path in images]
     by_number = {int(number[1]): path for number, path in zip(numbers, images, strict=True) if number}
     files: dict[int, Path] = {}
-    if len(by_number) == len(images) and set(index.shapes) <= set(by_number):
+    if size == len(images) and all(number < size for number in index.shapes):
+        files = dict(enumerate(images))
+    elif len(by_number) == len(images) and set(index.shapes) & set(by_number):
         files = by_number
-    elif size in (0, len(images)):
+    elif size == 0:
         files = dict(enumerate(images))
     return {number: files.get(number) for number in sorted({*index.shapes, *files})}

@@ -19,6 +19,7 @@ from segue.core.errors import DataError, SegueError
 from segue.core.files import natural_sorted, read_json
 from segue.core.types import Image, Mask
 from segue.data.formats.base import Format, Writer, empty_loss, no_split, outline, stem_of, void_loss
+from segue.data.formats.coco import key_of, name_of
 from segue.data.formats.embedded import image_of_base64, mask_of_base64
 from segue.data.formats.locate import ImageLocator, safe_name
 from segue.data.formats.signs import Listing, kind_of_json
@@ -176,12 +177,16 @@ def _annotations(
             losses.append(Loss(name, f"{shape.get('shape_type')} shape without a mask left out", str(shape["label"])))
             continue
         group = shape.get("group_id")
-        groups.setdefault(("alone", number) if group is None else (shape["label"], group), []).append((shape, rle))
+        key = ("alone", number) if group is None else (name_of(shape["label"]), key_of(group))
+        groups.setdefault(key, []).append((shape, rle))
+        box = _box_that_differs(shape)
+        if box:
+            losses.append(Loss(name, box, name_of(shape["label"]), 1.0))
     annotations = []
     for number, members in enumerate(groups.values()):
         rle = union([r for _, r in members])
         extra = {"labelme": {"shapes": [s for s, _ in members], "rle": rle}}
-        annotations.append(Annotation(str(members[0][0]["label"]), rle, f"{stem_of(name)}#{number}", extra=extra))
+        annotations.append(Annotation(name_of(members[0][0]["label"]), rle, f"{stem_of(name)}#{number}", extra=extra))
     return annotations, others, losses
 
 
@@ -200,6 +205,18 @@ def _rle(shape: Mapping[str, Any], size: tuple[int, int], name: str) -> Rle | No
         radius = math.dist(points[0], points[1])
         return rle_of_rings([points[0] + radius * np.stack((np.cos(angles), np.sin(angles)), 1)], size)
     return None
+
+
+def _box_that_differs(shape: Mapping[str, Any]) -> str:
+    """What to say of a mask that its box does not fit; its pixels count, from the first corner on."""
+    points = shape["points"]
+    if shape.get("shape_type") != "mask" or len(points) < 2:
+        return ""
+    height, width = mask_of_base64(shape["mask"], "").shape
+    sides = [abs(int(points[1][k]) - int(points[0][k])) for k in (0, 1)]
+    if abs(sides[0] + 1 - width) < 2 and abs(sides[1] + 1 - height) < 2:
+        return ""
+    return f"mask of {width} x {height} in a box of {sides[0] + 1} x {sides[1] + 1}: placed by the box's corner"
 
 
 def _rle_of_mask(crop: Mask, x: int, y: int, size: tuple[int, int]) -> Rle:

@@ -85,16 +85,19 @@ class OutputFolder:
         """Place an image below the folder under ``name`` and return the name it got.
 
         Every image gets a name of its own. A file is copied (or linked) byte by byte; one that its orientation
-        turns, or whose suffix says another format than it is, is written upright as PNG.
+        turns, or whose suffix says another format than it is, is written upright as PNG. A photo that is left out, or
+        is not there, keeps its name.
         """
+        if how == "none" or (file is None and pixels is None):
+            return self._unique(name)
         if file is not None and _as_it_is(file):
             name = self._unique(str(PurePosixPath(name).with_suffix(file.suffix)))
-            if self.folder is not None and how != "none":
+            if self.folder is not None:
                 _copy(file, self.folder / name, link=how == "link")
             return name
         name = self._unique(str(PurePosixPath(name).with_suffix(".png")))
         read = pixels if file is None else partial(read_image, file)
-        if self.folder is not None and how != "none" and read is not None:
+        if self.folder is not None and read is not None:
             write_image(self.folder / name, read())
         return name
 

@@ -76,7 +76,8 @@ class PairedFolders(Format):
         """The samples in a stable order. Raises ``DataError`` for files without partner."""
         no_split(options, self.name)
         for image, mask in paired(folder / self.images, folder / self.masks):
-            yield Pair(image.stem, image, (mask,))
+            inside = image.relative_to(folder / self.images).with_suffix("")
+            yield Pair(inside.as_posix(), image, (mask,), "/".join(inside.parts[:-1]))
 
     def objects(self, pair: Pair, options: Options) -> Objects:
         """The objects in the mask files of one image, and what does not count."""

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import re
+import tarfile
+import zipfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 
 from segue.core.errors import MissingFile
-from segue.core.files import natural_sort_key
-from segue.data.formats.locate import is_image
+from segue.data.formats.locate import files_below, is_image
 
-DEPTH = 5  # folders below the source that are looked into
 SNIFFED = 8  # annotation files of one folder that are looked at to recognise it
 _HEAD = 1 << 16
 _LABEL_LINE = re.compile(r"^\s*\d+(\.0*)?(\s+[-+.\deE]+){4,}\s*$")
@@ -55,12 +54,8 @@ class Listing:
         """File names by folder (relative), in natural order; hidden files and folders are not looked at."""
         if self.only is not None:
             return {PurePosixPath(self.only.relative_to(self.folder).parent.as_posix()): [self.only.name]}
-        names = {}
-        for root, folders, files in os.walk(self.folder):
-            relative = PurePosixPath(Path(root).relative_to(self.folder).as_posix())
-            folders[:] = sorted(f for f in folders if not f.startswith(".")) if len(relative.parts) < DEPTH else []
-            names[relative] = sorted((f for f in files if not f.startswith(".")), key=natural_sort_key)
-        return names
+        below = files_below(self.folder)
+        return {PurePosixPath(at.relative_to(self.folder).as_posix()): names for at, names in below}
 
     def files(self, *suffixes: str) -> Iterator[Path]:
         """The files of these suffixes, sorted folder by folder; those of ``annotations`` first."""
@@ -109,6 +104,8 @@ def _suffix(name: str) -> str:
 
 
 def _described(file: Path) -> str:
+    if zipfile.is_zipfile(file) or tarfile.is_tarfile(file):
+        return f"{file.name} is an archive: unpack it and give the folder"
     kind = {".json": kind_of_json, ".xml": kind_of_xml}.get(file.suffix.lower(), lambda _: "")(file)
     return f"{file.name} is {kind or 'of no kind known here'}"
 
@@ -216,7 +213,8 @@ def numpy_masks(listing: Listing) -> bool:
 
 
 def voc(listing: Listing) -> bool:
-    return any(listing.images(name) for name in ("SegmentationObject", "SegmentationClass"))
+    maps = [folder for folder in listing.names if folder.parts[:1] in (("SegmentationObject",), ("SegmentationClass",))]
+    return any(listing.images(str(folder)) for folder in maps)
 
 
 def sbd(listing: Listing) -> bool:

@@ -12,7 +12,7 @@ import PIL.Image
 from segue.core.errors import DataError
 from segue.core.files import natural_sort_key, read_text
 from segue.data.formats.base import Format, WriteOptions, Writer, label_map
-from segue.data.formats.locate import ImageLocator
+from segue.data.formats.locate import ImageLocator, stems
 from segue.data.formats.output import OutputFolder
 from segue.data.formats.voc_colors import ClassColors, color, read_codes
 from segue.data.io.image import Labels
@@ -45,6 +45,7 @@ CLASSES = (
     "train",
     "tvmonitor",
 )
+_LOSSLESS = (".png", ".tif", ".tiff", ".bmp", ".gif")
 _LIST = "ImageSets/Segmentation/train.txt"
 
 
@@ -98,8 +99,13 @@ class Voc(Format):
     def open(self, folder: Path, options: Options) -> DataSet:
         places = [folder / kind for kind in ("SegmentationObject", "SegmentationClass") if (folder / kind).is_dir()]
         names = [] if options.all_splits else listed(folder / "ImageSets" / "Segmentation", options.split)
-        every = {path.stem for place in places for path in place.glob("*.png")}
-        names = names or sorted(every, key=natural_sort_key)
+        every = [stems(place) for place in places]
+        maps = [{stem: file for stem, file in one.items() if file.suffix.lower() in _LOSSLESS} for one in every]
+        others = [
+            file for one, held in zip(every, maps, strict=True) for file in one.values() if file not in held.values()
+        ]
+        losses = [Loss("", "label map that is no PNG left out", file=file.name) for file in others]
+        names = names or sorted(set().union(*maps), key=natural_sort_key)
         if not names:
             raise DataError(f"no mask in {folder}", "palette PNG files in SegmentationObject or SegmentationClass")
         colors, locator = (
@@ -110,17 +116,16 @@ class Voc(Format):
 
         def load(index: int) -> AnnotatedImage:
             name = names[index]
-            files = [place / f"{name}.png" for place in places]
-            masks = [file for file in files if file.exists()] or files[:1]
-            kinds = next((file for file in masks if file.parent.name == "SegmentationClass"), None)
-            return _annotated(masks[0], kinds, colors, locator, ignored)
+            masks = [held[name] for held in maps if name in held] or [places[0] / f"{name}.png"]
+            kinds = next((file for file in masks if file.is_relative_to(folder / "SegmentationClass")), None)
+            return _annotated(name, masks[0], kinds, colors, locator, ignored)
 
         classes = [name for name in colors.names if name != "background"] if colors.own else ()
-        return DataSet(self.name, folder, Samples(names, load), classes)
+        return DataSet(self.name, folder, Samples(names, load), classes, losses)
 
 
 def _annotated(
-    mask: Path, kinds: Path | None, colors: ClassColors, locator: ImageLocator, ignored: Sequence[int]
+    stem: str, mask: Path, kinds: Path | None, colors: ClassColors, locator: ImageLocator, ignored: Sequence[int]
 ) -> AnnotatedImage:
     objects, palette = read_codes(mask)
     if palette is not None and IGNORE_COLOR in palette.values():
@@ -130,12 +135,12 @@ def _annotated(
         raise DataError(f"{kinds} of another size than {mask}", "one size")
     if kinds == mask and classes is not None:
         objects = np.where(objects == IGNORE, IGNORE, classes)
-    image = locator.any_suffix(mask.stem)
-    name = image.name if image is not None else f"{mask.stem}.jpg"
+    image = locator.any_suffix(stem)
+    name = f"{stem}{'.jpg' if image is None else image.suffix}"
     every = [(k, rle) for k, rle in rles_of_labels(objects) if k not in ignored]
     annotations, losses = [], []
     for number, (k, rle) in enumerate(every, start=1):
-        id = mask.stem if len(every) == 1 else f"{mask.stem}#{k if k <= IGNORE else number}"
+        id = stem if len(every) == 1 else f"{stem}#{k if k <= IGNORE else number}"
         kind, doubt = _class_of(rle, classes, colors.names)
         annotations.append(Annotation(kind, rle, id))
         if doubt:

@@ -82,7 +82,7 @@ def _labelmap(file: Path) -> tuple[list[str], Mapping[Color, int]]:
             red, green, blue = (int(part) for part in text.split(","))
         except ValueError as error:
             raise DataError(f"the line {line!r} of {file}", "name:r,g,b:parts:actions") from error
-        rows.append((name, (red, green, blue)))
+        rows.append((name.strip(), (red, green, blue)))
     colors = [one for _, one in rows]
     twice = next((one for one in colors if colors.count(one) > 1), None)
     if twice is not None:
@@ -103,6 +103,7 @@ def read_codes(file: Path) -> tuple[Labels, dict[int, Color] | None]:
     labels = read_labels(file)
     with PIL.Image.open(file) as image:
         if image.mode == "P":
+            labels = np.asarray(ImageOps.exif_transpose(image), np.int32)
             flat = image.getpalette("RGB") or []
             colors = [(flat[k], flat[k + 1], flat[k + 2]) for k in range(0, len(flat), 3)]
             used = np.flatnonzero(np.bincount(labels.reshape(-1))).tolist()

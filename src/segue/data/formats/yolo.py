@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 
 from segue.core.errors import DataError
 from segue.core.files import natural_sorted, read_json, read_text
-from segue.data.formats.base import SPLITS, Format, Writer, empty_loss, outline, stem_of, void_loss
+from segue.data.formats.base import Format, Writer, empty_loss, outline, split_in, stem_of, void_loss
 from segue.data.formats.locate import is_image
 from segue.data.formats.signs import Listing, label_files
 from segue.data.photo_size import photo_size
@@ -67,7 +68,8 @@ class Yolo(Format):
         images = _images(listing)
         pairs = [(image, _label_file(image, folder, labels)) for image in images]
         left = _orphans(pairs, labels)
-        pairs = [(image, label or left.pop(image.stem, None)) for image, label in pairs]
+        alone = Counter(image.stem for image, label in pairs if label is None)
+        pairs = [(image, label or _elsewhere(image, left, alone)) for image, label in pairs]
         losses = [*classes.losses, *(_orphan(file) for file in left.values())]
         if options.split is not None:
             pairs = [pair for pair in pairs if options.split in _name(pair[0], folder).parts]
@@ -93,7 +95,7 @@ class _Classes:
                 known.append((file.name, names))
         for file in listing.files(".txt", ".names", ".labels"):
             if file.name in _LISTS:
-                known.append((file.name, [line.strip() for line in read_text(file).splitlines() if line.strip()]))
+                known.append((file.name, _of_lines(read_text(file))))
         for file in listing.files(".json"):
             if file.name == "notes.json":  # Label Studio's
                 known.append((file.name, _of_notes(file)))
@@ -102,15 +104,20 @@ class _Classes:
             if names != self.names:
                 what = f"class names that differ from those of {known[0][0]}, which count"
                 self.losses.append(Loss("", what, file=file_name))
+        for name in sorted({name for name in self.names if self.names.count(name) > 1}):
+            numbers = ", ".join(str(k) for k, one in enumerate(self.names) if one == name)
+            self.losses.append(Loss("", f"classes {numbers} have one name", name, 1.0, known[0][0]))
         if not known:
             self.losses.append(Loss("", "no class names: classes are called by their numbers", iou=1.0))
 
     def _of_yaml(self, file: Path) -> list[str]:
         try:
-            content = yaml.safe_load(read_text(file))
+            content = yaml.load(read_text(file), yaml.BaseLoader)
             if not isinstance(content, dict) or not content.get("names"):
                 return []
             names: Any = content["names"]
+            if isinstance(names, str):
+                raise TypeError(f"names: {names}")
             pairs = names.items() if isinstance(names, dict) else enumerate(names)
             known = {int(k): str(name) for k, name in pairs}
             self.pose = self.pose or math.prod(int(n) for n in content.get("kpt_shape", (0,)))
@@ -120,6 +127,11 @@ class _Classes:
         if max(known, default=0) > 1_000_000 or min(known, default=0) < 0:
             raise DataError(f"class numbers up to {max(known)} in {file}", "numbers from 0 on")
         return [known.get(k, str(k)) for k in range(max(known, default=-1) + 1)]
+
+
+def _of_lines(text: str) -> list[str]:
+    """The names in a list, one a line; an empty line between others keeps its number."""
+    return [line.strip() or str(k) for k, line in enumerate(text.rstrip().splitlines())]
 
 
 def _of_notes(file: Path) -> list[str]:
@@ -162,6 +174,15 @@ def _orphans(pairs: Sequence[tuple[Path, Path | None]], labels: Mapping[Path, Pa
     return left
 
 
+def _elsewhere(image: Path, left: dict[str, Path], alone: Mapping[str, int]) -> Path | None:
+    """The label file of this stem in some other folder, where only one image can be meant by it."""
+    label = left.get(image.stem)
+    if label is None or alone[image.stem] > 1:
+        return None
+    splits = [split for split in (split_in(image.parts), split_in(label.parts)) if split]
+    return left.pop(image.stem) if len(set(splits)) < 2 else None
+
+
 def _orphan(file: Path) -> Loss:
     lines = sum(bool(line.strip()) for line in read_text(file).splitlines())
     return Loss("", f"label file without an image: {lines} lines left out", file=file.name)
@@ -194,7 +215,7 @@ def _annotated(image: Path, name: str, file: Path | None, classes: _Classes) -> 
         rle = rle_of_rings([flat.reshape(-1, 2) * (size[1], size[0])], size)
         label = classes.names[kind] if kind < len(classes.names) else str(kind)
         annotations.append(Annotation(label, rle, f"{stem_of(name)}#{number}"))
-    split = next((part for part in PurePosixPath(name).parts[:-1] if part in SPLITS), "")
+    split = split_in(PurePosixPath(name).parts[:-1])
     return AnnotatedImage(name, size, tuple(annotations), image, losses=tuple(losses), group=split)
 
 
@@ -209,8 +230,8 @@ def _no_mask(flat: NDArray[np.float64], pose: int) -> str:
     """What a row is that holds no polygon: a box, with or without a score, or key points; '' for a polygon."""
     if not np.isfinite(flat).all():
         raise ValueError("numbers that are not finite")
-    if flat.size in (4, 5):
-        return "box without a mask left out"
+    if flat.size in (4, 5) or (flat.size == 6 and flat[5] > 1 and flat[:5].max() <= 1):
+        return "box without a mask left out"  # with a score, with the number of a track
     seen = flat[6::3] if flat.size > 6 and (flat.size - 4) % 3 == 0 else flat[:0]
     marked = seen.size > 0 and bool(np.isin(seen, (0, 1, 2)).all()) and (flat.size % 2 == 1 or bool((seen == 2).any()))
     if marked or (pose and flat.size == 4 + pose):

@@ -124,6 +124,29 @@ def decoding(path: Path, expected: str = "a complete image") -> Iterator[None]:
         raise ImageError(f"{path}, which {what} ({reason})", expected, fix) from error
 
 
+def binary_labels(image: Image) -> Labels:
+    """(H, W, 3) uint8 of a file that blurs its values -> 255 where it is brighter than 127, else 0.
+
+    >>> binary_labels(np.array([[[3, 3, 3], [251, 250, 249]]], np.uint8))
+    array([[  0, 255]], dtype=int32)
+    """
+    return np.asarray((cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) > 127) * np.int32(255))
+
+
+def labels_of_palette(indices: NDArray[Any], colours: NDArray[np.uint8], path: Path) -> Labels:
+    """(H, W) indices into ``colours`` (n, 3) -> (H, W) int32 labels: the indices or, where 0 is not black and another
+    index is, the colours as ``labels_of`` has them: the order of that palette means nothing.
+
+    >>> labels_of_palette(np.array([[0, 1]]), np.array([[255, 255, 255], [0, 0, 0]], np.uint8), Path("mask.png"))
+    array([[255,   0]], dtype=int32)
+    """
+    used = np.flatnonzero(np.bincount(indices.reshape(-1)))
+    used = used[used < len(colours)]
+    if not len(colours) or not colours[0].any() or colours[used].any(1).all() or indices.max() >= len(colours):
+        return labels_of(indices, path)
+    return labels_of(colours[indices], path)
+
+
 def labels_of(values: NDArray[Any], path: Path) -> Labels:
     """Stored values (H, W) or colours (H, W, C), alpha last of 2 and 4 -> (H, W) int32 labels.
 

@@ -16,7 +16,7 @@ from PIL import features
 from segue.core.errors import ImageError, MissingExtra
 from segue.core.types import Image
 from segue.data.io.color_profile import to_srgb
-from segue.data.io.image_file import ImageFile, Labels, decoding, labels_of
+from segue.data.io.image_file import ImageFile, Labels, decoding, labels_of, labels_of_palette
 from segue.data.io.pixels import Window, as_image, sideways, turned
 from segue.data.io.signature import SUFFIXES_OF, kind_of
 
@@ -24,6 +24,7 @@ _DEEP = ("I", "F", "I;16", "I;16B", "I;16L", "I;16N")  # Pillow's modes of more 
 _FORMATS = {*SUFFIXES_OF, "DIB", "ICO", "MPO", "PCX", "SGI", "TGA"} - {"TIFF"}
 _BROWSERS = {"JPEG": "image/jpeg", "PNG": "image/png", "WEBP": "image/webp"}
 _ORIENTATION = 0x0112
+_WEBP_HEAD = 1 << 12  # bytes within which a lossless picture says so, behind a colour profile
 _GUESSED = 1 / 16  # of a JPEG's pixels may hang on bytes that are missing
 _BAND = 1 << 22  # pixels of a large photo that are converted at once
 _EXPECTED = "JPEG, PNG, TIFF, WebP, BMP or GIF"
@@ -61,6 +62,16 @@ class PillowFile(ImageFile):
         """Whether it is a PNG of colours of 16 bits; Pillow would keep the upper eight, and darken 12-bit files."""
         return self.kind == "PNG" and self._head[24:25] == b"\x10" and self._head[25:26] != b"\0"
 
+    @property
+    def _blurred(self) -> bool:
+        """Whether the format does not keep values as they were: it holds no labels, but a binary mask."""
+        if self.kind == "WEBP":
+            return b"VP8L" not in self.path.read_bytes()[:_WEBP_HEAD]
+        if self.kind == "JPEG2000":
+            at = (content := self.path.read_bytes()).find(b"\xff\x52")  # how it is coded
+            return content[at + 13 : at + 14] == b"\0"  # by the wavelet that rounds
+        return self.kind in ("JPEG", "AVIF", "HEIF")
+
     def window(self, window: Window | None = None, page: int = 0) -> Image:
         x0, y0, x1, y1 = self.check_window(window, page)
         if window is None:
@@ -72,10 +83,15 @@ class PillowFile(ImageFile):
     def labels(self, page: int = 0) -> Labels:
         self.check_window(None, page)
         image = self._loaded(page)
-        if self.kind == "JPEG":
+        if self.pages > 1:
+            raise ImageError(f"the mask {self.path} of {self.pages} frames", "one", "save each frame as a mask")
+        if self._blurred:
             values = (np.asarray(image.convert("L")) > 127) * np.uint8(255)
+        elif image.mode == "P":
+            colours = np.array(image.getpalette("RGB") or [], np.uint8).reshape(-1, 3)
+            return labels_of_palette(turned(np.asarray(image), self.orientation), colours, self.path)
         else:
-            values = np.asarray(image if image.mode in ("1", "L", "P", *_DEEP) else image.convert("RGBA"))
+            values = np.asarray(image if image.mode in ("1", "L", *_DEEP) else image.convert("RGBA"))
         return labels_of(turned(values, self.orientation), self.path)
 
     def overview(self, longest: int, page: int = 0) -> tuple[Image, float]:
@@ -112,6 +128,7 @@ class PillowFile(ImageFile):
             except OSError:
                 if self.kind != "JPEG":
                     raise
+                self._image.close()
                 self._image = _ended(self.path)
         return self._image
 
@@ -121,6 +138,8 @@ def _opened(path: Path) -> PIL.Image.Image:
         PIL.Image.init()
         try:
             return PIL.Image.open(path, formats=sorted(_FORMATS & set(PIL.Image.OPEN)))
+        except PIL.Image.DecompressionBombError as error:
+            raise ImageError(f"{path}, which is too large ({error})", "fewer pixels", "cut it into tiles") from error
         except PIL.UnidentifiedImageError as error:
             raise ImageError(
                 f"{path}, which is no image that can be read", _EXPECTED, "check what the file really holds"

@@ -17,7 +17,7 @@ from segue.core.errors import ImageError
 from segue.core.files import writing
 from segue.core.types import Image, Mask
 from segue.data.io.color_profile import lab_to_srgb, to_srgb
-from segue.data.io.image_file import ImageFile, Labels, decoding, labels_of
+from segue.data.io.image_file import ImageFile, Labels, binary_labels, decoding, labels_of, labels_of_palette
 from segue.data.io.pixels import Bounds, Window, as_image, sideways, stored_window, stretch_bounds, turned
 from segue.data.rle import Rle
 
@@ -26,6 +26,7 @@ _TILE = 512
 _ORIENTATION, _PROFILE = 274, 34675
 _MIN_IS_WHITE, _PALETTE, _SEPARATED, _YCBCR, _CIELAB, _ICCLAB = 0, 3, 5, 6, 8, 9
 _RAW = (32803, 34892)  # colour filter array, linear raw
+_LOSSY = (6, 7, 33003, 33005, 34712, 50001)  # JPEG, JPEG 2000, WebP: they hold no labels
 _ASSOCIATED, _UNASSOCIATED = 1, 2  # extra samples that are alpha, multiplied into the colours or not
 
 
@@ -90,11 +91,19 @@ class TiffImage(ImageFile):
         return np.array(turned(values[..., 0] if values.shape[2] == 1 else values, turn), order="C")
 
     def labels(self, page: int = 0) -> Labels:
-        values, found = self.values(page=page), self._page(page)
-        if int(found.photometric) == _MIN_IS_WHITE and found.bitspersample in (1, 8):
-            values = ~values
-        if int(found.photometric) == _PALETTE:
-            values = values if values.ndim == 2 else values[..., 0]
+        found = self._page(page)
+        if int(found.photometric) in (_SEPARATED, _CIELAB, _ICCLAB):
+            raise ImageError(f"the mask {self.path} in CMYK or CIELAB", "grey, a palette or RGB", "save it as a PNG")
+        if self.pages > 1 and not all(self._is_copy(other, page) for other in range(self.pages)):
+            raise ImageError(f"the mask {self.path} of {self.pages} pages", "one page", "save each page as a mask")
+        if int(found.compression) in _LOSSY:
+            return binary_labels(self.window(page=page))
+        values = self.values(page=page)
+        if int(found.photometric) == _MIN_IS_WHITE and values.dtype.kind in "bu":
+            values = ~values if values.dtype == np.bool_ else 2 ** int(found.bitspersample) - 1 - values
+        if int(found.photometric) == _PALETTE and found.colormap is not None:
+            colours = np.ascontiguousarray(_eight_bits(found.colormap))
+            return labels_of_palette(values if values.ndim == 2 else values[..., 0], colours, self.path)
         return labels_of(values, self.path)
 
     def overview(self, longest: int, page: int = 0) -> tuple[Image, float]:
@@ -247,8 +256,12 @@ def _straight(page: Any, samples: NDArray[Any], count: int) -> tuple[NDArray[Any
 
 
 def _looked_up(colormap: NDArray[Any], indices: NDArray[Any]) -> Image:
-    colours = colormap.T if int(colormap.max()) < 256 else colormap.T // 257  # some write 8 bits into the 16
-    return np.ascontiguousarray(colours.astype(np.uint8)[indices])
+    return np.ascontiguousarray(_eight_bits(colormap)[indices])
+
+
+def _eight_bits(colormap: NDArray[Any]) -> NDArray[np.uint8]:
+    """(n, 3) colours of a (3, n) colour map; some write 8 bits into its 16."""
+    return np.asarray(colormap.T if int(colormap.max()) < 256 else colormap.T >> 8, np.uint8)
 
 
 def write_mask_tiff(path: str | os.PathLike[str], rle: Rle) -> None:
