@@ -1,27 +1,36 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-STAMP := $(VENV)/.ready
+LIGHT := $(VENV)/.ready
+FULL := $(VENV)/.ready-for-tests
+INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 
-.PHONY: setup demo test check lint bench clean
+.PHONY: setup setup-tests demo test check lint clean
 
-setup: $(STAMP)
+# what the annotator and every command over nano need; setup-tests adds PyTorch and what tests need
+setup: $(LIGHT)
 
-# torch first: its CPU build must be there before anything that depends on it is resolved
-$(STAMP): pyproject.toml constraints.txt
+setup-tests: $(FULL)
+
+$(LIGHT): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt torch
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	$(INSTALL) --editable .
+	touch $@
+
+# torch first: its CPU build must be there before anything that depends on it is resolved
+$(FULL): $(LIGHT)
+	$(INSTALL) torch
+	$(INSTALL) --editable '.[dev]'
 	touch $@
 
 demo: setup
 	$(BIN)/segue annotate
 
-test: setup
+test: setup-tests
 	$(BIN)/python -m pytest
 
-lint: setup
+lint: setup-tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy

@@ -14,7 +14,7 @@ import sys
 class Refuse:
     def find_spec(self, name, path=None, target=None):
         if name.split(".")[0] in ("torch", "transformers", "torchvision", "peft", "accelerate"):
-            raise ImportError(f"{name} is not installed")
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 
 sys.meta_path.insert(0, Refuse())
 import numpy as np
@@ -54,6 +54,35 @@ assert segue.mask(image="data/images/a.png", click=((50, 40),), output="out.png"
 done = segue.find(reference="data/images/a.png", mask="data/masks/a.png", images=("data/images",), output="found")
 assert done.images
 """
+OTHER_COMMANDS = """
+from segue.cli import main
+
+write_image("data/images/a.png", image)
+write_labels("data/masks/a.png", mask)
+example = ["--reference", "data/images/a.png", "--mask", "data/masks/a.png"]
+assert main(["track", "data/images", *example, "-o", "tracked"]) == 0
+assert main(["mask", "data/images", "--click", "50,40", "-o", "masks", "--to", "coco"]) == 0
+assert main(["convert-data", "data", "--to", "yolo", "-o", "yolo"]) == 0
+assert main(["check", "data"]) == 0
+assert main(["models"]) == 0
+assert main(["annotate", "data/images", "--import", "data/masks/a.png", "--export", "coco", "--all", "-o", "out"]) == 0
+"""
+MESSAGES = """
+import contextlib, io
+from segue.cli import main
+
+def said(*words):
+    with contextlib.redirect_stderr(io.StringIO()) as errors:
+        assert main(list(words)) == 1
+    return errors.getvalue()
+
+write_image("a.png", image)
+others = ["mask", "a.png", "--click", "50,40", "-o", "m.png", "--model", "simpleclick-xtiny", "--weights", "random"]
+for words in (others, ["convert", "a.pth", "-o", "x"], ["bench"], ["export", "-o", "x"]):
+    line = said(*words)
+    assert line.startswith("error: got no library torch") and "pip install 'segue[torch]'" in line, line
+    assert len(line.splitlines()) == 1, line
+"""
 WRAPPED = """
 from segue.models.wrappers import FlipAverage, ZoomIn
 
@@ -62,7 +91,9 @@ assert Session(ZoomIn(FlipAverage(model)), image).add(Click(50, 40)).any()
 
 
 @pytest.mark.parametrize(
-    "what", [DIALOGUE, EXAMPLE, COMMANDS, WRAPPED], ids=["dialogue", "example", "commands", "wrapped"]
+    "what",
+    [DIALOGUE, EXAMPLE, COMMANDS, OTHER_COMMANDS, MESSAGES, WRAPPED],
+    ids=["dialogue", "example", "commands", "other commands", "messages", "wrapped"],
 )
 def test_without_pytorch(what: str, tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", REFUSE + what], cwd=tmp_path, capture_output=True, text=True)

@@ -69,7 +69,7 @@ def open_one_shot(folder: Path | str, layout: str = "auto", split: str | None = 
 
     >>> open_one_shot("/no/such/folder")
     Traceback (most recent call last):
-    segue.core.errors.MissingFile: got /no/such/folder; expected a folder with a one-shot data set
+    segue.core.errors.MissingFile: got /no/such/folder, which is not there; expected a folder with a one-shot data set
     """
     folder = Path(folder)
     if not folder.is_dir():

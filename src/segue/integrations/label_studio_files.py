@@ -31,8 +31,8 @@ class ImageSource:
 
     >>> ImageSource().read("/data/upload/1/a.jpg")
     Traceback (most recent call last):
-    segue.core.errors.MissingFile: got the image /data/upload/1/a.jpg of Label Studio; expected the address of \
-the server that holds it. Give --label-studio URL and set LABEL_STUDIO_API_KEY.
+    segue.core.errors.MissingFile: got the image /data/upload/1/a.jpg of Label Studio, which is not there; \
+expected the address of the server that holds it. Give --label-studio URL and set LABEL_STUDIO_API_KEY.
     """
 
     def __init__(self, root: Path | None = None, url: str = "", token: str = "") -> None:

@@ -38,7 +38,7 @@ class Listing:
 
     >>> Listing(Path("/no/such/folder"))
     Traceback (most recent call last):
-    segue.core.errors.MissingFile: got /no/such/folder; expected a folder with a data set, or an annotation file. Check the spelling.
+    segue.core.errors.MissingFile: got /no/such/folder, which is not there; expected a folder with a data set, or an annotation file. Check the spelling.
     """  # noqa: E501
 
     def __init__(self, source: Path) -> None:

@@ -80,9 +80,9 @@ class DicomImage(ImageFile):
 def read_dicom(path: str | os.PathLike[str], frame: int = 0, window: Level | None = None) -> Image:
     """One frame of a DICOM file as (H, W, 3) uint8, cut by ``window`` (centre, width). Raises as ``DicomImage``.
 
-    >>> read_dicom("there-is-no-such.dcm")
+    >>> read_dicom("none.dcm")
     Traceback (most recent call last):
-    segue.core.errors.MissingFile: got there-is-no-such.dcm; expected a DICOM file. Check the spelling.
+    segue.core.errors.MissingFile: got none.dcm, which is not there; expected a DICOM file. Check the spelling.
     """
     with DicomImage(Path(path), level=window) as file:
         return file.window(page=frame)

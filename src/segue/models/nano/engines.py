@@ -187,7 +187,8 @@ def open_graph(graph: Path | bytes) -> Any:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = thread_count()
     options.log_severity_level = 3
-    options.add_session_config_entry("session.force_spinning_stop", "1")  # when a graph is done
+    # see segue.core.threads: beside another program a pool that spins takes the time of the thread it waits for
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     content = graph if isinstance(graph, bytes) else str(graph)
     return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
 
