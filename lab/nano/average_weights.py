@@ -16,7 +16,7 @@ import torch
 from safetensors.torch import save_file
 
 from segue.models.pretrained import WEIGHTS
-from segue.models.weights_file import read_state
+from segue.models.checkpoints import read_state
 
 
 def average(shares: Sequence[tuple[float, Path]]) -> dict[str, torch.Tensor]:

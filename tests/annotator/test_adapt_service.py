@@ -34,7 +34,7 @@ print(json.dumps({"done": True}))
 """
 ADAPTS = """
 import json, pathlib, sys
-from segue.training.adapt_config import AdaptConfig
+from segue.training.config import AdaptConfig
 config = json.load(open(sys.argv[1]))["config"]
 AdaptConfig.from_fields(**config)
 assert len(list(pathlib.Path(config["data"], "masks").glob("*.png"))) == 5

@@ -32,7 +32,7 @@ from segue.models.registry import MODELS
 from segue.nn.module import weights_digest
 from segue.session.load import build, load
 from segue.session.session import Session
-from segue.training.adapt_config import AdaptConfig
+from segue.training.config import AdaptConfig
 from tests.training.toys import small, write_disks
 
 

@@ -5,8 +5,7 @@ import torch
 
 from segue.models.interformer.encoder import RescalePyramid
 from segue.models.simpleclick.network import SimpleClickPyramid
-from segue.nn.heads import AllMlpHead, ConvUnit
-from segue.nn.pyramid import rescale_path
+from segue.nn.heads import AllMlpHead, ConvUnit, rescale_path
 
 
 @pytest.mark.parametrize(("factor", "side"), [(4, 24), (2, 12), (1, 6), (0.5, 3)])

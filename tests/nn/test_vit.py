@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from segue.models.simpleclick.vit import VisionTransformer
-from segue.nn.attention import SelfAttention, attend
 from segue.nn.vit import (
+    SelfAttention,
+    attend,
     cut_windows,
     join_windows,
     layer_shares,

@@ -8,7 +8,7 @@ from segue.adapters.base import detach
 from segue.core.errors import ConfigError
 from segue.core.types import Click, Reference
 from segue.models.sam.model import Sam
-from segue.models.sam.sizes import tiny_vit_sam
+from segue.models.sam.registry import tiny_vit_sam
 from segue.oneshot.persam_baselines import ADAPTERS, fit_comparator
 from tests.models.sam.test_model import lively
 

@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from segue.models.interformer.imsa import LABELS, Imsa, PoolingBlock
 from segue.models.interformer.network import InterFormerNet
 from segue.models.interformer.uper import UperHead
-from segue.nn.attention import merge_heads, split_heads
 from segue.nn.heads import ConvUnit
+from segue.nn.vit import merge_heads, split_heads
 
 
 def logits_official(net: InterFormerNet, maps: Sequence[Tensor], labels: Tensor) -> Tensor:

@@ -5,7 +5,7 @@ import pytest
 
 from segue.core.errors import InputError
 from segue.models.sam.model import Sam
-from segue.models.sam.sizes import TINY_HIERA, tiny_vit_sam
+from segue.models.sam.registry import TINY_HIERA, tiny_vit_sam
 from segue.session.predictor import SamPredictor
 from tests.fakes import ColourModel
 from tests.models.sam.test_model import lively

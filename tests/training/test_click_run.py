@@ -15,7 +15,7 @@ from segue.data.formats.registry import open_data
 from segue.training.click_run import ADAPT_CLICKS, ADAPT_DATA, ClickSettings, adapter_run
 from segue.training.click_task import ClickTask
 from segue.training.engine import Engine
-from segue.training.progress import Clock
+from segue.training.schedules import Clock
 from tests.training.toys import small, write_disks
 
 

@@ -19,7 +19,7 @@ from segue.models.registry import MODELS
 from segue.training.click_run import ADAPT_DATA, ClickSettings, TrainRun, adapter_run, train_run
 from segue.training.config import TrainConfig
 from segue.training.engine import Engine, Validation
-from segue.training.progress import Budget, Every
+from segue.training.schedules import Budget, Every
 from tests.training.toys import small, states_equal, tiny_config, tiny_data, write_blocks, write_disks
 
 COARSE = {**MODELS["nano"].tiny, "longest": 128, "zoom": 128, "glance": 64}

@@ -8,8 +8,7 @@ import pytest
 import torch
 
 from segue.core.errors import ConfigError
-from segue.training.progress import Position
-from segue.training.schedules import Schedule, ScheduleConfig
+from segue.training.schedules import Position, Schedule, ScheduleConfig
 
 
 def factors(total: int, steps: list[int], epoch: float = 1.0, **config: Any) -> list[float]:

@@ -21,7 +21,7 @@ from segue.jobs.adapt import adapt
 from segue.oneshot.finders import finder
 from segue.oneshot.search import label_matches, search
 from segue.session.config import ModelChoice
-from segue.training.adapt_config import AdaptConfig
+from segue.training.config import AdaptConfig
 
 
 def say(**line: Any) -> None:

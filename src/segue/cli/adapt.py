@@ -8,7 +8,7 @@ from segue.cli.options import JobCommand
 from segue.cli.show import console
 from segue.evaluation.adapt_result import AdaptResult
 from segue.jobs.adapt import adapt
-from segue.training.adapt_config import AdaptConfig
+from segue.training.config import AdaptConfig
 
 
 def _print_row(row: Mapping[str, float]) -> None:

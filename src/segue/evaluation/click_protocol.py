@@ -9,7 +9,7 @@ import time
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
@@ -22,6 +22,7 @@ from segue.data.rle import Rle
 from segue.evaluation.results import EvaluateSeconds, MeasuredObject, OverSeeds
 from segue.evaluation.robot import ClickTrace, simulate_clicks
 from segue.metrics.interaction import clicks_needed, noc, nof, pie, quality_at, rof, spc, unreached
+from segue.models.wrappers import FlipAverage, ZoomIn, ZoomRule, unwrapped
 from segue.session.session import Session
 
 
@@ -182,3 +183,22 @@ def _over_seeds(rows: Sequence[MeasuredObject], target: float, seeds: Sequence[i
     each = [noc([r.ious for r in rows if r.seed == seed], target, most) for seed in seeds]
     spread = float(np.std(each, ddof=1)) if len(each) > 1 else None
     return OverSeeds(mean=float(np.mean(each)), spread=spread, each=tuple(each), seeds=tuple(seeds))
+
+
+View: TypeAlias = Literal["auto", "own", "whole", "ritm", "simpleclick"]
+
+
+def with_view(model: Segmenter, view: str, zoom_size: int | None = None, format: str = "") -> Segmenter:
+    """``model`` under the named protocol: "own" as it was loaded, "whole" without zoom-in or flip averaging, "ritm"
+    with zoom-in from the second click, target 400 (600 on DAVIS), "simpleclick" from the first click at 448 x 448
+    (672 on DAVIS), both with flip averaging. ``zoom_size`` replaces the target.
+
+    Source: RITM, section 4; SimpleClick, section 4.
+    """
+    shown, davis = model if view == "own" else unwrapped(model), format == "davis"
+    if view == "ritm":
+        shown = ZoomIn(FlipAverage(shown), ZoomRule(target=zoom_size or (600 if davis else 400)))
+    if view == "simpleclick":
+        side = zoom_size or (672 if davis else 448)
+        shown = ZoomIn(FlipAverage(shown), ZoomRule(target=(side, side), skip_clicks=-1))
+    return shown

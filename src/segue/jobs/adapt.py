@@ -17,7 +17,7 @@ from segue.data.record import Options, Sample
 from segue.evaluation.adapt_result import AdaptResult
 from segue.jobs.job import job
 from segue.jobs.output import claim_output
-from segue.training.adapt_config import AdaptConfig
+from segue.training.config import AdaptConfig
 
 OnRow: TypeAlias = Callable[[Mapping[str, float]], None]
 PUBLISHED_SPLITS = ("train", "val", "test")

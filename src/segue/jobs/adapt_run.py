@@ -32,8 +32,8 @@ from segue.evaluation.adapt_verdict import Verdict
 from segue.jobs.output import claim_output
 from segue.metrics.interaction import clicks_needed
 from segue.models.registry import MODELS
-from segue.training.adapt_config import AdaptConfig
 from segue.training.click_run import ClickSettings, adapter_run
+from segue.training.config import AdaptConfig
 from segue.training.engine import Engine, Validation
 from segue.training.text_run import TextSettings, text_run
 from segue.training.text_task import text_samples

@@ -12,10 +12,9 @@ from segue.core.errors import CheckpointError
 from segue.core.files import file_digest
 from segue.jobs.job import job
 from segue.jobs.output import Force, claim_output
-from segue.models.checkpoints import layout_of, looks_like
+from segue.models.checkpoints import is_safetensors, layout_of, looks_like, read_state, unpickle
 from segue.models.pretrained import CONFIG, WEIGHTS, model_card, save_pretrained
 from segue.models.registry import MODELS
-from segue.models.weights_file import is_safetensors, read_state, unpickle
 from segue.session.config import CommandLine, JobConfig, JobResult
 from segue.session.load import build
 

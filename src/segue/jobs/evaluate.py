@@ -17,9 +17,8 @@ from segue.core.segmenter import Segmenter
 from segue.data.formats.registry import open_data
 from segue.data.io.resume_log import ResumeLog, job_digest
 from segue.data.record import DataSet, Options, Sample
-from segue.evaluation.click_protocol import ClickProtocol, measure_objects, summarize
+from segue.evaluation.click_protocol import ClickProtocol, View, measure_objects, summarize, with_view
 from segue.evaluation.results import EvaluateResult, read_result
-from segue.evaluation.views import View, with_view
 from segue.jobs.job import job
 from segue.jobs.progress import progress
 from segue.models.refined import with_refiner
@@ -30,7 +29,7 @@ DEFAULT_SEEDS = (0, 1, 2)
 
 
 class EvaluateConfig(ModelChoice):
-    """What ``segue evaluate`` takes; ``segue.evaluation.views`` says what each ``view`` is, and "auto" is the one that
+    """What ``segue evaluate`` takes; ``with_view`` says what each ``view`` is, and "auto" is the one that
     the model's publication uses."""
 
     data: Annotated[Path, Field(description="Folder of the data set.")]

@@ -52,7 +52,7 @@ def train(config: TrainConfig, on_row: Callable[[Row], None] | None = None) -> T
     from segue.models.pretrained import save_pretrained
     from segue.training.click_run import TrainRun, train_run
     from segue.training.engine import Validation
-    from segue.training.launch import launch
+    from segue.training.processes import launch
 
     # an earlier model stays until the new one takes its place
     claim_output(config.output, [MODEL], resume=config.resume or config.force)

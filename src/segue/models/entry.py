@@ -1,11 +1,14 @@
-"""What a family of models says of itself: its models, the folders and the published files that it reads."""
+"""What a family of models says of itself: its models and what shapes them, the folders and files that it reads."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from segue.core.errors import ConfigError
 from segue.core.registry import RegistryEntry
 
 
@@ -52,3 +55,19 @@ class CheckpointEntry(RegistryEntry):
     key: str = ""
     describe: str = ""
     backbone: bool = False
+
+
+class ModelConfig(BaseModel):
+    """What shapes a model; immutable, unknown keys are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @classmethod
+    def from_fields(cls, values: Mapping[str, Any]) -> Self:
+        """Validated ``values``; ``ConfigError`` says in one line what is wrong."""
+        try:
+            return cls(**values)
+        except ValidationError as error:
+            first = error.errors()[0]
+            field = ".".join(map(str, first["loc"])) or "field"
+            raise ConfigError(f"a {cls.__name__} whose {field} is wrong", str(first["msg"])) from error

@@ -135,6 +135,6 @@ def _from_folder(folder: Path, weights: str | Path | None, config: Mapping[str, 
 
 
 def _state(path: Path | str, **options: bool) -> Mapping[str, Any]:
-    from segue.models.weights_file import read_state  # PyTorch is loaded only for weights that are its tensors
+    from segue.models.checkpoints import read_state  # PyTorch is loaded only for weights that are its tensors
 
     return read_state(path, **options)

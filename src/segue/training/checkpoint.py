@@ -1,9 +1,13 @@
-"""The file that an interrupted run goes on from."""
+"""How a run is interrupted, between two steps, and the file that it goes on from."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import signal
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import torch
@@ -34,3 +38,45 @@ def read_checkpoint(path: Path, device: torch.device | str = "cpu") -> dict[str,
     except Exception as error:  # torch names no base class of what a damaged file raises
         raise CheckpointError(f"{path}, which is damaged ({error})", "a whole checkpoint", "begin anew") from error
     return state
+
+
+class Interruption:
+    """Ctrl-C and SIGTERM, as schedulers send it: noted during a step, ``KeyboardInterrupt`` at any other time.
+
+    >>> interruption = Interruption()
+    >>> with interruption.watched(), interruption.step():
+    ...     signal.raise_signal(signal.SIGTERM)
+    >>> interruption.asked
+    True
+    """
+
+    def __init__(self) -> None:
+        self.asked = False
+        self._stepping = False
+
+    @contextmanager
+    def watched(self) -> Iterator[None]:
+        """Take both signals for the length of a ``with``; outside the main thread they are left alone."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = {s: signal.signal(s, self._handle) for s in (signal.SIGTERM, signal.SIGINT)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    @contextmanager
+    def step(self) -> Iterator[None]:
+        """What must not be cut in two."""
+        self._stepping = True
+        try:
+            yield
+        finally:
+            self._stepping = False
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        if not self._stepping or self.asked:
+            raise KeyboardInterrupt
+        self.asked = True

@@ -19,8 +19,8 @@ from segue.training.click_sampler import (
     rough_masks,
     scattered_clicks,
 )
-from segue.training.config import ClickConfig, LossConfig
-from segue.training.precision import Precision, autocast
+from segue.training.config import ClickConfig, LossConfig, Precision
+from segue.training.optimizers import autocast
 
 MOST_ROUNDS = 20
 PADDING = -1.0  # label of no click

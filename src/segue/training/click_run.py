@@ -13,8 +13,8 @@ from segue.adapters.base import Adapter, training
 from segue.core.errors import CheckpointError, MissingFile
 from segue.core.segmenter import Segmenter
 from segue.data.record import Sample
+from segue.models.checkpoints import read_state
 from segue.models.pretrained import WEIGHTS
-from segue.models.weights_file import read_state
 from segue.nn.device import choose_device
 from segue.nn.training_core import TrainingCore
 from segue.session.load import build
@@ -22,15 +22,12 @@ from segue.training.click_dialogue import Dialogue
 from segue.training.click_sampler import boxes_around, scattered_clicks
 from segue.training.click_task import ClickTask
 from segue.training.config import ClickConfig, DataConfig, LossConfig, OptimizerConfig, TrainConfig
-from segue.training.ema import Ema
 from segue.training.engine import Engine, Plan, Validation
-from segue.training.optimizers import build_optimizer, parameter_groups
+from segue.training.optimizers import build_optimizer, gradient_scaler, parameter_groups
 from segue.training.packing import Pack, build_pack, pack_samples
-from segue.training.precision import gradient_scaler
 from segue.training.processes import Processes
-from segue.training.progress import Budget, Clock, ClockKind, Every
-from segue.training.schedules import Schedule, ScheduleConfig
-from segue.training.selection import Selection
+from segue.training.schedules import Budget, Clock, ClockKind, Every, Schedule, ScheduleConfig
+from segue.training.selection import Ema, Selection
 from segue.training.view_batches import ViewBatches, reduced_mask
 from segue.training.view_sampler import pick_objects
 

@@ -17,16 +17,11 @@ import torch
 from torch import Tensor, nn
 
 from segue.core.errors import CheckpointError, DataError
-from segue.training.checkpoint import read_checkpoint, write_checkpoint
-from segue.training.ema import Ema
-from segue.training.interruption import Interruption
-from segue.training.means import Means
+from segue.training.checkpoint import Interruption, read_checkpoint, write_checkpoint
 from segue.training.optimizers import scale_learning_rates
-from segue.training.processes import Processes
-from segue.training.progress import Budget, Clock, Every, Position, Rate
-from segue.training.random_streams import RandomStreams
-from segue.training.schedules import Schedule
-from segue.training.selection import Selection
+from segue.training.processes import Means, Processes, RandomStreams
+from segue.training.schedules import Budget, Clock, Every, Position, Rate, Schedule
+from segue.training.selection import Ema, Selection
 
 MOST_EMPTY = 200
 

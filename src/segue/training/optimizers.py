@@ -1,4 +1,4 @@
-"""Optimizers: AdamW and Muon over groups of parameters with their own learning rate and weight decay."""
+"""What a step is made of: AdamW and Muon over groups of parameters with their own rates, and mixed precision."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from segue.nn.vit import layer_shares
-from segue.training.config import OptimizerConfig
+from segue.training.config import OptimizerConfig, Precision
 
 Group: TypeAlias = dict[str, Any]
 MOMENTUM = 0.95
@@ -119,3 +119,27 @@ def orthogonalised(matrix: Tensor) -> Tensor:
         x = a * x + (b * square + c * square @ square) @ x
     found: Tensor = x.T if tall else x
     return found
+
+
+def autocast(device: torch.device, precision: Precision) -> torch.autocast:
+    """The forward pass's context on ``device``: ``precision`` where the device computes it natively, else float32.
+
+    >>> with autocast(torch.device("cpu"), "fp32"):
+    ...     (torch.ones(1, 1) @ torch.ones(1, 1)).dtype
+    torch.float32
+    """
+    if precision == "fp16":
+        return torch.autocast(device.type, torch.float16, enabled=device.type == "cuda")
+    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16" and bf16_pays(device))
+
+
+def gradient_scaler(device: torch.device, precision: Precision) -> torch.amp.GradScaler:
+    """Loss scaling for float16 on a GPU; the identity elsewhere."""
+    return torch.amp.GradScaler("cuda", enabled=precision == "fp16" and device.type == "cuda")
+
+
+def bf16_pays(device: torch.device) -> bool:
+    """Whether the device computes bf16 natively: a GPU that says so, a CPU with AVX-512 BF16 or AMX."""
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported())
+    return device.type == "cpu" and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())

@@ -13,11 +13,10 @@ import torch
 from segue.adapters.base import Adapter, training
 from segue.core.segmenter import Segmenter
 from segue.nn.losses import TextLoss
+from segue.training.config import Precision
 from segue.training.engine import Engine, Plan, Validation
-from segue.training.optimizers import build_optimizer
-from segue.training.precision import Precision, gradient_scaler
-from segue.training.progress import Budget, Clock, ClockKind, Every
-from segue.training.schedules import Schedule, ScheduleConfig
+from segue.training.optimizers import build_optimizer, gradient_scaler
+from segue.training.schedules import Budget, Clock, ClockKind, Every, Schedule, ScheduleConfig
 from segue.training.selection import Selection
 from segue.training.text_task import TextSample, TextTask
 

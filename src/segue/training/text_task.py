@@ -17,8 +17,9 @@ from segue.metrics.overlap import dice
 from segue.nn import frames
 from segue.nn.losses import TEXT_LOSSES, TextLoss
 from segue.nn.training_core import TextTrainingCore
+from segue.training.config import Precision
 from segue.training.engine import StepLog
-from segue.training.precision import Precision, autocast
+from segue.training.optimizers import autocast
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,12 +8,12 @@ import transformers
 from segue.core.errors import CheckpointError, InputError
 from segue.core.frame import Frame
 from segue.core.types import Box, Click, Features
+from segue.models.checkpoints import read_state
 from segue.models.registry import MODELS
 from segue.models.sam.checkpoints import is_official, sizes, to_transformers
 from segue.models.sam.model import Sam
 from segue.models.sam.network import Guidance, embed, guided_attention
-from segue.models.sam.sizes import TINY_HIERA, tiny_vit_sam
-from segue.models.weights_file import read_state
+from segue.models.sam.registry import TINY_HIERA, tiny_vit_sam
 from segue.nn.frames import to_image_size
 from segue.session.load import load
 

@@ -13,10 +13,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from segue.models.interformer.imsa import drop_path, drop_rates
-from segue.nn.attention import SelfAttention
-from segue.nn.pyramid import rescale_path
+from segue.nn.heads import rescale_path
 from segue.nn.tracing import tracing
-from segue.nn.vit import resize_position_embedding, to_map
+from segue.nn.vit import SelfAttention, resize_position_embedding, to_map
 
 
 def relative_positions(grid: Sequence[int]) -> Tensor:

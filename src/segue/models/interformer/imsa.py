@@ -18,9 +18,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from segue.models.interformer.pooling import Length, adaptive_max_pool
-from segue.models.interformer.regions import Region, common_windows, divided, shifted
-from segue.nn.attention import attend
+from segue.models.interformer.reference_map import Region, common_windows, divided, shifted
 from segue.nn.tracing import tracing
+from segue.nn.vit import attend
 
 POOL_RATIOS = ((12, 16, 20, 24), (6, 8, 10, 12), (3, 4, 5, 6), (1, 2, 3, 4))
 STRIDES = (4, 2, 2, 2)

@@ -9,10 +9,10 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from segue.models.config import ModelConfig
+from segue.models.entry import ModelConfig
 from segue.models.interformer.encoder import MaePyramidEncoder
 from segue.models.interformer.imsa import ClickFusion, Imsa
-from segue.models.interformer.regions import Region
+from segue.models.interformer.reference_map import Region
 from segue.models.interformer.uper import FcnHead, UperHead
 from segue.models.interformer.weights import load_mae_mm
 

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from segue.models.checkpoints import read_state
 from segue.models.interformer.network import InterFormerNet
 from segue.models.interformer.reference_map import unknown_labels, with_answer, with_clicks
-from segue.models.weights_file import read_state
 from segue.nn.training_core import ClickCore
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from segue.core.errors import CheckpointError
+from segue.models.checkpoints import read_state
 from segue.models.nano.mobilenet import MobileNetV2
-from segue.models.weights_file import read_state
 from segue.nn.module import load_strict
 
 

@@ -11,11 +11,10 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from segue.models.checkpoints import load_mae
-from segue.models.config import ModelConfig
+from segue.models.entry import ModelConfig
 from segue.models.simpleclick.vit import PatchEmbed, VisionTransformer
 from segue.nn.clickmaps import click_disks, click_distance_maps
-from segue.nn.heads import AllMlpHead
-from segue.nn.pyramid import rescale_path
+from segue.nn.heads import AllMlpHead, rescale_path
 from segue.nn.vit import window_counts
 
 

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from segue.models.checkpoints import read_state
 from segue.models.simpleclick.network import ClickNet
-from segue.models.weights_file import read_state
 from segue.nn.training_core import ClickCore
 
 

@@ -12,8 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from segue.nn.attention import SelfAttention
-from segue.nn.vit import cut_windows, join_windows, resize_position_embedding, to_map, window_counts
+from segue.nn.vit import SelfAttention, cut_windows, join_windows, resize_position_embedding, to_map, window_counts
 
 
 class PatchEmbed(nn.Module):

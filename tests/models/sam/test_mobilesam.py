@@ -2,7 +2,7 @@
 
 import torch
 
-from segue.models.sam.tinyvit import TinyViT, TinyViTBlock, WindowAttention
+from segue.models.sam.mobilesam import TinyViT, TinyViTBlock, WindowAttention
 
 
 def test_sizes_of_mobilesam():
