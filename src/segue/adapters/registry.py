@@ -10,9 +10,8 @@ from segue.core.registry import Registry, RegistryEntry
 @dataclass(frozen=True)
 class AdapterEntry(RegistryEntry):
     """An adapter: ``target`` is a class called with the model and its settings; ``identity_at_init`` when a fresh
-    one leaves every answer as it was; ``paper`` is where it comes from."""
+    one leaves every answer as it was."""
 
-    paper: str = ""
     identity_at_init: bool = True
 
 
@@ -22,36 +21,30 @@ ADAPTERS: Registry[AdapterEntry] = Registry(
         "detail": AdapterEntry(
             "segue.adapters.detail:detail",
             "a detail branch and, beside the head, a token decoder: sharper masks from few clicks",
-            paper="ClickAdapter, sections III-B and III-C",
         ),
         "dense": AdapterEntry(
             "segue.adapters.bottleneck:Dense",
             "bottlenecks inside the layers of a text-prompted model",
-            paper="VLSM-Adapter, MICCAI 2024, figure 1c",
             identity_at_init=False,
         ),
         "shallow": AdapterEntry(
             "segue.adapters.bottleneck:Shallow",
             "bottlenecks on what a text-prompted model's decoder taps",
-            paper="VLSM-Adapter, MICCAI 2024, figure 1b",
             identity_at_init=False,
         ),
         "lora": AdapterEntry(
             "segue.adapters.lora:LoRA",
             "low-rank updates of the attention projections, or of 1 x 1 convolutions",
-            paper="LoRA, ICLR 2022, through peft",
         ),
         "full": AdapterEntry("segue.adapters.baselines:Full", "every weight, trained on a copy"),
         "head": AdapterEntry("segue.adapters.baselines:Head", "the decoder or head alone, trained on a copy"),
         "prompt": AdapterEntry(
             "segue.adapters.baselines:VisualPrompt",
             "a learned grid added to the patch tokens",
-            paper="Visual Prompt Tuning, ECCV 2022, the 'add' location",
         ),
         "side": AdapterEntry(
             "segue.adapters.side:SideNetwork",
             "a small network beside a frozen text-prompted model",
-            paper="after SAN, CVPR 2023",
             identity_at_init=False,
         ),
     },

@@ -1,18 +1,12 @@
 """``segue adapt``: its rows while it trains, its report at the end."""
 
-import sys
-from collections.abc import Mapping
 from pathlib import Path
 
 from segue.cli.options import JobCommand
-from segue.cli.show import console
+from segue.cli.show import console, print_row
 from segue.evaluation.adapt_result import AdaptResult
 from segue.jobs.adapt import adapt
 from segue.training.config import AdaptConfig
-
-
-def _print_row(row: Mapping[str, float]) -> None:
-    print("  ".join(f"{key} {value:.4g}" for key, value in row.items()), file=sys.stderr, flush=True)
 
 
 def _show(result: AdaptResult) -> None:
@@ -21,4 +15,4 @@ def _show(result: AdaptResult) -> None:
         console.print(f"left out: {failure.item}: {failure.reason}", style="red", highlight=False, markup=False)
 
 
-command = JobCommand(AdaptConfig, lambda config: adapt(config, on_row=_print_row), _show)
+command = JobCommand(AdaptConfig, lambda config: adapt(config, on_row=print_row), _show)

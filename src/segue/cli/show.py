@@ -35,6 +35,11 @@ def show_rows(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     console.print(table)
 
 
+def print_row(row: Mapping[str, float]) -> None:
+    """One line of progress on standard error."""
+    print("  ".join(f"{key} {value:g}" for key, value in row.items()), file=sys.stderr, flush=True)
+
+
 def lines(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
     """(name, text) of every value; what is not there and lists of objects are left out, but for pairs of texts such as
     a file and what is wrong with it.

@@ -1,8 +1,8 @@
 """``segue train``."""
 
 from segue.cli.options import JobCommand
-from segue.cli.show import console
-from segue.jobs.train import print_row, train
+from segue.cli.show import console, print_row
+from segue.jobs.train import train
 from segue.training.config import TrainConfig
 
 command = JobCommand(

@@ -13,11 +13,11 @@ import numpy as np
 from segue.core.errors import DataError
 from segue.core.files import cache_folder
 from segue.core.segmenter import Segmenter
-from segue.core.types import Click, Features, Image, digest
+from segue.core.types import Click, Image, digest
 from segue.data.io.resume_log import ResumeLog, job_digest
 from segue.data.record import AnnotatedImage, Sample
 from segue.evaluation.adapt_verdict import Change, Verdict, verdict
-from segue.evaluation.robot import ClickTrace, simulate_clicks
+from segue.evaluation.robot import ClickTrace, SharedFeatures, simulate_clicks
 from segue.metrics.boundary import boundary_iou
 from segue.metrics.interaction import clicks_needed
 from segue.nn.module import weights_digest
@@ -49,7 +49,7 @@ def annotate(
     objects: list[AnnotatedObject] = []
     for sample in samples:
         image, target = sample.read()
-        shared, key = _Shared(), _key(image, target)
+        shared, key = SharedFeatures(), _key(image, target)
         for number, instance in enumerate(target.annotations):
             visible = instance.mask if target.ignore_mask is None else instance.mask & ~target.ignore_mask
             if not visible.any():
@@ -79,19 +79,6 @@ def robot_log(model: Segmenter, folder: Path | None = None, **protocol: Any) -> 
     user's cache: a base is measured once, however many adapters are compared with it."""
     job = job_digest({"model": weights_digest(model.module, model.fingerprint()), **protocol})
     return ResumeLog((folder or cache_folder("adapt")) / f"{job}.jsonl", job)
-
-
-class _Shared:
-    """Features that all objects of an image share."""
-
-    def __init__(self) -> None:
-        self.features: Features | None = None
-
-    def get(self, model: Segmenter, image: Image) -> Features | None:
-        return self.features
-
-    def put(self, model: Segmenter, image: Image, features: Features) -> None:
-        self.features = features
 
 
 def _key(image: Image, target: AnnotatedImage) -> str:
@@ -214,7 +201,7 @@ def _random_clicks(
     model: Segmenter, image: Image, target: AnnotatedImage, counts: Sequence[int], rng: np.random.Generator
 ) -> Iterator[list[float]]:
     """For each object, its boundary IoU at each of ``counts``; the next count's clicks include those of the last."""
-    shared = _Shared()
+    shared = SharedFeatures()
     for instance in target.annotations:
         clicks: list[Click] = []
         outside = ~instance.mask if target.ignore_mask is None else ~instance.mask & ~target.ignore_mask

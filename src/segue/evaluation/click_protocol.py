@@ -15,12 +15,12 @@ import numpy as np
 
 from segue.core.failures import Failures
 from segue.core.segmenter import Segmenter
-from segue.core.types import Features, Image, Mask
+from segue.core.types import Mask
 from segue.data.io.resume_log import ResumeLog
 from segue.data.record import AnnotatedImage, Annotation, Sample
 from segue.data.rle import Rle
 from segue.evaluation.results import EvaluateSeconds, MeasuredObject, OverSeeds
-from segue.evaluation.robot import ClickTrace, simulate_clicks
+from segue.evaluation.robot import ClickTrace, SharedFeatures, simulate_clicks
 from segue.metrics.interaction import clicks_needed, noc, nof, pie, quality_at, rof, spc, unreached
 from segue.models.wrappers import FlipAverage, ZoomIn, ZoomRule, unwrapped
 from segue.session.session import Session
@@ -44,20 +44,6 @@ class ClickProtocol:
     def keys(self, names: Sequence[str]) -> list[str]:
         """The journal's keys of objects, one for each seed."""
         return [f"object {name} {seed}" for name in names for seed in self.seeds]
-
-
-class _SharedFeatures:
-    """Features that the objects of one image share, and the seconds that they took."""
-
-    def __init__(self) -> None:
-        self.features: Features | None = None
-        self.seconds = 0.0
-
-    def get(self, model: Segmenter, image: Image) -> Features | None:
-        return self.features
-
-    def put(self, model: Segmenter, image: Image, features: Features) -> None:
-        self.features = features
 
 
 def measure_objects(
@@ -99,13 +85,13 @@ def _one_image(
     visible = [i for i in target.annotations if (i.mask if ignored is None else i.mask & ~ignored).any()]
     losses = [loss.what for loss in target.losses]
     journal.add(listed, {"objects": [annotation.id for annotation in visible], "losses": losses})
-    shared = _SharedFeatures()
+    shared, encode = SharedFeatures(), 0.0
     for annotation in visible[:room]:
         for seed, key in zip(protocol.seeds, protocol.keys([annotation.id]), strict=True):
             if key not in journal:
                 row = _one_object(Session(model, image, shared), annotation, target, protocol, seed)
-                shared.seconds = shared.seconds or row["encode"]
-                journal.add(key, {**row, "image": sample.id, "read": read, "encode": shared.seconds})
+                encode = encode or row["encode"]
+                journal.add(key, {**row, "image": sample.id, "read": read, "encode": encode})
         yield [MeasuredObject.from_json(journal[key]) for key in protocol.keys([annotation.id])]
 
 

@@ -79,16 +79,6 @@ class LossKind(BaseModel):
     mean_iou: float | None = None
 
 
-class LossExample(BaseModel):
-    """One loss: see ``segue.data.record.Loss``."""
-
-    image: str
-    what: str
-    object: str
-    iou: float | None
-    file: str
-
-
 class ConvertDataResult(JobResult):
     """What was converted: counts of ``images`` and ``objects``, how many objects are ``exact``, ``losses`` by kind,
     their first ``examples``, and the images that ``failed``."""
@@ -101,7 +91,7 @@ class ConvertDataResult(JobResult):
     objects: int
     exact: int
     losses: dict[str, LossKind]
-    examples: list[LossExample]
+    examples: tuple[Loss, ...]
     failed: tuple[Failure, ...]
     seconds: float
     images_per_second: float
@@ -112,7 +102,7 @@ class LossTally:
 
     def __init__(self) -> None:
         self.images = self.objects = self.exact = 0
-        self.examples: list[LossExample] = []
+        self.examples: list[Loss] = []
         self._kinds: dict[str, list[float]] = {}
 
     def count(self, image: AnnotatedImage, losses: Sequence[Loss]) -> None:
@@ -131,8 +121,7 @@ class LossTally:
             if loss.iou is not None:
                 row[1], row[2], row[3] = min(row[1], loss.iou), row[2] + loss.iou, row[3] + 1
             if len(self.examples) < EXAMPLES:
-                fields = {k: getattr(loss, k) for k in LossExample.model_fields}
-                self.examples.append(LossExample(**fields))
+                self.examples.append(loss)
 
     def kinds(self) -> dict[str, LossKind]:
         """The losses by what happened."""
@@ -185,7 +174,7 @@ def convert_data(config: ConvertDataConfig) -> ConvertDataResult:
         objects=tally.objects,
         exact=tally.exact,
         losses=tally.kinds(),
-        examples=tally.examples,
+        examples=tuple(tally.examples),
         failed=tuple(failures.rows),
         seconds=round(seconds, 3),
         images_per_second=round(tally.images / max(seconds, 1e-9), 1),

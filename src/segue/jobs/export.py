@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -16,7 +15,7 @@ from segue.core.segmenter import Segmenter
 from segue.jobs.job import job
 from segue.jobs.output import Force, claim_output
 from segue.models.entry import Card
-from segue.models.onnx_export import describe, write_graph
+from segue.models.onnx_export import OnnxGraph, describe, write_graph
 from segue.models.registry import MODELS
 from segue.session.config import JobResult, ModelChoice
 
@@ -33,24 +32,13 @@ class ExportConfig(ModelChoice):
     device: Annotated[str | None, Field(description="Where the model is traced.")] = "cpu"
 
 
-class ExportedGraph(JobResult):
-    """One graph: its file, the largest difference from the model, and median seconds of both."""
-
-    name: str
-    file: str
-    bytes: int
-    largest_difference: float
-    model_seconds: float
-    onnx_seconds: float
-
-
 class ExportResult(JobResult):
     """What ``segue export`` wrote."""
 
     model: str
     to: str
     folder: Path
-    graphs: tuple[ExportedGraph, ...]
+    graphs: tuple[OnnxGraph, ...]
 
 
 @job(ExportConfig)
@@ -86,8 +74,7 @@ def export(config: ExportConfig, model: Segmenter | None = None) -> ExportResult
                 os.replace(Path(unfinished, file), config.output / file)
     except OSError as error:
         raise StorageError(f"{config.output}, which cannot be written ({error})", "a folder with room") from error
-    rows = tuple(ExportedGraph(**asdict(one)) for one in written)
-    return ExportResult(model=config.model, to=config.to, folder=config.output, graphs=rows)
+    return ExportResult(model=config.model, to=config.to, folder=config.output, graphs=tuple(written))
 
 
 def _card(config: ExportConfig, model: Segmenter) -> dict[str, Any]:

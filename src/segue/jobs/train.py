@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
@@ -129,8 +128,3 @@ def _forget_after(metrics: Path, step: int) -> None:
     if metrics.is_file():
         rows = [line for line in metrics.read_text().splitlines() if json.loads(line)["step"] <= step]
         metrics.write_text("".join(f"{line}\n" for line in rows))
-
-
-def print_row(row: Row) -> None:
-    """One line of progress on standard error."""
-    print("  ".join(f"{k} {v:g}" for k, v in row.items()), file=sys.stderr, flush=True)
