@@ -20,8 +20,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from segue.data.io.image import find_images, read_image
-from segue.data.subjects import Subjects, collate
-from segue.training.dreambooth import dreambooth_loss, latent_mask, split_prior
+from segue.training.dreambooth import Subjects, collate, dreambooth_loss, latent_mask, split_prior
 
 
 @dataclass(frozen=True)

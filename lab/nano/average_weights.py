@@ -15,8 +15,8 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
-from segue.models.pretrained import WEIGHTS
 from segue.models.checkpoints import read_state
+from segue.models.pretrained import WEIGHTS
 
 
 def average(shares: Sequence[tuple[float, Path]]) -> dict[str, torch.Tensor]:

@@ -27,8 +27,8 @@ from segue.models.nano.mobilenet import MobileNetV2
 from segue.models.nano.network import double, standardise
 from segue.training.checkpoint import write_checkpoint
 from segue.training.config import TrainConfig
-from segue.training.packing import build_pack
 from segue.training.optimizers import bf16_pays
+from segue.training.packing import build_pack
 
 RECIPE = Path(__file__).resolve().parents[1] / "configs" / "nano-3.yaml"  # whose photos, and which are held out
 PATCH, MASKED = 32, 0.6

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from segue.data.io.image import write_image, write_labels
-from segue.data.subjects import Subjects
+from segue.training.dreambooth import Subjects
 
 diffusers = pytest.importorskip("diffusers", reason="needs the extra 'dreambooth'")
 PATH = Path(__file__).resolve().parents[2] / "examples" / "dreambooth_with_masks.py"

@@ -9,8 +9,8 @@ from safetensors.torch import load_file
 
 from segue.models.interformer.network import InterFormerConfig, InterFormerNet
 from segue.models.interformer.reference_map import region_of_interest, unknown_labels, with_answer, with_clicks
-from segue.training.click_sampler import click_candidates
 from tests.parity.folders import folders_where
+from tests.parity.interformer_clicks import click_candidates
 
 STAGE, LOGITS = 2e-5, 1e-4  # the fixtures' suggested tolerances, for values of a spread of 1
 

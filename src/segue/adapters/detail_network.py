@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from segue.adapters.deform import DeformConv2d
+from segue.nn.vit import attend
 
 Mixing = Literal["add", "concat", "cross", "two-way"]
 HELPERS = 3  # tokens beside the learned one: attention over a single token has nothing to choose
@@ -50,10 +51,7 @@ class Attention(nn.Module):
         self.out = nn.Linear(inner, dim)
 
     def forward(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-        parts = (project(x) for project, x in ((self.query, query), (self.key, key), (self.value, value)))
-        q, k, v = (x.reshape(len(x), x.shape[1], self.heads, -1).transpose(1, 2) for x in parts)
-        mixed = F.scaled_dot_product_attention(q, k, v).transpose(1, 2)
-        out: Tensor = self.out(mixed.reshape(len(query), query.shape[1], -1))
+        out: Tensor = self.out(attend(self.query(query), self.key(key), self.value(value), self.heads))
         return out
 
 

@@ -13,7 +13,7 @@ from pydantic import BaseModel, Field
 from segue.core.failures import Failure, Failures
 from segue.data.formats.locate import images_below
 from segue.data.formats.registry import open_data
-from segue.data.record import AnnotatedImage, Annotation, Loss, Options
+from segue.data.record import AnnotatedImage, Annotation, DataSet, Loss, Options
 from segue.data.rle import Rle, overlap
 from segue.jobs.job import job
 from segue.session.config import CommandLine, JobConfig, JobResult
@@ -21,12 +21,8 @@ from segue.session.config import CommandLine, JobConfig, JobResult
 EXAMPLES = 5  # of each kind
 
 
-class CheckConfig(JobConfig):
-    """What ``segue check`` takes: a data set of any format.
-
-    >>> CheckConfig(source="labelled").specks
-    16
-    """
+class SourceConfig(JobConfig):
+    """A data set of any format, all of it: what is checked and what is converted."""
 
     source: Annotated[
         Path, Field(description="Folder of a data set, or an annotation file."), CommandLine(positional=True)
@@ -41,6 +37,20 @@ class CheckConfig(JobConfig):
     photos: Annotated[
         Path | None, Field(description="Folder of the photos, where they do not lie beside the annotations.")
     ] = None
+
+    def open(self, ignore_values: tuple[int, ...] | None = None) -> DataSet:
+        """The data set; label values of ``ignore_values`` are void. Raises ``DataError`` for no known format."""
+        options = Options(ignore_values, self.split, self.split is None, self.results, self.photos)
+        return open_data(self.source, self.format, options)
+
+
+class CheckConfig(SourceConfig):
+    """What ``segue check`` takes: a data set of any format.
+
+    >>> CheckConfig(source="labelled").specks
+    16
+    """
+
     ignore_values: Annotated[
         tuple[int, ...] | None, Field(description="Labels that are void, such as 255; without it what the format says.")
     ] = None
@@ -106,8 +116,7 @@ def check(config: CheckConfig) -> CheckResult:
     ...     [finding.what for finding in check(source=folder).findings]
     ['part of fewer than 16 pixels']
     """
-    options = Options(config.ignore_values, config.split, config.split is None, config.results, config.photos)
-    data = open_data(config.source, config.format, options)
+    data = config.open(config.ignore_values)
     findings, failures = _Findings(), Failures()
     findings.losses(data.losses)
     images = objects = 0

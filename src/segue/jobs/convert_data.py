@@ -14,40 +14,24 @@ from pydantic import BaseModel, Field, field_validator, model_validator
 from segue.core.errors import DataError
 from segue.core.failures import Failure, Failures
 from segue.data.formats.base import WriteOptions
-from segue.data.formats.registry import FORMATS, format_named, known_name, open_data
-from segue.data.record import AnnotatedImage, DataSet, Loss, Options
+from segue.data.formats.registry import FORMATS, format_named, known_name
+from segue.data.record import AnnotatedImage, DataSet, Loss
+from segue.jobs.check import SourceConfig
 from segue.jobs.job import job
-from segue.session.config import CommandLine, JobConfig, JobResult
+from segue.session.config import JobResult
 
 EXAMPLES = 20
 
 
-class ConvertDataConfig(JobConfig):
+class ConvertDataConfig(SourceConfig):
     """What ``segue convert-data`` takes: a folder of annotations, the format to write and where.
 
     >>> ConvertDataConfig(source="in", to="png", output="out").to
     'folder'
     """
 
-    source: Annotated[
-        Path,
-        Field(description="Folder of annotations, or an annotation file; its format is recognised."),
-        CommandLine(positional=True),
-    ]
     to: Annotated[str, Field(description=f"The format to write: {', '.join(FORMATS)}.")]
     output: Annotated[Path | None, Field(description="A new folder to write.")] = None
-    format: Annotated[
-        str,
-        Field(description="Format of the source, where it is not recognised."),
-        CommandLine(names=("--from", "--format")),
-    ] = "auto"
-    split: Annotated[str | None, Field(description="Only this split; without it all of them.")] = None
-    results: Annotated[
-        Literal["annotations", "predictions", "drafts"], Field(description="Which results of Label Studio are read.")
-    ] = "annotations"
-    photos: Annotated[
-        Path | None, Field(description="Folder of the photos, where they do not lie beside the annotations.")
-    ] = None
     polygons: Annotated[bool, Field(description="Polygons instead of exact masks.")] = False
     tolerance: Annotated[float, Field(description="Pixels that polygons may stray; fewer points.", ge=0)] = 0.0
     images: Annotated[Literal["copy", "link", "none"], Field(description="What happens to the photos.")] = "copy"
@@ -150,8 +134,7 @@ def convert_data(config: ConvertDataConfig) -> ConvertDataResult:
     ('folder', 1, 1, 1, {})
     """
     started = time.perf_counter()
-    options = Options(split=config.split, all_splits=config.split is None, results=config.results, photos=config.photos)
-    data = open_data(config.source, config.format, options)
+    data = config.open()
     target = None if config.dry_run else config.output
     tally, failures, photos = LossTally(), Failures(config.strict), set[int]()
     tally.add(data.losses)

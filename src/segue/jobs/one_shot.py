@@ -15,7 +15,10 @@ from segue.core.errors import DataError
 from segue.core.files import write_text
 from segue.core.geometry import deepest_point, mask_box
 from segue.core.types import Box, Click, Image, Mask, Prompt, Reference
-from segue.data.episodes import (
+from segue.data.io.image import write_labels
+from segue.evaluation.one_shot import (
+    ClassScore,
+    ClassScores,
     Episode,
     OneShotData,
     make_episodes,
@@ -23,8 +26,6 @@ from segue.data.episodes import (
     read_episodes,
     write_episodes,
 )
-from segue.data.io.image import write_labels
-from segue.evaluation.class_scores import ClassScore, ClassScores
 from segue.jobs.job import job
 from segue.jobs.progress import progress
 from segue.jobs.reference import reference_clicks, scale_clicks

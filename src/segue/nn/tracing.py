@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import torch
+from torch import Tensor, nn
 
 
 def tracing() -> bool:
@@ -21,3 +25,19 @@ def may_overwrite() -> bool:
     False
     """
     return not torch.is_grad_enabled() and not tracing()
+
+
+class Traced(nn.Module):
+    """A function ``run`` of tensors as a module that holds the ``net`` it uses: what a graph is traced from.
+
+    >>> layer = nn.Linear(2, 3)
+    >>> Traced(layer, lambda x: layer(x).relu())(torch.zeros(1, 2)).shape
+    torch.Size([1, 3])
+    """
+
+    def __init__(self, net: nn.Module, run: Callable[..., Any]) -> None:
+        super().__init__()
+        self.net, self.run = net, run
+
+    def forward(self, *inputs: Tensor) -> Any:
+        return self.run(*inputs)

@@ -14,7 +14,8 @@ from segue.nn.tracing import tracing
 def attend(query: Tensor, key: Tensor, value: Tensor, heads: int, bias: Tensor | None = None) -> Tensor:
     """Attention of ``query`` (b, n, c) over ``key`` and ``value`` (b, m, c) in ``heads`` equal parts; (b, n, c).
 
-    Logits are scaled by (c / heads) ** -0.5; ``bias`` broadcasts to (b, heads, n, m) and is added to them.
+    Logits are scaled by (c / heads) ** -0.5; ``bias`` broadcasts to (b, heads, n, m) and is added to them, or
+    as bool says where to look.
     Source: Vaswani et al. 2017, equation 1.
 
     >>> import torch

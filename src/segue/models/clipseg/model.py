@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 from scipy import ndimage
-from torch import Tensor, nn
+from torch import Tensor
 from transformers import CLIPSegConfig, CLIPSegForImageSegmentation
 from transformers.models.clipseg.modeling_clipseg import CLIPSegDecoder
 
@@ -43,6 +43,7 @@ from segue.models.opening import Pretrained
 from segue.nn import frames as tensor_frames
 from segue.nn.confidence import mask_confidence
 from segue.nn.module import TorchSegmenter, load_strict
+from segue.nn.tracing import Traced
 
 _NO_KEYWORDS = ("architectures", "dtype", "model_type", "torch_dtype", "transformers_version")
 REMEMBERED = 256  # prompts whose condition is kept; a condition is a vector
@@ -182,12 +183,18 @@ class CLIPSeg(TorchSegmenter, Pretrained):
         each: dict[str, Mapping[int, str]] = {n: {0: "prompts"} for n in (*names, "condition")}
         grid = (side // net.patch, side // net.patch)
         return {
-            "encode": ExportGraph(_Vision(net), {"pixels": pixels}, names),
+            "encode": ExportGraph(Traced(net, lambda pixels: tuple(net.vision(pixels))), {"pixels": pixels}, names),
             "text": ExportGraph(
-                _Words(net), {"ids": ids, "mask": mask}, ("condition",), {"ids": {1: "tokens"}, "mask": {1: "tokens"}}
+                Traced(net, net.text),
+                {"ids": ids, "mask": mask},
+                ("condition",),
+                {"ids": {1: "tokens"}, "mask": {1: "tokens"}},
             ),
             "decode": ExportGraph(
-                _Decode(net, grid), {**dict(zip(names, taps, strict=True)), "condition": condition}, ("logits",), each
+                Traced(net, lambda *states: net.decode(states[:-1], states[-1], grid)),
+                {**dict(zip(names, taps, strict=True)), "condition": condition},
+                ("logits",),
+                each,
             ),
         }
 
@@ -220,33 +227,6 @@ class CLIPSeg(TorchSegmenter, Pretrained):
         config = deepcopy(self.core.config)
         config.use_complex_transposed_convolution = complex_upsampling
         self.core.config, self.core.decoder = config, ClipSegDecoder(CLIPSegDecoder(config))
-
-
-class _Vision(nn.Module):
-    def __init__(self, net: ClipSegNet) -> None:
-        super().__init__()
-        self.net = net
-
-    def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
-        return tuple(self.net.vision(pixels))
-
-
-class _Words(nn.Module):
-    def __init__(self, net: ClipSegNet) -> None:
-        super().__init__()
-        self.net = net
-
-    def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
-        return self.net.text(ids, mask)
-
-
-class _Decode(nn.Module):
-    def __init__(self, net: ClipSegNet, grid: tuple[int, int]) -> None:
-        super().__init__()
-        self.net, self.grid = net, grid
-
-    def forward(self, *states: Tensor) -> Tensor:
-        return self.net.decode(states[:-1], states[-1], self.grid)
 
 
 def confidence(logits: Tensor) -> Tensor:

@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+
+from segue.nn.vit import attend
 
 
 class Tap(nn.Identity):
@@ -173,27 +174,23 @@ class ClipSegNet(nn.Module):
         return (ids == self.eos).int().argmax(-1)
 
 
-def attend(attention: Any, x: Tensor, allowed: Tensor | None = None) -> Tensor:
+def self_attention(attention: Any, x: Tensor, allowed: Tensor | None = None) -> Tensor:
     """Multi-head attention of transformers' projections over x (b, n, c); ``allowed`` (b or 1, 1, n, n) is true
     where a query may look."""
-    heads = (*x.shape[:2], attention.num_heads, attention.head_dim)
-    query, key, value = (
-        project(x).view(heads).transpose(1, 2) for project in (attention.q_proj, attention.k_proj, attention.v_proj)
-    )
-    mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=allowed)
-    out: Tensor = attention.out_proj(mixed.transpose(1, 2).reshape(x.shape))
+    query, key, value = attention.q_proj(x), attention.k_proj(x), attention.v_proj(x)
+    out: Tensor = attention.out_proj(attend(query, key, value, attention.num_heads, allowed))
     return out
 
 
 def encoder_layer(layer: Any, x: Tensor, allowed: Tensor | None = None) -> Tensor:
     """CLIP's layer: norms before attention and perceptron."""
-    x = x + attend(layer.self_attn, layer.layer_norm1(x), allowed)
+    x = x + self_attention(layer.self_attn, layer.layer_norm1(x), allowed)
     out: Tensor = x + layer.mlp(layer.layer_norm2(x))
     return out
 
 
 def decoder_layer(layer: Any, x: Tensor) -> Tensor:
     """CLIPSeg's decoder layer: norms after attention and perceptron."""
-    x = layer.layer_norm1(x + attend(layer.self_attn, x))
+    x = layer.layer_norm1(x + self_attention(layer.self_attn, x))
     out: Tensor = layer.layer_norm2(x + layer.mlp(x))
     return out

@@ -6,8 +6,9 @@ import re
 from collections.abc import Mapping
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
+
+from segue.nn.vit import resize_position_embedding
 
 # The original code wraps OpenAI's CLIP as ``clip_model`` and writes its own decoder at the top level.
 CLIP_NAMES = (
@@ -88,6 +89,5 @@ def resize_positions(table: Tensor, positions: int) -> Tensor:
     if len(table) == positions:
         return table
     old, new = (round((n - 1) ** 0.5) for n in (len(table), positions))
-    grid = table[1:].T.reshape(1, -1, old, old)
-    grid = F.interpolate(grid.float(), (new, new), mode="bicubic", align_corners=False)
-    return torch.cat((table[:1], grid.flatten(2)[0].T.to(table.dtype)))
+    patches = resize_position_embedding(table[None, 1:].float(), (old, old), (new, new))
+    return torch.cat((table[:1], patches[0].to(table.dtype)))

@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from segue.core.errors import InputError
 from segue.core.frame import Frame, Size
@@ -28,6 +28,7 @@ from segue.models.opening import Pretrained
 from segue.nn import frames as tensor_frames
 from segue.nn.confidence import mask_confidence
 from segue.nn.module import TorchSegmenter, as_arrays, weights_digest
+from segue.nn.tracing import Traced
 
 MULTIPLE = 32  # the coarsest stride: inputs are padded and regions cut to it
 
@@ -116,8 +117,9 @@ class InterFormer(TorchSegmenter, Pretrained):
         image, free = torch.zeros(1, 3, height, width), {2: "height", 3: "width"}
         graphs: dict[str, ExportGraph] = {}
         if self.spec.encoder:
+            encoder = Traced(self.net, lambda image: tuple(map(self.net.encode(image).__getitem__, names)))
             graphs["encoder"] = ExportGraph(
-                _EncoderGraph(self.net, names).train(self.training), {"image": image}, tuple(names), {"image": free}
+                encoder.train(self.training), {"image": image}, tuple(names), {"image": free}
             )
         levels = enumerate(self.spec.dims)
         maps = [image.new_zeros(1, dim, height // (4 * 2**i), width // (4 * 2**i)) for i, dim in levels]
@@ -127,9 +129,13 @@ class InterFormer(TorchSegmenter, Pretrained):
         dynamic: dict[str, Mapping[int, str]] = {"labels": free}
         for name in names:
             dynamic[name] = {1: name} if name[0] in "kv" else {2: f"{name}_height", 3: f"{name}_width"}
-        graphs["decoder"] = ExportGraph(
-            _DecoderGraph(self.net, names).train(self.training), inputs, ("logits",), dynamic
-        )
+
+        def decode(labels: Tensor, *state: Tensor) -> Tensor:
+            two = self.net.decode(dict(zip(names, state, strict=True)), labels)
+            return two[:, 1:] - two[:, :1]
+
+        decoder = Traced(self.net, decode).train(self.training)
+        graphs["decoder"] = ExportGraph(decoder, inputs, ("logits",), dynamic)
         return graphs
 
     def load_published(self, state: Mapping[str, Tensor]) -> None:
@@ -168,30 +174,6 @@ class InterFormer(TorchSegmenter, Pretrained):
         mean, std = (pixels.new_tensor(v).view(1, 3, 1, 1) for v in (self.spec.mean, self.spec.std))
         # padded after normalising, so the padding is the mean colour, as published
         return tensor_frames.pad(frame, (tensor_frames.resample(frame, pixels) - mean) / std)
-
-
-class _EncoderGraph(nn.Module):
-    """``InterFormerNet.encode`` with its outputs in a fixed order."""
-
-    def __init__(self, net: InterFormerNet, names: Sequence[str]) -> None:
-        super().__init__()
-        self.net, self.names = net, tuple(names)
-
-    def forward(self, image: Tensor) -> tuple[Tensor, ...]:
-        state = self.net.encode(image)
-        return tuple(state[name] for name in self.names)
-
-
-class _DecoderGraph(nn.Module):
-    """``InterFormerNet.decode`` as one logit (b, 1, H / 4, W / 4) from inputs in a fixed order."""
-
-    def __init__(self, net: InterFormerNet, names: Sequence[str]) -> None:
-        super().__init__()
-        self.net, self.names = net, tuple(names)
-
-    def forward(self, labels: Tensor, *state: Tensor) -> Tensor:
-        two = self.net.decode(dict(zip(self.names, state, strict=True)), labels)
-        return two[:, 1:] - two[:, :1]
 
 
 def grid_clicks(prompts: Sequence[Prompt], frame: Frame) -> list[Point]:

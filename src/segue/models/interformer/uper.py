@@ -15,6 +15,8 @@ from segue.models.interformer.pooling import adaptive_avg_pool
 from segue.nn.heads import ConvUnit
 from segue.nn.tracing import may_overwrite
 
+DROPOUT = 0.1  # of the channels that are classified
+
 
 class PooledTo(nn.Module):
     """Mean over equal parts: (b, c, h, w) -> (b, c, scale, scale).
@@ -45,13 +47,10 @@ class UperHead(nn.Module):
         channels: int,
         classes: int,
         pool_scales: Sequence[int] = (1, 2, 3, 6),
-        dropout: float = 0.1,
-        align_corners: bool = False,
     ) -> None:
         super().__init__()
-        self.align_corners = align_corners
         self.conv_seg = nn.Conv2d(channels, classes, 1)
-        self.dropout = nn.Dropout2d(dropout)
+        self.dropout = nn.Dropout2d(DROPOUT)
         self.psp_modules = nn.ModuleList(
             nn.Sequential(PooledTo(scale), ConvUnit(in_channels[-1], channels, 1, norm=True)) for scale in pool_scales
         )
@@ -86,7 +85,7 @@ class UperHead(nn.Module):
         total: Tensor | None = None
         for i, (level, kernel) in enumerate(zip(levels, weight.chunk(len(levels), dim=1), strict=True)):
             if i >= 2:  # each level has half the sides of the one before; from a quarter on it pays
-                part = conv_of_upsampled(level, kernel, size, self.align_corners)
+                part = conv_of_upsampled(level, kernel, size)
             else:
                 part = F.conv2d(self._resize(level, levels[0]), kernel, bias if total is None else None, padding=1)
             if total is None:
@@ -99,7 +98,7 @@ class UperHead(nn.Module):
     def _resize(self, x: Tensor, like: Tensor) -> Tensor:
         if x is like:
             return x
-        return F.interpolate(x, size=like.shape[-2:], mode="bilinear", align_corners=self.align_corners)
+        return F.interpolate(x, size=like.shape[-2:], mode="bilinear", align_corners=False)
 
 
 class FcnHead(nn.Module):
@@ -111,10 +110,10 @@ class FcnHead(nn.Module):
     torch.Size([1, 2, 5, 5])
     """
 
-    def __init__(self, in_dim: int, channels: int, classes: int, dropout: float = 0.1) -> None:
+    def __init__(self, in_dim: int, channels: int, classes: int) -> None:
         super().__init__()
         self.conv_seg = nn.Conv2d(channels, classes, 1)
-        self.dropout = nn.Dropout2d(dropout)
+        self.dropout = nn.Dropout2d(DROPOUT)
         self.convs = nn.Sequential(ConvUnit(in_dim, channels, 3, norm=True))
 
     def forward(self, x: Tensor) -> Tensor:
@@ -122,7 +121,7 @@ class FcnHead(nn.Module):
         return out
 
 
-def conv_of_upsampled(x: Tensor, kernel: Tensor, size: tuple[int, int], align_corners: bool = False) -> Tensor:
+def conv_of_upsampled(x: Tensor, kernel: Tensor, size: tuple[int, int]) -> Tensor:
     """The 3 x 3 convolution, zero-padded, of ``x`` (b, c, h, w) enlarged bilinearly to ``size``: (b, o, *size).
 
     ``kernel`` (o, c, 3, 3). Resizing and convolving are both linear and separable, so channels are mixed on the
@@ -138,23 +137,23 @@ def conv_of_upsampled(x: Tensor, kernel: Tensor, size: tuple[int, int], align_co
     o = kernel.shape[0]
     mixer = kernel.permute(3, 2, 0, 1).reshape(9 * o, c)  # rows: column tap, row tap, output
     mixed = F.linear(x.permute(0, 2, 3, 1), mixer)  # (b, h, w, 9 o)
-    across = resize_and_shift(w, size[1], align_corners, mixed)  # (W, w * 3)
+    across = resize_and_shift(w, size[1], mixed)  # (W, w * 3)
     wide = across @ mixed.reshape(b, h, 3 * w, 3 * o)  # (b, h, W, 3 o)
     stacked = wide.reshape(b, h, size[1], 3, o).transpose(2, 3).reshape(b, 3 * h, size[1] * o)
-    down = resize_and_shift(h, size[0], align_corners, mixed)  # (H, h * 3)
+    down = resize_and_shift(h, size[0], mixed)  # (H, h * 3)
     return (down @ stacked).reshape(b, size[0], size[1], o).permute(0, 3, 1, 2)
 
 
-def resize_and_shift(old: int, new: int, align_corners: bool, like: Tensor) -> Tensor:
+def resize_and_shift(old: int, new: int, like: Tensor) -> Tensor:
     """(new, old * 3): row i holds, for each old cell and tap t in 0..2, the weight that linear resizing gives
     the cell at position i + t - 1; 0 beyond the ends.
 
-    >>> resize_and_shift(2, 2, False, torch.zeros(1))
+    >>> resize_and_shift(2, 2, torch.zeros(1))
     tensor([[0., 1., 0., 0., 0., 1.],
             [1., 0., 0., 0., 1., 0.]])
     """
     cell = torch.arange(old, device=like.device)
     cells = (cell[:, None] == cell).to(like.dtype)[None]
-    weights = F.pad(F.interpolate(cells, size=new, mode="linear", align_corners=align_corners)[0], (1, 1))
+    weights = F.pad(F.interpolate(cells, size=new, mode="linear", align_corners=False)[0], (1, 1))
     taps = torch.stack([weights[:, t : t + new] for t in range(3)], dim=-1)  # (old, new, 3)
     return taps.transpose(0, 1).reshape(new, old * 3)

@@ -14,22 +14,9 @@ from torch import Tensor, nn
 
 from segue.core.segmenter import ExportGraph
 from segue.models.sam.network import Kind, companions, embed, input_side, is_squashed, low_res_side
+from segue.nn.tracing import Traced
 
 OUTPUTS = ("masks", "iou_predictions", "low_res_masks")
-
-
-class EncoderGraph(nn.Module):
-    """(b, 3, side, side) normalised pixels -> the maps of ``embed``, in their order."""
-
-    net: Any
-
-    def __init__(self, net: Any, kind: Kind) -> None:
-        super().__init__()
-        self.net, self.kind = net, kind
-
-    def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
-        """(b, 3, side, side) -> one tensor per map."""
-        return tuple(embed(self.net, self.kind, pixels).values())
 
 
 class DecoderGraph(nn.Module):
@@ -129,10 +116,11 @@ def export_graphs(net: Any, kind: Kind) -> Mapping[str, ExportGraph]:
         "orig_im_size": torch.tensor([float(side), float(side * 3 // 4)]),
         **others,
     }
+    encoder = Traced(net, lambda pixels: tuple(embed(net, kind, pixels).values()))
     # tracing fixes the batch of SAM 2's window attention
     free = {} if is_squashed(kind) else {"pixels": {0: "batch"}}
     return {
-        "encoder": ExportGraph(EncoderGraph(net, kind).train(net.training), {"pixels": pixels}, names, free),
+        "encoder": ExportGraph(encoder.train(net.training), {"pixels": pixels}, names, free),
         "decoder": ExportGraph(
             DecoderGraph(net, kind).train(net.training),
             {k: v.to(weight.device) for k, v in inputs.items()},

@@ -20,7 +20,7 @@ from segue.models.simpleclick.network import ClickNet
 from segue.nn.clickmaps import click_disks
 from segue.nn.heads import AllMlpHead
 from segue.nn.module import load_strict
-from segue.nn.vit import to_map
+from segue.nn.vit import attend, to_map
 
 HEADS, REDUCTIONS = (1, 2, 5, 8), (8, 4, 2, 1)
 RADIUS = 5.0  # pixels of a click's disk
@@ -58,12 +58,8 @@ class EfficientAttention(nn.Module):
         source = x
         if self.reduction > 1:
             source = self.norm(self.sr(to_map(x, grid)).flatten(2).transpose(1, 2))
-        q, k, v = (
-            t.reshape(len(t), t.shape[1], self.heads, -1).transpose(1, 2)
-            for t in (self.q(x), *self.kv(source).chunk(2, -1))
-        )
-        mixed = F.scaled_dot_product_attention(q, k, v).transpose(1, 2)
-        out: Tensor = self.proj(mixed.reshape(x.shape))
+        key, value = self.kv(source).chunk(2, -1)
+        out: Tensor = self.proj(attend(self.q(x), key, value, self.heads))
         return out
 
 

@@ -1,7 +1,8 @@
-"""One-shot evaluation: which reference goes with which query. PerSeg, FSS-1000, LVIS-92i, PASCAL-Part, PACO-Part.
+"""One-shot evaluation: which reference goes with which query, and the scores by class.
 
-LVIS-92i and PACO-Part are COCO JSON files, PerSeg a format of its own; the other two are read here. An episode
-list names samples by their ids, so the same list measures every model on the same pairs.
+PerSeg, FSS-1000, LVIS-92i, PASCAL-Part, PACO-Part: LVIS-92i and PACO-Part are COCO JSON files, PerSeg a format of its
+own; the other two are read here. An episode list names samples by their ids, so the same list measures every model on
+the same pairs.
 """
 
 from __future__ import annotations
@@ -24,6 +25,9 @@ from segue.data.formats.registry import open_data
 from segue.data.io.image import read_mask
 from segue.data.photo_size import photo_size
 from segue.data.record import AnnotatedImage, Annotation, Options, Sample
+from segue.metrics.boundary import band_width, boundary_band
+from segue.metrics.overlap import counts
+from segue.session.config import JobResult
 
 
 @dataclass(frozen=True)
@@ -227,3 +231,53 @@ READERS: Mapping[str, Callable[[Path], OneShotData]] = {
     "fss": _fss,
     "pascal-part": _pascal_part,
 }
+
+
+class ClassScore(JobResult):
+    """IoU, accuracy (recall of the object's pixels) and boundary IoU in per cent."""
+
+    iou: float
+    accuracy: float
+    boundary_iou: float
+
+
+class ClassScores:
+    """The sums behind the scores: per class intersection, union, true pixels; intersection and union of the boundary
+    bands (2 % of the diagonal).
+
+    Source: PerSeg's ``eval_miou.py``; Boundary IoU (Cheng et al., 2021).
+
+    >>> scores = ClassScores()
+    >>> scores.add("cat", np.ones((4, 4), bool), np.ones((4, 4), bool))
+    >>> scores.per_class()["cat"].iou, scores.means()["miou"]
+    (100.0, 100.0)
+    """
+
+    def __init__(self) -> None:
+        self._sums: dict[str, Any] = defaultdict(lambda: np.zeros(5, np.int64))
+
+    def add(self, name: str, mask: Mask, target: Mask) -> None:
+        """Count one image of class ``name``."""
+        shared, first, second = counts(mask, target)
+        width = band_width(target.shape)
+        band, edge, true_edge = counts(boundary_band(mask, width), boundary_band(target, width))
+        self._sums[name] += (shared, first + second - shared, second, band, edge + true_edge - band)
+
+    def per_class(self) -> dict[str, ClassScore]:
+        """The scores of every class."""
+        return {
+            name: ClassScore(iou=_share(s[0], s[1]), accuracy=_share(s[0], s[2]), boundary_iou=_share(s[3], s[4]))
+            for name, s in self._sums.items()
+        }
+
+    def means(self) -> dict[str, float]:
+        """``miou``, ``mboundary_iou`` and ``maccuracy`` over the classes."""
+        rows = self.per_class().values()
+        return {
+            f"m{key}": round(float(np.mean([getattr(row, key) for row in rows])), 2)
+            for key in ("iou", "boundary_iou", "accuracy")
+        }
+
+
+def _share(part: int, whole: int) -> float:
+    return round(100 * float(part / max(1, whole)), 2)

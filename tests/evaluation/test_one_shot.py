@@ -7,8 +7,8 @@ import pytest
 from scipy.io import savemat
 
 from segue.core.errors import DataError, MissingFile
-from segue.data.episodes import Episode, make_episodes, open_one_shot, read_episodes, write_episodes
 from segue.data.io.image import write_image, write_labels
+from segue.evaluation.one_shot import ClassScores, Episode, make_episodes, open_one_shot, read_episodes, write_episodes
 
 IMAGE = np.zeros((12, 16, 3), np.uint8)
 MASK = np.zeros((12, 16), bool)
@@ -104,3 +104,17 @@ def test_mistakes_are_named(perseg, tmp_path):
         read_episodes(tmp_path / "bad.jsonl")
     with pytest.raises(DataError, match="'cat/77'"):
         open_one_shot(perseg).shot("cat", "cat/77")
+
+
+def test_sums_are_divided_once_per_class():
+    """A large easy image weighs more than a small hard one, unlike in a mean of ratios."""
+    big, small = np.zeros((40, 40), bool), np.zeros((40, 40), bool)
+    big[:30, :30], small[:2, :2] = True, True
+    scores = ClassScores()
+    for name, mask, target in (("a", big, big), ("a", np.roll(small, 10, 0), small), ("b", small, small)):
+        scores.add(name, mask, target)
+    counted, means = scores.per_class(), scores.means()
+    assert counted["a"].iou == pytest.approx(100 * 900 / 908, abs=0.01)
+    assert means["miou"] == pytest.approx((100 * 900 / 908 + 100) / 2, abs=0.01)
+    assert counted["a"].accuracy == pytest.approx(100 * 900 / 904, abs=0.01)
+    assert counted["b"].boundary_iou == 100
