@@ -20,7 +20,7 @@ import my_adapter
 from segue.adapters.base import attach, disabled
 from segue.adapters.registry import ADAPTERS
 from segue.models.registry import MODELS
-from segue.models.opening import build
+from segue.models.pretrained import build
 model = build("simpleclick-base", MODELS["simpleclick-base"].tiny).eval()
 image = np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8)
 answer = lambda: segue.Session(model, image).add(segue.Click(30, 30)) is not None and \\

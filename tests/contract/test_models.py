@@ -11,7 +11,7 @@ import torch
 from segue.core.errors import MissingExtra
 from segue.core.segmenter import Segmenter
 from segue.core.types import Box, Click, Image, Maps, Memory, Prediction, Prompt, Reference, Text
-from segue.models.opening import Pretrained
+from segue.models.pretrained import Pretrained
 from segue.models.registry import MODELS
 from segue.session.load import build
 from segue.session.session import Session

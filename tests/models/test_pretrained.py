@@ -53,7 +53,7 @@ def test_from_pretrained_opens_what_load_opens_and_refuses_another_class(saved, 
     from huggingface_hub import constants
 
     from segue.models.nano.model import Nano
-    from segue.models.opening import Pretrained
+    from segue.models.pretrained import Pretrained
 
     model, folder = saved
     assert type(Pretrained.from_pretrained(folder)) is type(model)

@@ -16,7 +16,7 @@ from segue.evaluation.benchmark import BenchResult, Runner, sample_image
 from segue.evaluation.machine import SIDE, busy_process, matmul_gflops
 from segue.evaluation.results import read_result
 from segue.jobs.job import job
-from segue.models.opening import RANDOM
+from segue.models.pretrained import RANDOM
 from segue.models.registry import MODELS
 from segue.session.config import CommandLine, JobConfig
 from segue.session.load import load

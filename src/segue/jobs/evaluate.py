@@ -21,7 +21,7 @@ from segue.evaluation.click_protocol import ClickProtocol, View, measure_objects
 from segue.evaluation.results import EvaluateResult, read_result
 from segue.jobs.job import job
 from segue.jobs.progress import progress
-from segue.models.refined import with_refiner
+from segue.models.refiners import with_refiner
 from segue.models.wrappers import unwrapped
 from segue.session.config import CommandLine, ModelChoice
 

@@ -1,10 +1,12 @@
 """Refiners: what sharpens a probability map with the image alone, after the model (ClickAdapter's table II).
 
-Each is a function of an image (H, W, 3) uint8 and a probability (H, W) that returns a probability of that size.
+Each is a function of an image (H, W, 3) uint8 and a probability (H, W) that returns a probability of that size;
+``Refined`` is any model with one behind it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import cv2
@@ -12,8 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from segue.core.arrays import logit
+from segue.core.errors import InputError
+from segue.core.frame import Frame
 from segue.core.geometry import mask_box
-from segue.core.types import Image, Probability
+from segue.core.registry import Registry, RegistryEntry
+from segue.core.segmenter import Segmenter
+from segue.core.types import Features, Image, Memory, Prediction, Probability, Prompt
+from segue.models.wrappers import Wrapper
 
 DISTANCES = (1, 2, 4, 8, 12, 24)  # of the neighbours that pamr averages over
 
@@ -140,3 +148,68 @@ def local(image: Image, probability: Probability, margin: float = 0.4) -> Probab
     cut = np.isin(labels, (cv2.GC_FGD, cv2.GC_PR_FGD))
     refined[y0:y1, x0:x1] = np.where(cut, np.maximum(inside, 0.51), np.minimum(inside, 0.49))
     return refined
+
+
+PHOTO = "refined_photo"
+Refiner = Callable[[Image, Probability], Probability]
+
+
+REFINERS: Registry[RegistryEntry] = Registry(
+    "refiner",
+    {
+        "crf": RegistryEntry("segue.models.refiners:dense_crf", "mean field of a CRF over colours and places"),
+        "pamr": RegistryEntry("segue.models.refiners:pamr", "averages over pixels of like colour"),
+        "local": RegistryEntry("segue.models.refiners:local", "graph cut of the uncertain band alone"),
+    },
+)
+
+
+def with_refiner(model: Segmenter, name: str | None) -> Segmenter:
+    """``model`` with refiner ``name`` behind it; None leaves it as it is. Raises ``UnknownName``.
+
+    >>> from segue.models.nano.model import Nano
+    >>> with_refiner(Nano(longest=64, zoom=0), "crf").refiner_name
+    'crf'
+    """
+    return model if name is None else Refined(model, name).eval()
+
+
+class Refined(Wrapper):
+    """Sharpens every answer of ``inner`` with refiner ``name``, at the image's size.
+
+    The memory is the inner model's, from before refinement. One image at a time; frames are the model's own.
+
+    >>> from segue.core.types import Click
+    >>> from segue.models.nano.model import Nano
+    >>> model = Refined(Nano(longest=64, zoom=0).eval(), "pamr")
+    >>> image = np.full((60, 80, 3), 200, np.uint8)
+    >>> model.decode(model.encode([image]), [Click(40, 30)]).probability().shape
+    (60, 80)
+    """
+
+    def __init__(self, inner: Segmenter, name: str) -> None:
+        super().__init__(inner)
+        self.refiner_name = name
+        self.refine: Refiner = REFINERS.load(name)
+
+    def encode(self, images: Sequence[Image], frames: Sequence[Frame] | None = None) -> Features:
+        if len({image.shape for image in images}) != 1:
+            raise InputError("images of several sizes", "one size a batch", "encode them one by one")
+        features = self.inner.encode(images, frames)
+        return Features({**features.maps, PHOTO: np.stack(images)}, features.frames)
+
+    def decode(self, features: Features, prompts: Sequence[Prompt], memory: Memory | None = None) -> Prediction:
+        prediction = self.inner.decode(self._inner(features), prompts, memory)
+        image = features.maps[PHOTO][0]
+        refined = [self.refine(image, prediction.probability(k)) for k in range(prediction.logits.shape[1])]
+        logits = logit(np.stack(refined)[None])
+        return Prediction(logits, prediction.scores, prediction.memory, Frame.resize(image.shape[:2], image.shape[:2]))
+
+    def memory_from_mask(self, features: Features, probability: Probability) -> Memory:
+        return self.inner.memory_from_mask(self._inner(features), probability)
+
+    def fingerprint(self) -> str:
+        return f"refined({self.refiner_name}, {self.inner.fingerprint()})"
+
+    def _inner(self, features: Features) -> Features:
+        return Features({k: v for k, v in features.maps.items() if k != PHOTO}, features.frames)

@@ -19,7 +19,7 @@ from segue.core.frame import Frame, Size
 from segue.core.geometry import mask_box
 from segue.core.segmenter import ExportGraph, Segmenter
 from segue.core.types import Click, Features, Image, Maps, Mask, Memory, Prediction, Probability, Prompt
-from segue.models.opening import Pretrained
+from segue.models.pretrained import Pretrained
 
 Region: TypeAlias = tuple[int, int, int, int]  # (top, bottom, left, right) pixels, all inclusive
 

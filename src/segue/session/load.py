@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from segue.core.segmenter import Segmenter
-from segue.models.opening import build, open_model
+from segue.models.pretrained import build, open_model
 from segue.nn.device import choose_device
 
 __all__ = ["build", "load"]

@@ -28,8 +28,7 @@ from segue.training.packing import Pack, build_pack, pack_samples
 from segue.training.processes import Processes
 from segue.training.schedules import Budget, Clock, ClockKind, Every, Schedule, ScheduleConfig
 from segue.training.selection import Ema, Selection
-from segue.training.view_batches import ViewBatches, reduced_mask
-from segue.training.view_sampler import pick_objects
+from segue.training.view_batches import ViewBatches, pick_objects, reduced_mask
 
 ADAPTER_LR = {"detail": 2e-3, "lora": 1e-3, "head": 3e-4, "full": 2e-4, "prompt": 5e-3}
 

@@ -13,8 +13,7 @@ from torch.nn.functional import avg_pool2d
 from segue.core.errors import ConfigError
 from segue.training.click_dialogue import PADDING, Dialogue, Prompts
 from segue.training.click_sampler import boxes_around, first_clicks
-from segue.training.close_views import close_views
-from segue.training.crop_views import COVERED, STRIDE, CropViews, choose_crop_views, extents
+from segue.training.crop_views import COVERED, STRIDE, CropViews, choose_crop_views, close_views, extents
 from segue.training.engine import StepLog
 from segue.training.view_batches import ViewBatch, ViewBatches, reduced_mask
 

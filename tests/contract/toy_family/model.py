@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from segue.core.frame import Frame, Size
 from segue.core.segmenter import ExportGraph
 from segue.core.types import Click, Features, Image, Memory, Prediction, Probability, Prompt
-from segue.models.opening import Pretrained
+from segue.models.pretrained import Pretrained
 from segue.models.simpleclick.training import signed_points
 from segue.nn.clickmaps import click_disks, pack_clicks
 from segue.nn.confidence import mask_confidence

@@ -39,7 +39,7 @@ from segue.models.clipseg.network import ClipSegDecoder, ClipSegNet
 from segue.models.clipseg.tokens import Tokens
 from segue.models.clipseg.training import ClipSegCore, normalised
 from segue.models.clipseg.weights import official_keys, resize_positions
-from segue.models.opening import Pretrained
+from segue.models.pretrained import Pretrained
 from segue.nn import frames as tensor_frames
 from segue.nn.confidence import mask_confidence
 from segue.nn.module import TorchSegmenter, load_strict

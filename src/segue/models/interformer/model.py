@@ -24,7 +24,7 @@ from segue.models.interformer.network import STAGES, InterFormerConfig, InterFor
 from segue.models.interformer.reference_map import Point, region_of_interest, unknown_labels, with_answer, with_clicks
 from segue.models.interformer.training import InterFormerCore
 from segue.models.interformer.weights import interformer_label
-from segue.models.opening import Pretrained
+from segue.models.pretrained import Pretrained
 from segue.nn import frames as tensor_frames
 from segue.nn.confidence import mask_confidence
 from segue.nn.module import TorchSegmenter, as_arrays, weights_digest

@@ -43,7 +43,7 @@ from segue.models.nano.patch_features import PatchFeatures
 from segue.models.nano.settings import MAPS, ClosePolicy, EngineName, NanoSizes, ZoomPolicy, grouped
 from segue.models.nano.turn import COARSE, Turn, has_canvas
 from segue.models.nano.views import MULTIPLE, as_planes, coarse_view, region_view, stored_photo, view_pixels
-from segue.models.opening import Pretrained
+from segue.models.pretrained import Pretrained
 
 
 class Nano(PatchFeatures, Pretrained):

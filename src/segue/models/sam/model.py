@@ -23,7 +23,7 @@ from segue.core.errors import CheckpointError, InputError
 from segue.core.frame import Frame, Size
 from segue.core.segmenter import ExportGraph
 from segue.core.types import Box, Click, Features, Image, Memory, Prediction, Probability, Prompt
-from segue.models.opening import Pretrained
+from segue.models.pretrained import Pretrained
 from segue.models.sam.checkpoints import SHARED, TIED, is_official, to_transformers
 from segue.models.sam.export import export_graphs
 from segue.models.sam.network import (

@@ -20,7 +20,7 @@ from segue.core.frame import Frame, Size
 from segue.core.segmenter import ExportGraph, Segmenter
 from segue.core.types import Click, Features, Image, Memory, Prediction, Probability, Prompt
 from segue.models.checkpoints import load_official
-from segue.models.opening import Pretrained
+from segue.models.pretrained import Pretrained
 from segue.models.simpleclick.network import ClickNet, SimpleClickConfig, SimpleClickNet, check_grid
 from segue.models.simpleclick.training import SimpleClickCore
 from segue.models.simpleclick.weights import simpleclick_label

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from segue.training.packing import Pack, build_pack
-from segue.training.view_sampler import ViewSampler, pick_objects
+from segue.training.view_batches import ViewSampler, pick_objects
 
 CPU = torch.device("cpu")
 
