@@ -147,7 +147,7 @@ def original_layout(model: CLIPSeg, *, clip: bool) -> dict[str, Tensor]:
 def test_the_original_checkpoint_loads_by_its_keys(tmp_path: Path) -> None:
     source, target = tiny("clipseg-rd64"), build("clipseg-rd64", MODELS["clipseg-rd64"].tiny).eval()
     torch.save(original_layout(source, clip=True), tmp_path / "clip_plus_rd64-uni.pth")
-    from segue.models.pretrained import read_state
+    from segue.models.checkpoints import read_state
 
     target.load_published(read_state(tmp_path / "clip_plus_rd64-uni.pth"))
     assert np.array_equal(said(target, Text("a cup")), said(source, Text("a cup")))  # type: ignore[arg-type]
