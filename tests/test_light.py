@@ -39,7 +39,7 @@ predictor.set_image(image)
 assert predictor.predict(np.array([[50, 40]]), np.array([1]))[0].shape == (1, 96, 144)
 """
 EXAMPLE = """
-from segue.oneshot.finders import finder
+from segue.oneshot.search import finder
 from segue.oneshot.tracker import Tracker
 
 found = finder(model)

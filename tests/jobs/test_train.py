@@ -17,7 +17,7 @@ from segue.core.types import Click
 from segue.jobs import train as job
 from segue.jobs.train import train
 from segue.models.nano.mobilenet import MobileNetV2
-from segue.models.nano.pretrained_backbone import start_backbone
+from segue.models.nano.training import start_backbone
 from segue.models.registry import MODELS
 from segue.session.session import Session
 from segue.training.click_run import TrainRun, train_run

@@ -18,8 +18,7 @@ from segue.core.errors import SegueError
 from segue.core.types import Reference
 from segue.data.io.image import read_image
 from segue.jobs.adapt import adapt
-from segue.oneshot.finders import finder
-from segue.oneshot.search import label_matches, search
+from segue.oneshot.search import finder, label_matches, search
 from segue.session.config import ModelChoice
 from segue.training.config import AdaptConfig
 

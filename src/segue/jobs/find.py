@@ -21,8 +21,7 @@ from segue.jobs.output import Force, claim_output, unique_names
 from segue.jobs.progress import progress
 from segue.jobs.reference import ReferenceChoice
 from segue.oneshot.finder import Match
-from segue.oneshot.finders import finder
-from segue.oneshot.search import LabeledMatch, label_matches, search
+from segue.oneshot.search import LabeledMatch, finder, label_matches, search
 from segue.session.config import CommandLine, JobResult
 
 MASKS, RESULTS = "masks", "results.json"

@@ -31,7 +31,7 @@ from segue.jobs.progress import progress
 from segue.jobs.reference import reference_clicks, scale_clicks
 from segue.metrics.overlap import iou
 from segue.oneshot.finder import Finder
-from segue.oneshot.finders import finder
+from segue.oneshot.search import finder
 from segue.session.config import JobResult, ModelChoice
 from segue.session.session import segment
 

@@ -23,8 +23,7 @@ from segue.jobs.progress import progress
 from segue.jobs.reference import ReferenceChoice, reference_clicks, scale_clicks
 from segue.metrics.video import contour_accuracy, region_similarity
 from segue.oneshot.finder import Finder
-from segue.oneshot.finders import finder
-from segue.oneshot.search import LabelMap, label_map
+from segue.oneshot.search import LabelMap, finder, label_map
 from segue.oneshot.tracker import Tracked, Tracker
 from segue.session.config import CommandLine, JobResult
 

@@ -37,12 +37,6 @@ class FeatureNormalizer:
             return cls()
         return cls(state["mean"].astype(np.float32), state["std"].astype(np.float32), state["layers"].tolist())
 
-    @classmethod
-    def from_patches(cls, raw: Sequence[Array], layers: Sequence[int]) -> FeatureNormalizer:
-        """Measured on many images' raw patches, each (C, n)."""
-        every = np.concatenate(list(raw), 1).astype(np.float64)
-        return cls(every.mean(1).astype(np.float32), every.std(1, ddof=1).astype(np.float32) + 1e-3, layers)
-
     def state(self) -> dict[str, NDArray[Any]]:
         """What ``from_model`` reads."""
         assert self.mean is not None

@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
+from segue.core.errors import CheckpointError
+from segue.models.checkpoints import read_state
+from segue.models.nano.mobilenet import MobileNetV2
 from segue.models.nano.network import NanoNet, calibrate
-from segue.models.nano.pretrained_backbone import start_backbone
 from segue.models.nano.settings import MAPS
+from segue.nn.module import load_strict
 from segue.nn.training_core import CoarsePass
 
 
@@ -51,3 +55,18 @@ class NanoCore:
         """The network's own decoder."""
         logits, score = self.net.decoder(maps, clicks, box, previous)
         return logits, score
+
+
+def start_backbone(backbone: MobileNetV2, path: Path) -> None:
+    """Give ``backbone`` the weights in ``path``.
+
+    ``.npz`` holds the arrays of a TensorFlow MobileNetV2, ``.safetensors`` the state of this very backbone. Both
+    take pixels in [-1, 1]. Raises ``CheckpointError`` for weights of another network.
+    """
+    if path.suffix == ".safetensors":
+        load_strict(backbone, read_state(path))
+    elif path.suffix == ".npz":
+        with np.load(path) as arrays:
+            backbone.load_arrays(dict(arrays))
+    else:
+        raise CheckpointError(f"{path}", "a MobileNetV2's arrays (.npz), or its state (.safetensors)")

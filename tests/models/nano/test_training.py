@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 
 from segue.core.errors import CheckpointError
 from segue.models.nano.mobilenet import MobileNetV2
-from segue.models.nano.pretrained_backbone import start_backbone
+from segue.models.nano.training import start_backbone
 
 
 def test_a_backbone_that_was_pretrained_here_comes_back(tmp_path: Path) -> None:
