@@ -15,7 +15,7 @@ from huggingface_hub import errors
 import segue
 from segue.core.errors import CheckpointError, ConfigError, DownloadError, StorageError
 from segue.core.files import file_digest
-from segue.data.hub import fetch
+from segue.data.io.hub import fetch
 from segue.models import pretrained as weights
 from segue.models.pretrained import CONFIG, WEIGHTS, save_pretrained
 from segue.models.registry import MODELS

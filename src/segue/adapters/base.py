@@ -22,7 +22,7 @@ from segue.adapters.registry import ADAPTERS
 from segue.core.errors import CheckpointError, ConfigError, DataError, MissingFile, StorageError
 from segue.core.files import file_digest, read_json, replacing
 from segue.core.segmenter import Segmenter
-from segue.data.hub import check_sha256, fetch, hub_card, is_hub_id
+from segue.data.io.hub import check_sha256, fetch, hub_card, is_hub_id
 from segue.nn.module import load_strict, weights_digest
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"

@@ -15,7 +15,7 @@ from safetensors import SafetensorError
 from segue.core.errors import CheckpointError, ConfigError, DataError, MissingFile, StorageError
 from segue.core.files import file_digest, read_json, replacing
 from segue.core.segmenter import Segmenter
-from segue.data.hub import check_sha256, fetch, hub_card, is_hub_id
+from segue.data.io.hub import check_sha256, fetch, hub_card, is_hub_id
 from segue.models.registry import FOLDERS, MODELS, ModelEntry
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
