@@ -56,6 +56,16 @@ def test_results_and_overlays_are_written(film, followed):
     assert len(list((film / "out" / "overlays").glob("*.jpg"))) == 6
 
 
+def test_from_a_middle_frame_it_is_followed_both_ways(film, tmp_path):
+    files = {"reference": film / "frames" / "00003.png", "mask": film / "masks" / "00003.png"}
+    config = TrackConfig.from_fields(**files, frames=film / "frames", target=film / "masks", output=tmp_path)
+    result = track(config)
+    assert [row.frame for row in result.rows] == [f"{i:05d}" for i in range(6)]
+    assert [row.given for row in result.rows] == [i == 3 for i in range(6)]
+    assert min(row.j for row in result.rows if not row.given) > 0.5
+    assert len(list((tmp_path / "masks").glob("*.png"))) == 6
+
+
 def test_lost_and_found_again(film, tmp_path):
     places = [(80, 60), (80, 66), None, None, (90, 180), (90, 184)]
     for i, at in enumerate(places):

@@ -87,22 +87,27 @@ class TrackResult(JobResult):
 def track(config: TrackConfig) -> TrackResult:
     """Follow the reference's objects; write ``masks/<frame>.png`` and ``results.json``.
 
-    A mask is 0 and 255 for one object, the reference's labels for several. The first frame is the reference
-    itself where it is the same picture: its mask is the given one and is not measured, as in DAVIS.
+    A mask is 0 and 255 for one object, the reference's labels for several. Where the reference is a frame of the
+    folder, its objects are followed from there to the end, then back to the beginning; it may also be another file of
+    the first frame's picture. Its mask is the given one and is not measured, as in DAVIS.
 
     Source: PerSAM (Zhang et al., 2023), section 4.2; J, F as DAVIS 2016 and 2017.
     """
     claim_output(config.output, (MASKS, OVERLAYS, RESULTS), force=config.force)
-    video, targets = Video(config.frames), _target_files(config.target)
+    targets, paths = _target_files(config.target), find_images([config.frames]) if config.frames.is_dir() else []
+    start = next((i for i, path in enumerate(paths) if path.resolve() == config.reference.resolve()), 0)
+    video, ahead = Video(config.frames, start), len(paths) - start  # frames ahead of the reference, itself included
     seeker = finder(config.load())
     references = config.examples(seeker.inner)
     first = next(iter(references.values())).image
     rows: list[TrackedFrame] = []
     followers = {label: _follower(config, seeker, reference) for label, reference in references.items()}
-    total = len(find_images([config.frames])) if config.frames.is_dir() else None
-    for index, (name, frame) in enumerate(progress(video, total, "track", "frames")):
+    for count, (name, frame) in enumerate(progress(video, len(paths) or None, "track", "frames")):
+        if start and count == ahead:  # back from the reference
+            followers = {label: _follower(config, seeker, reference) for label, reference in references.items()}
+        index = len(paths) - 1 - count if start and count >= ahead else start + count
         began = time.perf_counter()
-        given = index == 0 and frame.shape == first.shape and bool((frame == first).all())
+        given = count == 0 and frame.shape == first.shape and bool((frame == first).all())
         if given:
             steps = dict[int, Tracked]()
             labels = label_map([(k, r.mask.astype(np.float32)) for k, r in references.items()], first.shape)
@@ -114,6 +119,7 @@ def track(config: TrackConfig) -> TrackResult:
         _write(config, name, frame, labels, len(references))
         target = None if given or not targets else _target(targets, name, index)
         rows.append(_row(name, seconds, given, steps, labels > 0, target))
+    rows = [*reversed(rows[ahead:]), *rows[:ahead]] if start else rows
     result = TrackResult(model=config.model, frames=len(rows), method=config.method, rows=tuple(rows), **_means(rows))
     write_text(config.output / RESULTS, json.dumps(result.to_json(), indent=1))
     return result

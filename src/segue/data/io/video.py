@@ -11,7 +11,8 @@ from segue.data.io.image import find_images, open_image, read_image
 
 
 class Video:
-    """The frames of ``path`` in order, decoded one at a time: (H, W, 3) uint8 RGB, all of one size.
+    """The frames of ``path`` in order, decoded one at a time: (H, W, 3) uint8 RGB, all of one size. Of a folder those
+    from number ``start`` on come first, then the earlier ones backwards.
 
     ``names`` are the stems of the pictures, or frame numbers; for a file their count is only known after
     reading, so ``len`` is not offered. Raises ``MissingFile``, ``ImageError`` for a file without a picture,
@@ -27,8 +28,8 @@ class Video:
     [('8', (4, 6, 3)), ('9', (4, 6, 3)), ('10', (4, 6, 3))]
     """
 
-    def __init__(self, path: Path | str) -> None:
-        self.path = Path(path)
+    def __init__(self, path: Path | str, start: int = 0) -> None:
+        self.path, self.start = Path(path), start
         if not self.path.exists():
             raise MissingFile(f"{self.path}", "a folder of frames or a video file", "check the path")
 
@@ -49,7 +50,8 @@ class Video:
             yield name, frame
 
     def _pictures(self) -> Iterator[tuple[str, Image]]:
-        for path in find_images([self.path]):
+        paths = find_images([self.path])
+        for path in (*paths[self.start :], *reversed(paths[: self.start])):
             yield path.stem, read_image(path)
 
     def _pages(self) -> Iterator[tuple[str, Image]]:
