@@ -15,7 +15,7 @@ from segue.annotator.budget import MemoryBudget
 from segue.annotator.encoder import OPEN, PREFETCH, WAITED, EncodedImage, Encoder
 from segue.core.errors import InputError, SegueError
 from segue.core.segmenter import Segmenter
-from segue.core.types import Click, Features, Image, Mask, Prompt, Text
+from segue.core.types import Click, Image, Mask, Prompt, Text
 from segue.session.session import Session
 
 WINDOWS = 64  # that are remembered to be open
@@ -59,19 +59,6 @@ class _Live:
     def fits(self, encoded: EncodedImage, base_id: int | None, before: Sequence[tuple[Prompt, ...]]) -> bool:
         """Whether stepping back is enough to reach the state after ``before``."""
         return self.encoded is encoded and self.base_id == base_id and self.groups[: len(before)] == list(before)
-
-
-class _Held:
-    """The session's cache: the features that the encoder keeps."""
-
-    def __init__(self, features: Features) -> None:
-        self._features = features
-
-    def get(self, _model: Segmenter, _image: Image) -> Features | None:
-        return self._features
-
-    def put(self, _model: Segmenter, _image: Image, _features: Features) -> None:
-        return None
 
 
 class Worker:
@@ -238,7 +225,7 @@ class Worker:
         live = self._sessions.pop(request.object_id, None)
         before = list(request.before)
         if live is None or not live.fits(encoded, request.base_id, before):
-            session = Session(encoded.model, encoded.image, _Held(encoded.features))
+            session = Session(encoded.model, encoded.image, features=encoded.features)
             if request.base is not None:
                 session.set_mask(request.base())
             for group in before:
@@ -257,7 +244,7 @@ class Worker:
 
 def _rehearse(encoded: EncodedImage) -> None:
     height, width = encoded.image.shape[:2]
-    session = Session(encoded.model, encoded.image, _Held(encoded.features))
+    session = Session(encoded.model, encoded.image, features=encoded.features)
     for prompt in (Text("object"), Click(width // 2, height // 2)):
         if type(prompt) in encoded.model.accepts:
             session.add(prompt)

@@ -9,31 +9,32 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+Array: TypeAlias = NDArray[np.float32]
 Planes: TypeAlias = NDArray[Any]  # (..., h, w)
-Taps: TypeAlias = tuple[NDArray[np.int64], NDArray[np.float32]]
+Taps: TypeAlias = tuple[NDArray[np.int64], Array]
 
 
-def sigmoid(logits: NDArray[Any]) -> NDArray[np.float32]:
+def sigmoid(logits: NDArray[Any]) -> Array:
     """1 / (1 + exp(-x)), elementwise, in float32.
 
     >>> sigmoid(np.array([-np.inf, 0.0, 1e4]))
     array([0. , 0.5, 1. ], dtype=float32)
     """
-    out: NDArray[np.float32] = np.negative(logits, dtype=np.float32)
+    out: Array = np.negative(logits, dtype=np.float32)
     with np.errstate(over="ignore"):
         np.exp(out, out=out)
     out += 1
     return np.reciprocal(out, out=out)
 
 
-def logit(probability: NDArray[Any], eps: float = 1e-6) -> NDArray[np.float32]:
+def logit(probability: NDArray[Any], eps: float = 1e-6) -> Array:
     """log(p / (1 - p)) of ``probability`` kept ``eps`` away from 0 and 1.
 
     >>> logit(np.array([0.5, 1.0])).round(1)
     array([ 0. , 13.8], dtype=float32)
     """
     inside = np.clip(np.asarray(probability, np.float32), np.float32(eps), np.float32(1 - eps))
-    logits: NDArray[np.float32] = np.log(inside / (1 - inside))
+    logits: Array = np.log(inside / (1 - inside))
     return logits
 
 
@@ -95,12 +96,12 @@ def _fixed_point(taps: Taps) -> Taps:
     return first, np.rint(weights * np.float32(2**bits)) / np.float32(2**bits)
 
 
-def _rounded(levels: NDArray[np.float32]) -> NDArray[np.uint8]:
+def _rounded(levels: Array) -> NDArray[np.uint8]:
     """Levels in 0..255 to the nearest bytes, halves up."""
     return (levels + np.float32(0.5)).astype(np.uint8)
 
 
-def _along_rows(planes: Planes, taps: Taps) -> NDArray[np.float32]:
+def _along_rows(planes: Planes, taps: Taps) -> Array:
     """(..., m, w) -> (..., n, w): every output row is its taps' mixture."""
     made = np.empty((*planes.shape[:-2], len(taps[0]), planes.shape[-1]), np.float32)
     for rows, inputs, mixing in _bands(taps, planes.shape[-2], max(4, 64 // taps[1].shape[1])):
@@ -108,7 +109,7 @@ def _along_rows(planes: Planes, taps: Taps) -> NDArray[np.float32]:
     return made
 
 
-def _along_columns(planes: Planes, taps: Taps) -> NDArray[np.float32]:
+def _along_columns(planes: Planes, taps: Taps) -> Array:
     """(..., h, m) -> (..., h, n): every output column is its taps' mixture."""
     made = np.empty((*planes.shape[:-1], len(taps[0])), np.float32)
     for columns, inputs, mixing in _bands(taps, planes.shape[-1], 32):
@@ -116,7 +117,7 @@ def _along_columns(planes: Planes, taps: Taps) -> NDArray[np.float32]:
     return made
 
 
-def _bands(taps: Taps, length: int, block: int) -> Iterator[tuple[slice, slice, NDArray[np.float32]]]:
+def _bands(taps: Taps, length: int, block: int) -> Iterator[tuple[slice, slice, Array]]:
     """Stretches of outputs, the stretches of inputs they mix, and the matrix (outputs, inputs) that mixes them:
     ``block`` outputs at a time, as most of a matrix of all is zero."""
     first, weights = taps

@@ -17,7 +17,7 @@ from segue.core.types import Click, Image, digest
 from segue.data.io.resume_log import ResumeLog, job_digest
 from segue.data.record import AnnotatedImage, Sample
 from segue.evaluation.adapt_verdict import Change, Verdict, verdict
-from segue.evaluation.robot import ClickTrace, SharedFeatures, simulate_clicks
+from segue.evaluation.robot import ClickTrace, simulate_clicks
 from segue.metrics.boundary import boundary_iou
 from segue.metrics.interaction import clicks_needed
 from segue.nn.module import weights_digest
@@ -49,7 +49,7 @@ def annotate(
     objects: list[AnnotatedObject] = []
     for sample in samples:
         image, target = sample.read()
-        shared, key = SharedFeatures(), _key(image, target)
+        features, key = None, _key(image, target)
         for number, instance in enumerate(target.annotations):
             visible = instance.mask if target.ignore_mask is None else instance.mask & ~target.ignore_mask
             if not visible.any():
@@ -58,8 +58,10 @@ def annotate(
             if rows is not None and here in rows:
                 trace = _trace(rows[here])
             else:
+                session = Session(model, image, features=features)
+                features = session.features
                 trace = simulate_clicks(
-                    Session(model, image, shared),
+                    session,
                     instance.mask,
                     target.ignore_mask,
                     max_clicks=max_clicks,
@@ -201,7 +203,7 @@ def _random_clicks(
     model: Segmenter, image: Image, target: AnnotatedImage, counts: Sequence[int], rng: np.random.Generator
 ) -> Iterator[list[float]]:
     """For each object, its boundary IoU at each of ``counts``; the next count's clicks include those of the last."""
-    shared = SharedFeatures()
+    features = None
     for instance in target.annotations:
         clicks: list[Click] = []
         outside = ~instance.mask if target.ignore_mask is None else ~instance.mask & ~target.ignore_mask
@@ -214,6 +216,7 @@ def _random_clicks(
                 ys, xs = np.nonzero(instance.mask if positive else outside)
                 pick = int(rng.integers(len(ys)))
                 clicks.append(Click(int(xs[pick]), int(ys[pick]), positive))
-            mask = Session(model, image, shared).add(*clicks)
+            session = Session(model, image, features=features)
+            features, mask = session.features, session.add(*clicks)
             values.append(boundary_iou(mask, instance.mask, target.ignore_mask))
         yield values

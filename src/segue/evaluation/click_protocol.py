@@ -20,7 +20,7 @@ from segue.data.io.resume_log import ResumeLog
 from segue.data.record import AnnotatedImage, Annotation, Sample
 from segue.data.rle import Rle
 from segue.evaluation.results import EvaluateSeconds, MeasuredObject, OverSeeds
-from segue.evaluation.robot import ClickTrace, SharedFeatures, simulate_clicks
+from segue.evaluation.robot import ClickTrace, simulate_clicks
 from segue.metrics.interaction import clicks_needed, noc, nof, pie, quality_at, rof, spc, unreached
 from segue.models.wrappers import FlipAverage, ZoomIn, ZoomRule, unwrapped
 from segue.session.session import Session
@@ -85,13 +85,14 @@ def _one_image(
     visible = [i for i in target.annotations if (i.mask if ignored is None else i.mask & ~ignored).any()]
     losses = [loss.what for loss in target.losses]
     journal.add(listed, {"objects": [annotation.id for annotation in visible], "losses": losses})
-    shared, encode = SharedFeatures(), 0.0
+    features, encode_seconds = None, 0.0  # the objects of an image share them
     for annotation in visible[:room]:
         for seed, key in zip(protocol.seeds, protocol.keys([annotation.id]), strict=True):
             if key not in journal:
-                row = _one_object(Session(model, image, shared), annotation, target, protocol, seed)
-                encode = encode or row["encode"]
-                journal.add(key, {**row, "image": sample.id, "read": read, "encode": encode})
+                session = Session(model, image, features=features)
+                row = _one_object(session, annotation, target, protocol, seed)
+                features, encode_seconds = session.features, encode_seconds or row["encode"]
+                journal.add(key, {**row, "image": sample.id, "read": read, "encode": encode_seconds})
         yield [MeasuredObject.from_json(journal[key]) for key in protocol.keys([annotation.id])]
 
 

@@ -17,8 +17,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt
 
 from segue.core.errors import InputError
-from segue.core.segmenter import Segmenter
-from segue.core.types import Click, Features, Image, Mask
+from segue.core.types import Click, Mask
 from segue.metrics.boundary import boundary_iou
 from segue.metrics.overlap import check_pair, iou
 from segue.session.session import Session
@@ -42,21 +41,6 @@ class ClickTrace:
     boundary_ious: list[float] = field(default_factory=list)
     encode_seconds: float = 0.0
     click_seconds: list[float] = field(default_factory=list)
-
-
-class SharedFeatures:
-    """A session's cache for the objects of one image, which share its features."""
-
-    def __init__(self) -> None:
-        self._features: Features | None = None
-
-    def get(self, model: Segmenter, image: Image) -> Features | None:
-        """The features, once there are some."""
-        return self._features
-
-    def put(self, model: Segmenter, image: Image, features: Features) -> None:
-        """Keep them."""
-        self._features = features
 
 
 def simulate_clicks(

@@ -31,10 +31,10 @@ from segue.data.formats.locate import safe_name
 from segue.data.rle import Rle
 from segue.integrations.label_studio_config import Interface, prompts_of
 from segue.integrations.label_studio_files import ImageSource
-from segue.session.memory_cache import Kept, Ready
+from segue.session.memory_cache import MemoryCache
 from segue.session.session import Session
 
-KEPT = 8  # images whose pixels and features stay in memory
+CACHED = 8  # images whose pixels and features stay in memory
 TOLERANCE = 1.0  # pixels that polygons may stray where the project draws with polygons
 _OPEN = ("/health", "/")
 
@@ -79,7 +79,7 @@ class Backend:
         self.model, self.source, self.collect = model, source, collect
         name = type(model).__name__.lower()
         self.version = f"segue-{__version__}-{model.name or name}-{model.fingerprint()[:8]}"
-        self._kept = Kept(model, KEPT)
+        self._cache = MemoryCache(model, CACHED)
         self._lock = threading.Lock()
         self._schema = ""
 
@@ -111,13 +111,13 @@ class Backend:
         if not isinstance(address, str):
             raise DataError(f"a task without '{interface.field}'", "the address of its image under data")
         with self._lock:
-            image, features = self._kept.of(address, lambda: self.source.read(address))
+            image, features = self._cache.get(address, lambda: self.source.read(address))
             if image.shape[:2] != size:
                 raise DataError(
                     f"a click in an image of {size[1]} x {size[0]} pixels",
                     f"the file's size {image.shape[1]} x {image.shape[0]}",
                 )
-            session = Session(self.model, image, Ready(features))
+            session = Session(self.model, image, features=features)
             rle = Rle.from_mask(session.add(*prompts))
         if interface.labels and label not in interface.labels:
             label = interface.labels[0]

@@ -14,13 +14,14 @@ from typing import ClassVar
 import cv2
 import numpy as np
 
+from segue.core.arrays import Array
 from segue.core.errors import InputError
 from segue.core.frame import Frame
 from segue.core.geometry import deepest_point, mask_box
 from segue.core.segmenter import Segmenter
 from segue.core.types import Box, Click, Features, Image, Mask, Memory, Prediction, Probability, Prompt, Reference
 from segue.models.wrappers import Wrapper
-from segue.oneshot.matching import Array, Bank, calibrated, cover, mutual, probability, similarity, unit
+from segue.oneshot.matching import Bank, calibrated, cover, mutual, probability, similarity, unit
 from segue.oneshot.patch_features import FeatureNormalizer
 
 PATCHES = "patches"

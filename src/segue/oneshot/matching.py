@@ -14,15 +14,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from segue.core.arrays import sigmoid
+from segue.core.arrays import Array, sigmoid
 from segue.core.types import Mask
 
-Array: TypeAlias = NDArray[np.float32]
 NEAREST = 5  # patches that vote for object and for background
 COVERED, CLEAR = 0.5, 0.05  # share of a patch's area that makes it the object's, and below which it is background
 MOST = 768  # patches of a kind that a bank keeps

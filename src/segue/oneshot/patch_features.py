@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from segue.core.arrays import Array
 from segue.core.segmenter import Segmenter
-from segue.oneshot.matching import Array, unit
+from segue.oneshot.matching import unit
 
 
 class FeatureNormalizer:

@@ -14,11 +14,11 @@ from functools import lru_cache
 import cv2
 import numpy as np
 
-from segue.core.arrays import resize
+from segue.core.arrays import Array, resize
 from segue.core.geometry import depth_map, highest_point, mask_box
 from segue.core.types import Box, Click, Features, Mask, Probability, Prompt, Reference, on_host
 from segue.oneshot.finder import PATCHES, Finder, place
-from segue.oneshot.matching import Array, cover, unit
+from segue.oneshot.matching import cover, unit
 
 REACH = 7  # cells that an object may move between two frames
 KEPT = 2  # frames before this one that labels flow from, besides the reference

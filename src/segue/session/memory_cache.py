@@ -9,12 +9,12 @@ from segue.core.segmenter import Segmenter
 from segue.core.types import Features, Image
 
 
-class Kept:
+class MemoryCache:
     """The newest ``limit`` images by a key of the caller's, with their features; each is encoded once.
 
     >>> import numpy as np, segue
-    >>> kept = Kept(segue.load("nano"), limit=1)
-    >>> kept.of("a", lambda: np.zeros((32, 32, 3), np.uint8))[0].shape, "a" in kept
+    >>> cache = MemoryCache(segue.load("nano"), limit=1)
+    >>> cache.get("a", lambda: np.zeros((32, 32, 3), np.uint8))[0].shape, "a" in cache
     ((32, 32, 3), True)
     """
 
@@ -25,7 +25,7 @@ class Kept:
     def __contains__(self, key: object) -> bool:
         return key in self._rows
 
-    def of(self, key: Hashable, read: Callable[[], Image]) -> tuple[Image, Features]:
+    def get(self, key: Hashable, read: Callable[[], Image]) -> tuple[Image, Features]:
         """The image (H, W, 3) of ``key``, read if need be, and its features."""
         if key not in self._rows:
             image = read()
@@ -34,18 +34,3 @@ class Kept:
         while len(self._rows) > self.limit:
             self._rows.popitem(last=False)
         return self._rows[key]
-
-
-class Ready:
-    """A session's cache that holds just the features at hand."""
-
-    def __init__(self, features: Features) -> None:
-        self._features = features
-
-    def get(self, model: Segmenter, image: Image) -> Features:
-        """The features."""
-        return self._features
-
-    def put(self, model: Segmenter, image: Image, features: Features) -> None:
-        """Never called: ``get`` always answers."""
-        raise AssertionError("the features were there")

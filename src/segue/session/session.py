@@ -48,8 +48,8 @@ class Session:
 
     Only the small outputs on the model's grid are kept per step, so the history of a large photograph is
     cheap; maps at the photograph's size are made anew whenever they are asked for. The mask is where the
-    probability exceeds ``threshold``. The ``image`` is an array (H, W, 3) uint8, grey or with transparency, a Pillow
-    image or a file's path.
+    probability exceeds ``threshold``. ``features`` of the image spare the encoder, for instance those of another
+    session.
 
     Source: the robot-click protocol's use of previous masks (RITM, section 3); undo is ours.
 
@@ -61,16 +61,23 @@ class Session:
     (True, 0)
     """
 
-    def __init__(self, model: Segmenter, image: Picture, cache: Cache | None = None, *, threshold: float = 0.5) -> None:
+    def __init__(
+        self,
+        model: Segmenter,
+        image: Picture,
+        cache: Cache | None = None,
+        *,
+        features: Features | None = None,
+        threshold: float = 0.5,
+    ) -> None:
         self.model, self.image, self.threshold = model, image_of(image), threshold
-        self._cache = cache
-        self._features: Features | None = None
+        self._cache, self._features = cache, features
         self._done: list[_Step] = []
         self._undone: list[_Step] = []
 
     @property
     def features(self) -> Features:
-        """The image's features: from the cache, or encoded now."""
+        """The image's features: given, from the cache, or encoded now."""
         if self._features is None:
             cached = self._cache.get(self.model, self.image) if self._cache else None
             if cached is None:

@@ -14,11 +14,11 @@ from segue.core.geometry import deepest_point
 from segue.core.segmenter import Segmenter
 from segue.core.types import Click, Image, Mask, Prompt, Reference
 from segue.data.io.pixels import as_image
-from segue.session.memory_cache import Kept, Ready
+from segue.session.memory_cache import MemoryCache
 from segue.session.session import Session
 
 Index = tuple[int, ...]  # of a slice: () for a plain image, (z,) in a stack, (t, z) in a film of stacks
-KEPT = 16  # slices whose features stay in memory
+CACHED = 16  # slices whose features stay in memory
 
 
 class Stack:
@@ -40,7 +40,7 @@ class Stack:
         planes = shape[:-1] if rgb else shape
         self.size: tuple[int, int] = (planes[-2], planes[-1])
         self.leading: Index = planes[:-2]
-        self._kept = Kept(model, KEPT)
+        self._cache = MemoryCache(model, CACHED)
         self._session: tuple[Index, Session] | None = None
         self._lock = threading.RLock()
 
@@ -50,12 +50,12 @@ class Stack:
 
     def has(self, index: Index) -> bool:
         """Whether the slice is encoded."""
-        return index in self._kept
+        return index in self._cache
 
     def encode(self, index: Index) -> Index:
         """Encode a slice ahead of its first click; returns the index."""
         with self._lock:
-            self._kept.of(index, lambda: self.image(index))
+            self._cache.get(index, lambda: self.image(index))
         return index
 
     def prompt(self, index: Index, prompts: Sequence[Prompt]) -> Mask:
@@ -119,8 +119,8 @@ class Stack:
                 yield (*index[:-1], z), current
 
     def _open(self, index: Index) -> Session:
-        image, features = self._kept.of(index, lambda: self.image(index))
-        return Session(self.model, image, Ready(features))
+        image, features = self._cache.get(index, lambda: self.image(index))
+        return Session(self.model, image, features=features)
 
 
 def deepest(mask: Mask) -> Click:

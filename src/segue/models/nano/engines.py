@@ -18,11 +18,12 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from segue.core.arrays import Array
 from segue.core.errors import CheckpointError, MissingExtra
 from segue.core.files import file_digest
 from segue.core.segmenter import ExportGraph
 from segue.core.types import Maps
-from segue.models.nano.settings import MAPS, TAPS, Array, NanoSizes
+from segue.models.nano.settings import MAPS, TAPS, NanoSizes
 
 if TYPE_CHECKING:  # PyTorch is loaded only where a network is wanted
     from segue.models.nano.network import NanoModule

@@ -16,10 +16,11 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from segue.core.arrays import Array
 from segue.core.segmenter import ExportGraph
 from segue.core.types import Maps
 from segue.models.nano.mobilenet import MobileNetV2
-from segue.models.nano.settings import MAPS, TAPS, Array, NanoSizes
+from segue.models.nano.settings import MAPS, TAPS, NanoSizes
 from segue.nn.module import ArrayModule, as_array, as_arrays, load_strict
 
 # Standard deviations, in pixels of the model's input, of the bumps that tell the decoder where the clicks are:

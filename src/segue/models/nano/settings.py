@@ -6,10 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Literal, TypeAlias
 
-import numpy as np
-from numpy.typing import NDArray
-
-Array: TypeAlias = NDArray[np.float32]
 EngineName: TypeAlias = Literal["auto", "onnx", "torch"]
 
 MAPS = ("stride16", "stride8", "stride4", "embedding")  # what the decoder adds its prompts to

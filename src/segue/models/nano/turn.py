@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from segue.core.arrays import sigmoid
+from segue.core.arrays import Array, sigmoid
 from segue.core.frame import Frame
 from segue.core.types import Box, Click, Features, Maps, Memory, Prediction, Prompt
 from segue.models.nano.canvas import (
@@ -29,7 +29,7 @@ from segue.models.nano.canvas import (
 )
 from segue.models.nano.close_look import CloseLook, is_cut
 from segue.models.nano.engines import NanoEngine
-from segue.models.nano.settings import MAPS, Array, ClosePolicy, ZoomPolicy
+from segue.models.nano.settings import MAPS, ClosePolicy, ZoomPolicy
 from segue.models.nano.views import (
     bounding_box,
     box_on_canvas,

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from segue.core.arrays import resize
+from segue.core.arrays import Array, resize
 from segue.core.frame import Crop, Frame, Size
 from segue.core.geometry import mask_box
 from segue.core.types import Box, Click, Image, Mask, Prompt
@@ -19,7 +19,6 @@ from segue.models.nano.settings import ZoomPolicy
 MULTIPLE = 64  # of the sides of every grid
 STORED = 2048  # the longest side of the photo that is kept for zooming in
 REFERENCE_SIZES = (96, 192, 384)  # pixels on the grid of the object's longer side, in the views of a reference
-Array: TypeAlias = NDArray[np.float32]
 Point: TypeAlias = NDArray[np.float64]  # (2,) x, y
 
 
