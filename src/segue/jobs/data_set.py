@@ -10,11 +10,11 @@ from typing import Annotated, TypeAlias
 from pydantic import AfterValidator, Field
 
 from segue.core.types import Mask
-from segue.data.formats.registry import FORMATS, format_named, known_name
-from segue.data.record import AnnotatedImage, Annotation
 
 
 def _writable(name: str) -> str:
+    from segue.data.formats.registry import FORMATS, known_name  # SciPy, half a second that one mask does without
+
     plain = known_name(name)
     if not FORMATS[plain].writes:
         raise ValueError(f"'{name}' is read only; one of: {', '.join(n for n, row in FORMATS.items() if row.writes)}")
@@ -38,6 +38,9 @@ def data_set_writer(folder: Path, to: str | None) -> Iterator[AddMasks]:
     if to is None:
         yield lambda path, size, masks: None
         return
+    from segue.data.formats.registry import format_named  # as above
+    from segue.data.record import AnnotatedImage, Annotation
+
     with format_named(to).writer(folder / to) as writer:
 
         def add(path: Path, size: tuple[int, ...], masks: Iterable[tuple[str, Mask]]) -> None:
