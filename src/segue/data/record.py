@@ -243,6 +243,12 @@ class Samples(Sequence[Sample]):
     def load(self, index: int) -> AnnotatedImage:
         """The annotated image, in the frame of its photo."""
         annotated = self._upright(index)
+        other = next((a for a in annotated.annotations if a.rle.size != annotated.size), None)
+        if other is not None:
+            raise DataError(
+                f"the object {other.label} of size {list(other.rle.size)} in '{annotated.file_name}'",
+                f"the image's size {list(annotated.size)}",
+            )
         own = counted_on([a.id for a in annotated.annotations])
         annotations = [a if a.id == id else replace(a, id=id) for a, id in zip(annotated.annotations, own, strict=True)]
         empty = [Loss(annotated.file_name, EMPTY, a.label) for a in annotations if not a.area]

@@ -211,3 +211,20 @@ def test_a_zip_is_told_to_be_unpacked(tmp_path):
     file = shutil.make_archive(str(tmp_path / "in"), "zip", tmp_path / "in")
     with pytest.raises(DataError, match=r"in\.zip is an archive: unpack it"):
         open_data(file)
+
+
+def test_a_region_drawn_on_an_image_of_another_size_is_left_out_by_name(tmp_path):
+    from tests.data.formats.test_doors import task
+
+    task(tmp_path, {"image": "/data/upload/1/a.png"}, {}, {"original_width": 50, "original_height": 40})
+    data = open_data(tmp_path)
+    assert objects(data) == {"a.png": [("cat", 1600)]}
+    assert losses(data) == ["drawn on an image of 50 x 40 pixels, not 100 x 80: left out"]
+
+
+def test_a_mask_with_a_soft_edge_is_named(tmp_path):
+    photo(tmp_path / "images" / "a.png")
+    soft = PIL.Image.fromarray(SQUARE.astype(np.uint8) * 255).resize((101, 81)).resize((100, 80))
+    write_labels(tmp_path / "masks" / "a.png", np.asarray(soft))
+    (loss,) = losses(open_data(tmp_path))
+    assert "soft edge" in loss

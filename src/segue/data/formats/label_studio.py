@@ -248,6 +248,10 @@ def _annotated(task: Mapping[str, Any], photos: Sequence[Photo], place: _Place, 
         if result.get("image_rotation"):
             losses.append(Loss(name, f"drawn on the image turned by {result['image_rotation']} degrees: left out", id))
             continue
+        if rle.size != size:
+            what = f"drawn on an image of {rle.size[1]} x {rle.size[0]} pixels, not {size[1]} x {size[0]}: left out"
+            losses.append(Loss(name, what, id))
+            continue
         named = labels.get(id, []) if twice[id] == 1 else _labels_of(result)
         if len(named) > 1:
             losses.append(Loss(name, f"further labels left out: {', '.join(named[1:])}", id, 1.0))

@@ -68,7 +68,10 @@ class PairedFolders(Format):
             rles = [a.rle for a in annotations] or ([ignore_rle] if ignore_rle else [])
             size = rles[0].size if rles else read_labels(pair.masks[0]).shape
             name = f"{pair.group}/{pair.image.name}" if "/" in pair.id else pair.image.name
-            return AnnotatedImage(name, (size[0], size[1]), annotations, pair.image, ignore_rle, group=pair.group)
+            losses = _blurred(name, annotations)
+            return AnnotatedImage(
+                name, (size[0], size[1]), annotations, pair.image, ignore_rle, losses, group=pair.group
+            )
 
         return DataSet(self.name, folder, Samples([p.id for p in pairs], load, [p.group for p in pairs]))
 
@@ -278,6 +281,15 @@ def paired(images: Path, masks: Path) -> Sequence[tuple[Path, Path]]:
     if not by_stem:
         raise DataError(f"no image in {images}", "image files")
     return [(by_stem[stem], masks_by_stem[stem]) for stem in sorted(by_stem)]
+
+
+def _blurred(name: str, annotations: Sequence[Annotation]) -> tuple[Loss, ...]:
+    """What to say of a label map that looks like one mask with a soft edge: a large label, and many tiny ones."""
+    areas = sorted(annotation.area for annotation in annotations)
+    if len(areas) <= 8 or 2 * areas[-1] < sum(areas) or 20 * areas[len(areas) // 2] > areas[-1]:
+        return ()
+    what = "many tiny labels beside a large one: each is an object, or is it one mask with a soft edge?"
+    return (Loss(name, what, iou=1.0),)
 
 
 def _components(mask: Mask) -> tuple[int, Labels]:
