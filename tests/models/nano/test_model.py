@@ -185,6 +185,21 @@ def test_the_shipped_graphs_and_pytorch_say_the_same(nano: Nano, scene: tuple[Im
     assert nano.fingerprint() == plain.fingerprint()
 
 
+def test_a_decoder_that_knows_the_newest_click_says_the_same_in_both_engines(scene: tuple[Image, Mask]) -> None:
+    tiny = {"width": 0.25, "channels": (16, 16, 16), "blocks": (1, 1, 1), "heads": 2, "newest": True}
+    torch.manual_seed(0)
+    plain = Nano(longest=128, zoom=64, coarse_pass=64, engine="torch", **tiny).eval()
+    graphs = Nano(longest=128, zoom=64, coarse_pass=64, engine="onnx", **tiny).eval()
+    graphs.module.load_state_dict(plain.module.state_dict())
+    clicks = [Click(70, 120), Click(290, 120), Click(180, 60, positive=False)]
+    answers = []
+    for order in (clicks, [clicks[0], clicks[2], clicks[1]]):
+        one, other = (m.decode(m.encode([scene[0]]), order).logits for m in (plain, graphs))
+        np.testing.assert_allclose(one, other, atol=1e-3, rtol=0)
+        answers.append(one)
+    assert not np.allclose(*answers), "which click came last matters"
+
+
 def test_changed_weights_reach_onnx_runtime(scene: tuple[Image, Mask]) -> None:
     torch.manual_seed(0)
     model = Nano(longest=64, zoom=0, width=0.25, channels=(16, 16, 16), blocks=(1, 1, 1), heads=2, engine="onnx").eval()
