@@ -5,6 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import PIL.Image
+
 from tests.annotator.running import Running
 from tests.e2e.conftest import Window, until
 
@@ -151,3 +154,23 @@ def test_switching_the_model_on_again_makes_it_ready(window: Window) -> None:
         page.click("#menu-button")
         page.click(f"[role=menuitem]:has-text('{item}')")
         until(lambda item=item: ("is off" if "off" in item else "ready") in page.locator("#model-text").inner_text())
+
+
+def test_an_import_shows_its_progress_and_what_it_skipped(window: Window, tmp_path: Path) -> None:
+    page = window.page
+    PIL.Image.fromarray(np.pad(np.full((20, 20), 255, np.uint8), 10)).save(tmp_path / "nowhere.png")
+    mask = np.zeros((120, 160), np.uint8)
+    mask[20:50, 30:60] = 7
+    PIL.Image.fromarray(mask).save(tmp_path / "a.png")
+    for known in (0, 1):
+        page.click("#menu-button")
+        page.click("[role=menuitem]:has-text('Import')")
+        page.set_input_files("dialog input[type=file]", [tmp_path / "a.png", tmp_path / "nowhere.png"])
+        page.click("dialog button:has-text('Import')")
+        until(lambda: "nowhere.png" in page.locator("dialog").inner_text())
+        assert f"{1 - known} objects in {1 - known} images were imported" in notice(window)
+        assert ("1 were there already" in notice(window)) == bool(known)
+        page.keyboard.press("Escape")
+    window.settled()
+    assert len(window.objects()) == 1
+    assert window.mask()[30][40]

@@ -14,7 +14,7 @@ from typing import Any
 
 from sqlmodel import col, func, select, update
 
-from segue.annotator import exchange
+from segue.annotator import exporting
 from segue.annotator.codec import Packed
 from segue.annotator.polygons import stored_mask
 from segue.annotator.project import Project
@@ -120,7 +120,7 @@ class AdaptService:
             raise InputError(f"{state.images} accepted images", f"at least {NEEDED}", "accept more images first")
         number = 1 + max((int(p.name) for p in self._adapters()), default=0)
         folder = self.home / "adapters" / f"{number:04d}"
-        exchange.export(self.project, "png", folder / "data", images=True)
+        exporting.export(self.project, "png", folder / "data", images=True)
         base = {name: value for name, value in self._choice().items() if name != "adapter"}
         config = {
             "data": str(folder / "data"),

@@ -22,6 +22,7 @@ import segue
 from segue.annotator import routes, routes_jobs, schemas
 from segue.annotator.adapt_service import AdaptService
 from segue.annotator.config import AnnotateConfig
+from segue.annotator.importing import ImportService
 from segue.annotator.project import Project
 from segue.annotator.security import Guard
 from segue.core.errors import ConfigError, SegueError
@@ -55,6 +56,7 @@ def build(config: AnnotateConfig, load: Callable[[], Segmenter] | None = None) -
         lifespan=lifespan,
     )
     app.state.project, app.state.adapt_service = project, adapt_service
+    app.state.import_service = ImportService(project)
     app.include_router(routes.router)
     app.include_router(routes_jobs.router)
     app.mount("/", StaticFiles(directory=STATIC, html=True), name="page")

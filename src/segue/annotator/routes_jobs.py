@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import tempfile
+from pathlib import Path, PurePosixPath
 from typing import Annotated
 from urllib.parse import quote
 
@@ -10,9 +12,10 @@ from fastapi import APIRouter, Depends, File, Query, Request, Response, UploadFi
 from fastapi.responses import FileResponse
 from starlette.background import BackgroundTask
 
-from segue.annotator import exchange, schemas
+from segue.annotator import exporting, schemas
 from segue.annotator import schemas_jobs as messages
 from segue.annotator.adapt_service import AdaptService
+from segue.annotator.importing import ImportService
 from segue.annotator.routes import PROBLEMS, Open, Who
 
 router = APIRouter(prefix="/api", responses=PROBLEMS)
@@ -24,13 +27,20 @@ def adapt_service_of(request: Request) -> AdaptService:
     return service
 
 
+def import_service_of(request: Request) -> ImportService:
+    """What imports into the project."""
+    service: ImportService = request.app.state.import_service
+    return service
+
+
+Importing = Annotated[ImportService, Depends(import_service_of)]
 Adapting = Annotated[AdaptService, Depends(adapt_service_of)]
 
 
 @router.get("/formats")
 def formats() -> list[messages.FormatOut]:
     """What can be exported."""
-    return exchange.formats()
+    return exporting.formats()
 
 
 @router.get(
@@ -44,7 +54,7 @@ def export(
     accepted: bool = True,
 ) -> Response:
     """All masks as one file to download."""
-    path, name, exported = exchange.packed_export(project, format, accepted=accepted)
+    path, name, exported = exporting.packed_export(project, format, accepted=accepted)
     home = next(parent for parent in path.parents if parent.name.startswith("segue-export-"))
     notice = {"segue-notice": quote(str(exported))}
     return FileResponse(
@@ -52,12 +62,28 @@ def export(
     )
 
 
+@router.get("/import")
+def import_state(importing: Importing) -> messages.ImportOut:
+    """How importing goes, and what the last import did."""
+    return importing.out()
+
+
 @router.post("/import")
 def import_masks(
-    project: Open, who: Who, files: Annotated[list[UploadFile], File(max_length=1000)]
-) -> messages.Imported:
-    """Add the objects of COCO files and PNG label maps to the images of the same names."""
-    return exchange.import_files(project, [(file.filename or "", file.file.read()) for file in files], who.id)
+    importing: Importing, who: Who, files: Annotated[list[UploadFile], File(max_length=1000)]
+) -> messages.ImportOut:
+    """Add the objects of annotation files, label maps, and ZIPs of any format to the images of the same names, in the
+    background."""
+    home = Path(tempfile.mkdtemp(prefix="segue-import-"))
+    paths = []
+    for number, file in enumerate(files):
+        name = PurePosixPath((file.filename or "file").replace("\\", "/")).name
+        paths.append(home / str(number) / (name or "file"))
+        paths[-1].parent.mkdir()
+        with paths[-1].open("wb") as copy:
+            shutil.copyfileobj(file.file, copy)
+    importing.start(paths, home, who.id)
+    return importing.out()
 
 
 @router.get("/adapt")

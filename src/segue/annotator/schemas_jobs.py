@@ -75,8 +75,18 @@ class FormatOut(BaseModel):
 
 
 class Imported(BaseModel):
-    """What an import did."""
+    """What an import did; ``known`` objects were there already."""
 
     images: int
     objects: int
+    known: int = 0
     skipped: list[str]
+
+
+class ImportOut(BaseModel):
+    """The state of importing, and what the last import did."""
+
+    state: TaskState
+    progress: float
+    message: str
+    result: Imported | None

@@ -5,7 +5,7 @@ import { download, get, post, request } from "./api.js";
 import { keysOf, showKeys } from "./keys.js";
 import { emit, state } from "./state.js";
 import { notify, reloadImage } from "./actions.js";
-import { refreshImages } from "./images.js";
+import { refreshImages, refreshProject } from "./images.js";
 import { showAdapt, showFind } from "./loop.js";
 
 export function showMenu() {
@@ -72,9 +72,9 @@ async function save(format, accepted, dialog) {
   }
 }
 
-export function showImport() {
+export async function showImport() {
   const { dialog, body } = openDialog("Import masks");
-  const input = h("input", { type: "file", multiple: true, accept: ".json,.png", "aria-label": "Files" });
+  const input = h("input", { type: "file", multiple: true, accept: ".json,.xml,.png,.zip", "aria-label": "Files" });
   const result = h("p", { class: "muted" });
   const form = h("form", {}, input, h("div", { class: "actions" }, h("button", { class: "primary", type: "submit" }, "Import")));
   form.addEventListener("submit", async (/** @type {Event} */ event) => {
@@ -82,24 +82,44 @@ export function showImport() {
     if (!input.files.length) return void (result.textContent = "Choose at least one file.");
     const data = new FormData();
     for (const file of input.files) data.append("files", file);
-    result.textContent = "Reading …";
     try {
-      const done = await request("POST", "import", data);
-      await refreshImages();
-      await reloadImage();
-      if (state.project) state.project.labels = (await get("project")).labels;
-      emit("project");
-      if (!done.skipped.length) dialog.close();
-      result.textContent = done.skipped.length ? `Skipped: ${done.skipped.join("; ")}` : "";
-      notify(`${done.objects} objects in ${done.images} images were imported.`);
+      await request("POST", "import", data);
+      await followImport(dialog, body);
     } catch (error) {
-      result.textContent = String(/** @type {Error} */ (error).message);
+      result.textContent = /** @type {Error} */ (error).message;
     }
   });
   body.append(
-    h("p", { class: "muted" }, "COCO instances (.json), or PNG label maps named like the images: 0 is background, every other value one object. You can correct them here like any object."),
+    h("p", { class: "muted" }, "Annotations (.json, .xml), PNG label maps named like the images, or a ZIP of any format that is exported here. What is there already is not added again; everything can be corrected like any object."),
     form, result,
   );
+  if ((await get("import")).state === "running") await followImport(dialog, body);
+}
+
+/** Show how far the import is, until it ends; the dialog may be closed meanwhile. @param {HTMLDialogElement} dialog @param {HTMLElement} body */
+async function followImport(dialog, body) {
+  for (;;) {
+    const job = await get("import");
+    if (job.state !== "running") return importEnded(dialog, job);
+    body.replaceChildren(
+      h("p", {}, job.message), h("span", { class: "track", style: { margin: "14px 0" } }, h("i", { style: { width: `${100 * job.progress}%` } })),
+      h("p", { class: "muted small" }, "You can close this and go on working."),
+    );
+    await new Promise((done) => setTimeout(done, 250));
+  }
+}
+
+/** @param {HTMLDialogElement} dialog @param {any} job */
+async function importEnded(dialog, job) {
+  await Promise.all([refreshImages(), refreshProject(), reloadImage()]);
+  if (job.state === "failed") {
+    dialog.close();
+    return notify(job.message, { bad: true });
+  }
+  const { objects, images, known, skipped } = job.result;
+  notify(`${objects} objects in ${images} images were imported.${known ? ` ${known} were there already.` : ""}${skipped.length ? ` ${skipped.length} were skipped.` : ""}`);
+  if (!skipped.length) return dialog.close();
+  dialog.querySelector(".body")?.replaceChildren(h("p", {}, "Skipped:"), h("ul", { class: "small" }, .../** @type {string[]} */ (skipped).map((line) => h("li", {}, line))));
 }
 
 async function showJournal() {

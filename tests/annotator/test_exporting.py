@@ -15,9 +15,7 @@ import pytest
 from fastapi.testclient import TestClient
 from pycocotools import mask as rle
 
-from segue.annotator import journal
-from segue.annotator.exchange import formats
-from segue.annotator.project import Project
+from segue.annotator.exporting import formats
 from tests.annotator.fake_model import photo
 from tests.annotator.person import RED, Person, mask_of, runs, square
 
@@ -78,86 +76,6 @@ def test_every_format_can_be_downloaded(client: TestClient, drawn: Person, name:
     assert answer.status_code == 200
     assert len(answer.content) > 100
     assert "attachment" in answer.headers["content-disposition"]
-
-
-def test_what_was_exported_can_be_imported_corrected_and_taken_back(client: TestClient, drawn: Person) -> None:
-    content = json.dumps(coco(client)).encode().replace(b"a.png", b"b.jpg")
-    done = client.post("/api/import", files=[("files", ("x.json", content))]).json()
-    assert (done["images"], done["objects"], done["skipped"]) == (1, 2, [])
-    other = Person(client, image=2)
-    objects = other.open()["objects"]
-    assert [(mask_of(item) == mask).all() for item, mask in zip(objects, (FIRST, SECOND), strict=True)] == [
-        True,
-        True,
-    ]
-    assert [item["label"] for item in objects] == [1, 2]
-    corrected = other.click(objects[0]["id"], *RED, positive=False)["changed"][0]
-    assert 0 < mask_of(corrected).sum() < FIRST.sum()
-    other.act(kind="undo")
-    assert other.act(kind="undo")["order"] == []
-
-
-def png(mask: np.ndarray) -> bytes:
-    buffer = io.BytesIO()
-    PIL.Image.fromarray(mask).save(buffer, "PNG")
-    return buffer.getvalue()
-
-
-def test_label_maps_and_binary_masks_are_imported(client: TestClient, project: Project) -> None:
-    labels = (FIRST * 3).astype(np.uint8)
-    labels[SECOND] = 7
-    labels[100:, 150:] = 255
-    binary = square(5, 5).astype(np.uint8) * 255
-    files = [
-        ("files", ("a.png", png(labels))),
-        ("files", ("c.png", png(binary))),
-        ("files", ("who.png", png(binary))),
-    ]
-    done = client.post("/api/import", files=files).json()
-    assert (done["images"], done["objects"]) == (2, 3)
-    assert "who.png" in done["skipped"][0]
-    first, third = Person(client).look()["objects"], Person(client, image=3).look()["objects"]
-    assert [mask_of(item).sum() for item in first] == [(FIRST & ~SECOND).sum(), SECOND.sum()]
-    assert (mask_of(third[0]) == square(5, 5)).all()
-    with project.store.read() as db:
-        assert journal.disagreements(db) == []
-
-
-def test_masks_of_another_size_and_files_that_do_not_read_are_named(client: TestClient) -> None:
-    small = png(np.ones((5, 5), np.uint8))
-    done = client.post("/api/import", files=[("files", ("a.png", small))]).json()
-    assert (done["objects"], "5 x 5" in done["skipped"][0]) == (0, True)
-    for name, content in (("x.json", b"{"), ("x.txt", b"hello"), ("a.png", b"no picture"), ("x.json", b"[1]")):
-        answer = client.post("/api/import", files=[("files", (name, content))])
-        assert answer.status_code == 422, (name, content)
-        assert answer.json()["message"]
-    assert Person(client).look()["objects"] == []
-
-
-def test_an_import_that_is_repeated_adds_nothing(client: TestClient, drawn: Person) -> None:
-    content = json.dumps(coco(client)).encode()
-    for _ in range(2):
-        done = client.post("/api/import", files=[("files", ("x.json", content))]).json()
-        assert (done["images"], done["objects"]) == (0, 0)
-    assert len(drawn.look()["objects"]) == 2
-
-
-def test_a_photo_is_no_mask(client: TestClient, folder: Path) -> None:
-    noise = np.random.default_rng(0).integers(0, 255, (120, 160, 3), dtype=np.uint8)
-    answer = client.post("/api/import", files=[("files", ("a.png", png(noise)))])
-    assert answer.status_code == 422
-    assert "looks like a photo" in answer.json()["message"]
-    assert Person(client).look()["objects"] == []
-
-
-def test_class_names_of_a_file_are_cleaned(client: TestClient, drawn: Person) -> None:
-    content = coco(client)
-    content["categories"][0]["name"], content["categories"][1]["name"] = "a\x00 tall\nship", "x" * 100_000
-    content["images"][0]["file_name"] = "b.jpg"
-    done = client.post("/api/import", files=[("files", ("x.json", json.dumps(content).encode()))]).json()
-    assert done["objects"] == 2
-    names = [label["name"] for label in client.get("/api/project").json()["labels"]]
-    assert names == ["object", "fish", "a tallship", "x" * 80]
 
 
 @pytest.mark.parametrize("name", ["coco", "yolo", "numpy"])
