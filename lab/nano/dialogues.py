@@ -19,11 +19,11 @@ from typing import Any
 
 import cv2
 import numpy as np
+from segue.evaluation.bootstrap import bootstrap_interval
 
 import segue
 from segue.core.types import Mask
 from segue.data.formats.registry import open_data
-from segue.evaluation.bootstrap import bootstrap_interval
 from segue.evaluation.robot import ClickTrace, simulate_clicks
 from segue.session.session import Session
 

@@ -15,7 +15,9 @@ from segue.session.config import CommandLine
 class _AnnotateConfig(AnnotateConfig):
     files: Annotated[
         tuple[Path, ...],
-        Field(description="Add masks: annotations (.json, .xml), a label map (.png) or a .zip of any format; repeatable."),
+        Field(
+            description="Add masks: annotations (.json, .xml), a label map (.png) or a .zip of any format; repeatable."
+        ),
         CommandLine(names=("--import",), metavar="FILE"),
     ] = ()
     export: Annotated[

@@ -103,6 +103,7 @@ class AnnotatedImage:
     ) -> AnnotatedImage:
         """From an ``image`` (H, W, 3) in memory and ``ignore_mask`` (H, W) bool.
 
+        >>> import numpy as np
         >>> AnnotatedImage.from_arrays("a.png", np.zeros((2, 3, 3), np.uint8)).size
         (2, 3)
         """
@@ -121,6 +122,7 @@ class AnnotatedImage:
         """(H, W) bool of the pixels that never count, without the objects' own: an object inside void (a crowd, say)
         counts as object. None where there is no such pixel.
 
+        >>> import numpy as np
         >>> objects = [Annotation.from_mask(np.array([[True, False]]))]
         >>> image = AnnotatedImage.from_arrays("a", np.zeros((1, 2, 3), np.uint8), objects, np.array([[True, True]]))
         >>> image.ignore_mask
@@ -152,6 +154,7 @@ class Sample:
     """A place in a data set: its ``id``, what ``group`` it belongs to (an object's folder in PerSeg, a split), and
     ``load``, which reads the annotations when asked.
 
+    >>> import numpy as np
     >>> objects = [Annotation.from_mask(np.ones((2, 2), bool), "cat")]
     >>> sample = Sample.from_arrays("a", np.zeros((2, 2, 3), np.uint8), objects)
     >>> sample.read()[1].annotations[0].name
@@ -219,6 +222,7 @@ class Samples(Sequence[Sample]):
     Each annotated image is compared with its photo, as ``as_photo`` says; objects without a pixel are named, and ids
     that come twice are counted on, because results are kept by them.
 
+    >>> import numpy as np
     >>> blank = AnnotatedImage.from_arrays("a.png", np.zeros((2, 3, 3), np.uint8))
     >>> [sample.id for sample in Samples(["a", "b"], lambda i: blank)[1:]]
     ['b']
