@@ -144,7 +144,7 @@ def shipped_engine(weights: Path) -> OnnxEngine | None:
             raise CheckpointError(
                 f"the graph {path}, which was not made of {weights.name}",
                 "the graphs of the weights beside them",
-                "write them again: python lab/nano/ship_graphs.py",
+                "install segue again, or answer with PyTorch: engine=torch",
             )
     return OnnxEngine(*paths)
 
