@@ -24,7 +24,8 @@ from torch.nn import functional as F
 
 from segue.core.types import Image
 from segue.models.nano.mobilenet import MobileNetV2
-from segue.models.nano.network import double, standardise
+from segue.models.nano.network import double
+from segue.models.nano.training import standardise
 from segue.training.checkpoint import write_checkpoint
 from segue.training.config import TrainConfig
 from segue.training.optimizers import bf16_pays

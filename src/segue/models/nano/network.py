@@ -8,7 +8,7 @@ skin over it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -376,46 +376,3 @@ def similarity_maps(embedding: Tensor, clicks: Tensor, previous: Tensor) -> Tens
         prototype = F.normalize(torch.bmm(weight, flat.transpose(1, 2)) + 1e-6, dim=-1)
         found.append(torch.bmm(prototype, flat)[:, 0] * seen)
     return torch.stack(found, dim=1).reshape(b, 4, h, w)
-
-
-@torch.no_grad()
-def calibrate(
-    net: NanoNet, pixels: Tensor, clicks: Tensor, box: Tensor, previous: Tensor, backbone: bool = False
-) -> None:
-    """Standardise the fresh convolutions on this batch, those of the ``backbone`` too where nothing pretrained it."""
-    own = (".logits", ".embed")  # outputs start as they are, ends of residuals in the decoder near 0
-    fresh = [
-        m
-        for name, m in net.named_modules()
-        if isinstance(m, nn.Conv2d) and (backbone if "backbone" in name else not name.endswith((*own, ".project")))
-    ]
-    standardise(fresh, lambda: net.decoder(net.encoder(pixels), clicks, box, previous))
-    net.decoder.logits.weight *= 0.2
-
-
-@torch.no_grad()
-def standardise(layers: Iterable[nn.Conv2d], run: Callable[[], object]) -> None:
-    """Scale ``layers``, in the order in which ``run`` calls them, so that every channel they make has mean 0 and
-    deviation 1 there.
-
-    Data-dependent initialisation (Salimans and Kingma, 2016) in place of normalisation layers: the pretrained
-    backbone's features differ in scale by orders of magnitude, and nothing has to be normalised at run time.
-
-    >>> layer, pixels = nn.Conv2d(3, 4, 1), torch.rand(1, 3, 8, 8)
-    >>> standardise([layer], lambda: layer(pixels))
-    >>> bool(torch.allclose(layer(pixels).std((0, 2, 3)), torch.ones(4), atol=0.02))
-    True
-    """
-
-    def scale(layer: nn.Module, _: object, out: Tensor) -> Tensor:
-        assert isinstance(layer, nn.Conv2d)
-        assert layer.bias is not None
-        mean, deviation = out.mean((0, 2, 3)), out.std((0, 2, 3)) + 1e-3
-        layer.weight /= deviation[:, None, None, None]
-        layer.bias.copy_((layer.bias - mean) / deviation)
-        return (out - mean[:, None, None]) / deviation[:, None, None]
-
-    hooks = [layer.register_forward_hook(scale) for layer in layers]
-    run()
-    for hook in hooks:
-        hook.remove()
