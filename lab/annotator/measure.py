@@ -234,10 +234,13 @@ def until(done: Callable[[], bool], seconds: float = 120.0) -> None:
         time.sleep(0.02)
 
 
-PAINTED = """(count) => new Promise((done) => {
-  const see = () => performance.getEntriesByName('segue:click-to-painted').length >= count && done();
-  new PerformanceObserver(see).observe({ type: 'measure' });
-  see();
+ANSWERED = """(count) => new Promise((done) => {
+  const look = () => {
+    const painted = performance.getEntriesByName('segue:click-to-painted').length;
+    if (painted > count || document.getElementById('saved').textContent === 'Not saved') done(painted);
+    else setTimeout(look, 10);
+  };
+  look();
 })"""
 ENTRIES = """(name) => performance.getEntriesByName(name)
   .map((m) => ({ start: m.startTime, total: m.duration, ...m.detail }))"""
@@ -253,7 +256,7 @@ def _click_through(chromium: Any, address: str, image: int, clicks: int, reach: 
     page.evaluate(PRESSES)
     box = page.locator("#stage").bounding_box()
     dice, low, high = np.random.default_rng(0), np.array((0.15, 0.2)), np.array((0.85, 0.75))
-    begun = low
+    begun, count = low, 0
     for number in range(clicks + 3):
         if number % 5 == 0:
             page.keyboard.press("n")
@@ -261,19 +264,26 @@ def _click_through(chromium: Any, address: str, image: int, clicks: int, reach: 
         around = (low, high) if number % 5 == 0 else (np.maximum(low, begun - reach), np.minimum(high, begun + reach))
         x, y = dice.uniform(*around)
         button = "right" if number % 5 and number % 3 == 2 else "left"
-        page.mouse.click(box["x"] + x * box["width"], box["y"] + y * box["height"], button=button, delay=hold)
-        page.evaluate(PAINTED, number + 1)
+        at = box["x"] + x * box["width"], box["y"] + y * box["height"]
+        page.mouse.move(*at)
+        chooses = page.locator("#stage").get_attribute("data-does") == "choose" and button == "left"
+        if chooses:  # Alt: this click means the object that is edited, or a new one
+            page.keyboard.down("Alt")
+        page.mouse.click(*at, button=button, delay=hold)
+        if chooses:
+            page.keyboard.up("Alt")
+        count = page.evaluate(ANSWERED, count)
         time.sleep(0.2)
     painted = page.evaluate(ENTRIES, "segue:click-to-painted")[3:]
     saved = page.evaluate(ENTRIES, "segue:click-to-saved")[3:]
-    presses = page.evaluate("performance.getEntriesByName('pressed').map((m) => m.startTime)")[3:]
+    presses = page.evaluate("performance.getEntriesByName('pressed').map((m) => m.startTime)")
     payload, objects = page.evaluate(PAYLOAD), page.locator("#object-list .object").count()
     page.close()
     steps = {"request": "sent", "server": "answered", "decode": "decoded", "draw": "drawn", "paint": "end"}
     ends = ["start", *steps.values()]
     return {
         "painted": _spread([entry["total"] for entry in painted]),
-        "pressed": _spread([entry["end"] - press for entry, press in zip(painted, presses, strict=True)]),
+        "pressed": _spread([entry["end"] - max(p for p in presses if p <= entry["start"]) for entry in painted]),
         "saved": _spread([entry["total"] for entry in saved]),
         "parts": {
             part: _spread([entry[end] - entry[begin] for entry in painted])["p50"]
