@@ -115,7 +115,7 @@ def test_messages_stand_over_dialogs_and_in_plain_words(window: Window) -> None:
     page.route("**/api/settings", lambda route: route.abort())
     page.select_option("#overlap", "new")
     until(lambda: "The server does not answer" in notice(window))
-    assert page.locator("#overlap").input_value() == "allow"
+    until(lambda: page.locator("#overlap").input_value() == "allow")
 
 
 def test_training_is_offered_for_images_not_objects(window: Window) -> None:
