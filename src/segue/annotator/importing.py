@@ -71,10 +71,10 @@ class ImportService:
 
 
 def import_files(
-    project: Project, files: Sequence[Path], who: str, tell: Progress = lambda progress, message: None
+    project: Project, files: Sequence[Path], who: str, report: Progress = lambda progress, message: None
 ) -> Imported:
     """Add the objects of annotation files (.json, .xml), of label maps (.png) named like the images, and of ZIPs of any
-    format, to the project; ``tell`` hears how far it is.
+    format, to the project; ``report`` hears how far it is.
 
     Nothing that is there is changed, an object that is there already is not added again; each image's objects are one
     journal entry, so one undo takes them back. What fits no image, has another size or holds no mask is skipped and
@@ -85,7 +85,7 @@ def import_files(
         with _opened(path, project) as data:
             skipped += [_named(loss, path.name) for loss in data.losses]
             for at, sample in enumerate(data.samples):
-                tell(
+                report(
                     (number + at / len(data.samples)) / len(files), f"{at} of {len(data.samples)} images of {path.name}"
                 )
                 try:
