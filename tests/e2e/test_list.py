@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import sqlite3
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from segue.annotator.codec import pack
 from tests.annotator.fake_model import photo
 from tests.annotator.person import square
+from tests.annotator.running import Running
 from tests.e2e.conftest import Window, until
 
 RED, BLUE = (36, 40), (110, 80)
@@ -186,3 +188,71 @@ def test_a_replaced_file_is_noticed_and_the_person_is_asked(window: Window, fold
     assert window.state("objects.0.shape.area") == pytest.approx(4 * area, rel=0.01)
     window.click(220, 160)
     assert len(window.objects()) == 2, "prompts are answered on the new file"
+
+
+def test_work_in_the_background_and_what_waits_is_always_seen(window: Window, tmp_path: Path) -> None:
+    page = window.page
+    chip = page.locator("#background")
+    assert not chip.is_visible()
+    propose(tmp_path / "project.db", 3, 4)
+    until(lambda: chip.is_visible() and chip.inner_text() == "2 found · review")
+    chip.click()
+    window.shown(3)
+    until(lambda: window.state("hand.doing") == "reviewing")
+    window.press("Enter")
+    window.shown(4)
+    window.press("x")
+    until(lambda: not chip.is_visible())
+
+
+def test_a_row_and_its_mask_light_each_other(window: Window) -> None:
+    page = window.page
+    window.click(*RED)
+    window.press("n")
+    window.click(*BLUE)
+    window.press("n")
+    first = window.objects()[0]["id"]
+    before = window.painted(20, 40)
+    page.hover(f"[data-id='{first}']")
+    until(lambda: window.painted(20, 40) != before)
+    page.mouse.move(*window.at(*BLUE))
+    until(lambda: page.locator("#object-list .hovered").count() == 1)
+    assert page.locator("#object-list .hovered").get_attribute("data-id") == window.objects()[1]["id"]
+
+
+def test_a_narrow_screen_has_its_drawers_and_its_accept(chromium: Any, server: Running) -> None:
+    window = Window(chromium, server.url)
+    page = window.page
+    page.set_viewport_size({"width": 390, "height": 780})
+    window.click(*RED)
+    assert len(window.objects()) == 1
+    assert not page.locator("#object-list").is_visible()
+    page.click("#objects-drawer")
+    until(lambda: page.locator("#object-list .object").is_visible())
+    page.click("#images-drawer")
+    page.click("#image-3")
+    window.shown(3)
+    assert not page.locator("#image-list").is_visible()
+    page.click("#narrow-accept")
+    window.shown(4)
+    wide = page.evaluate("() => document.documentElement.scrollWidth")
+    assert wide <= 390, "nothing lies beyond the screen"
+    window.close()
+
+
+def test_many_classes_are_searched_and_their_colours_differ(window: Window) -> None:
+    page = window.page
+    for number in range(24):
+        body = {"key": f"k{number}", "name": f"kind {number}"}
+        page.request.post(page.url.split("#")[0] + "api/labels", data=body)
+    until(lambda: page.locator("#labels button").count() == 25)
+    colours = [label["colour"] for label in window.state("project.labels")]
+    assert len(set(colours)) == 25
+    page.focus("#stage")
+    page.keyboard.press("/")
+    page.keyboard.type("kind 17")
+    until(lambda: page.locator("#labels button").count() == 1)
+    page.keyboard.press("Enter")
+    until(lambda: page.locator("#labels button").count() == 25)
+    chosen = window.state("label")
+    assert next(label["name"] for label in window.state("project.labels") if label["id"] == chosen) == "kind 17"

@@ -15,7 +15,7 @@ import numpy as np
 from sqlmodel import Session, col, select
 
 from segue.annotator.codec import pack
-from segue.annotator.project import PALETTE, Project
+from segue.annotator.project import Project, class_colour
 from segue.annotator.schemas import LONGEST_NAME
 from segue.annotator.schemas_jobs import Imported, ImportOut, TaskState
 from segue.annotator.store import ActionMeta, ChangeSet, check_holder, get_masks, live_labels, live_objects, put_mask
@@ -240,6 +240,6 @@ def _label(changes: ChangeSet, name: str) -> int | None:
         if label.name == (name or labels[0].name):
             return label.id
     rank = 1 + max((label.rank for label in labels), default=-1)
-    row = Label(name=name or "object", colour=PALETTE[rank % len(PALETTE)], rank=rank)
+    row = Label(name=name or "object", colour=class_colour(rank), rank=rank)
     changes.create(row)
     return row.id

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import colorsys
 import contextlib
 import threading
 import time
@@ -30,7 +31,7 @@ from segue.annotator.store import (
     setting,
     sync_images,
 )
-from segue.annotator.tables import ImageRow, JournalEntry, Label, ObjectRow, Setting
+from segue.annotator.tables import Finding, ImageRow, JournalEntry, Label, ObjectRow, Setting
 from segue.annotator.worker import Worker
 from segue.core.errors import InputError, MissingFile
 from segue.core.segmenter import Segmenter
@@ -47,6 +48,7 @@ PALETTE = (
     "#E5484D",
     "#9C7A5B",
 )
+GOLDEN = 0.618033988749895  # turns of the colour wheel from one class to the next
 FIRST_LABEL = "object"
 RESCAN = 10.0  # seconds between two looks for new files
 
@@ -144,7 +146,8 @@ class Project:
         """What the model is doing, and what changed elsewhere."""
         self._rescan()
         with self.store.read() as db:
-            common = {"model": self.model_out(), "project_head": _head(db), "images": _count(db)}
+            waiting = db.exec(select(func.count()).where(Finding.state == "open")).one()
+            common = {"model": self.model_out(), "project_head": _head(db), "images": _count(db), "proposals": waiting}
             if image_id is None:
                 return schemas.Status(**common)
             state, progress, message, milliseconds = self.worker.encoder.progress(image_id)
@@ -236,7 +239,7 @@ class Project:
             if not request.name:
                 raise InputError("a class without a name", "a name")
             rank = 1 + max((label.rank for label in labels), default=-1)
-            colour = request.colour or PALETTE[rank % len(PALETTE)]
+            colour = request.colour or class_colour(rank)
             changes.create(Label(name=request.name, colour=colour, rank=rank))
             return
         row = next((label for label in labels if label.id == request.id), None)
@@ -255,6 +258,19 @@ class Project:
                 "give its objects another class first" if used else "rename it instead",
             )
         changes.change(row, deleted=True)
+
+
+def class_colour(rank: int) -> str:
+    """The colour of the class ``rank`` places from the first: a chosen one, then ever other hues.
+
+    >>> class_colour(0), class_colour(10) == class_colour(11)
+    ('#4C8DFF', False)
+    """
+    if rank < len(PALETTE):
+        return PALETTE[rank]
+    lightness, saturation = (0.62, 0.5, 0.72)[rank % 3], (0.75, 0.6)[rank % 2]
+    channels = colorsys.hls_to_rgb(rank * GOLDEN % 1, lightness, saturation)
+    return "#" + "".join(f"{round(255 * channel):02X}" for channel in channels)
 
 
 def _listed(state: str | None, search: str) -> SelectOfScalar[ImageRow]:

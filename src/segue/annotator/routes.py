@@ -224,9 +224,17 @@ def whole_journal(
 
 
 @router.get("/status")
-def status(project: Open, who: Who, image: Annotated[int | None, Query(ge=1, le=2**31 - 1)] = None) -> schemas.Status:
-    """What the model is doing, and whether ``image`` changed."""
-    return project.status(image, who)
+def status(
+    request: Request, project: Open, who: Who, image: Annotated[int | None, Query(ge=1, le=2**31 - 1)] = None
+) -> schemas.Status:
+    """What the model and the background are doing, and whether ``image`` changed."""
+    answer = project.status(image, who)
+    service, importing = request.app.state.adapt_service, request.app.state.import_service
+    for kind, task in (("adapt", service.adapting), ("find", service.finding), ("import", importing)):
+        answer.background.append(
+            schemas.BackgroundOut(kind=kind, state=task.state, progress=task.progress, message=task.message)
+        )
+    return answer
 
 
 @router.post("/labels")

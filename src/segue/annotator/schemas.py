@@ -336,9 +336,18 @@ class Encoding(BaseModel):
     encode_ms: float | None = None
 
 
+class BackgroundOut(BaseModel):
+    """Work in the background: adapting, finding or importing."""
+
+    kind: Literal["adapt", "find", "import"]
+    state: Literal["idle", "running", "done", "failed"]
+    progress: float
+    message: str
+
+
 class Status(BaseModel):
     """The status line, and whether the image changed elsewhere (``head`` moved on, ``stamp`` is another) or the project
-    did (``project_head``, ``images``)."""
+    did (``project_head``, ``images``); work in the ``background``, and how many found masks wait."""
 
     model: ModelOut
     image: Encoding | None = None
@@ -348,6 +357,8 @@ class Status(BaseModel):
     mine: bool = False
     project_head: int = 0
     images: int = 0
+    background: list[BackgroundOut] = []
+    proposals: int = 0
 
 
 class Neighbour(BaseModel):

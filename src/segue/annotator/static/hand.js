@@ -216,7 +216,7 @@ function point(at, other = false) {
   state.pointer = at;
   if (state.tool === "brush" || state.tool === "eraser") redraw("marks");
   if (!resting()) return;
-  const under = at && objectAt(at, state.active);
+  const under = at && state.tool === "click" ? objectAt(at, state.active) : null;
   if (under !== state.hover) {
     state.hover = under;
     emit("hover");

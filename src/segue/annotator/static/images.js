@@ -9,6 +9,7 @@ import { Problem, get } from "./api.js";
 const ROW = 60;
 const PAGE = 100;
 const FILTERS = /** @type {const} */ ([["", "All"], ["open", "Open"], ["accepted", "Done"], ["skipped", "Skipped"]]);
+const TAIL = 9; // letters of a file name that are never cut: its number and suffix
 const PATIENCE = 50; // unreadable images in a row that are stepped over
 const list = byId("image-list");
 const space = byId("image-space");
@@ -22,6 +23,8 @@ let turn = 0;
 let asked = new Set();
 /** Why an image could not be opened. @type {Map<number, string>} */
 const unreadable = new Map();
+/** @type {Map<number, HTMLElement>} */
+const thumbnails = new Map();
 /** The image that was accepted or skipped last, for undo. @type {number | null} */
 let closed = null;
 
@@ -88,16 +91,27 @@ function row(line, at, key) {
   const about = others || unreadable.has(line.id)
     ? others || "cannot be read"
     : { new: "", started: `${line.objects} ${line.objects === 1 ? "object" : "objects"}`, accepted: `${line.objects} done`, skipped: "skipped" }[line.state];
-  const image = h("img", { alt: "", loading: "lazy", decoding: "async", src: `api/images/${line.id}/thumbnail`, onload: () => image.classList.add("there") });
+  const name = line.path.slice(slash + 1);
+  const cut = Math.max(0, name.length - TAIL);
   return h(
     "div",
     {
       class: `line ${line.state}${others ? " held" : ""}${unreadable.has(line.id) ? " unreadable" : ""}`, role: "option", id: `image-${line.id}`, "data-key": key, "aria-selected": String(line.id === state.image?.id), "aria-posinset": at + 1, "aria-setsize": total,
       title: unreadable.get(line.id) ?? line.path, style: { top: `${at * ROW}px` }, onclick: () => void go(line.id),
     },
-    h("span", { class: "thumb" }, image),
-    h("span", { class: "grow" }, h("span", { class: "name ellipsis" }, line.path.slice(slash + 1)), h("span", { class: "about ellipsis" }, line.state === "accepted" ? icon("check") : line.state === "skipped" ? icon("skip") : null, about)),
+    h("span", { class: "thumb" }, thumbnail(line.id)),
+    h("span", { class: "grow" }, h("span", { class: "name" }, h("span", { class: "ellipsis" }, name.slice(0, cut)), h("span", {}, name.slice(cut))), h("span", { class: "about ellipsis" }, line.state === "accepted" ? icon("check") : line.state === "skipped" ? icon("skip") : null, about)),
   );
+}
+
+/** A row that is drawn anew keeps its picture. @param {number} id */
+function thumbnail(id) {
+  const known = thumbnails.get(id);
+  if (known) return known;
+  const image = h("img", { alt: "", loading: "lazy", decoding: "async", src: `api/images/${id}/thumbnail`, onload: () => image.classList.add("there") });
+  thumbnails.set(id, image);
+  if (thumbnails.size > 300) thumbnails.delete(thumbnails.keys().next().value ?? 0);
+  return image;
 }
 
 /** Open an image; false, and a reason shown, where that fails. @param {number | null | undefined} id @param {{history?: boolean}} [options] */
@@ -191,7 +205,8 @@ function reveal() {
 
 async function count() {
   if (!state.project) return;
-  state.project = await get("project");
+  const { counts, effort } = await get("project"); // what else changed is for refreshProject to tell everybody
+  Object.assign(state.project, { counts, effort });
   drawProgress();
 }
 

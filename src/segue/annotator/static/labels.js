@@ -5,6 +5,9 @@ import { newId, post } from "./api.js";
 import { active, emit, follow, state } from "./state.js";
 import { act, notify } from "./actions.js";
 
+const MANY = 10; // classes, above which they can be searched
+const search = /** @type {HTMLInputElement} */ (byId("label-search"));
+
 /** Give the active object a class, and the next ones too. @param {number} id */
 export function chooseLabel(id) {
   state.label = id;
@@ -36,14 +39,16 @@ function draw() {
   const labels = state.project?.labels ?? [];
   if (!labels.some((label) => label.id === state.label)) state.label = labels[0]?.id ?? null;
   const chosen = active()?.label ?? state.label;
+  search.hidden = labels.length <= MANY;
+  const wanted = search.hidden ? "" : search.value.trim().toLowerCase();
   byId("labels").replaceChildren(
     ...labels.map((label, i) =>
-      h(
+      wanted && !label.name.toLowerCase().includes(wanted) ? null : h(
         "button",
         { role: "radio", "aria-checked": String(label.id === chosen), tabIndex: label.id === chosen ? 0 : -1, title: i < 9 ? `${label.name} (${i + 1})` : label.name, onclick: () => chooseLabel(label.id) },
         h("i", { class: "swatch", style: { background: label.colour } }), h("span", { class: "ellipsis" }, label.name), i < 9 ? h("small", {}, String(i + 1)) : null,
       ),
-    ),
+    ).filter((chip) => chip !== null),
   );
   if (focused) /** @type {HTMLElement | null} */ (byId("labels").querySelector("[tabindex='0']"))?.focus();
 }
@@ -89,7 +94,21 @@ function edit() {
   name.focus();
 }
 
+/** Find a class by its name. */
+export function searchLabels() {
+  if (!search.hidden) search.focus();
+}
+
 export function startLabels() {
+  search.addEventListener("input", draw);
+  search.addEventListener("keydown", (event) => {
+    if (event.key !== "Enter" && event.key !== "Escape") return;
+    event.preventDefault();
+    if (event.key === "Enter") /** @type {HTMLElement | null} */ (byId("labels").firstElementChild)?.click();
+    search.value = "";
+    byId("stage").focus();
+    draw();
+  });
   byId("labels").addEventListener("keydown", arrows);
   byId("edit-classes").addEventListener("click", edit);
   follow(["project", "active", "objects"], draw);

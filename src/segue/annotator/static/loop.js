@@ -5,6 +5,7 @@ import { get, newId, post } from "./api.js";
 import { keysOf } from "./keys.js";
 import { active, follow, rest, state } from "./state.js";
 import { act, notify } from "./actions.js";
+import { showImport } from "./exchange.js";
 import { go, refreshImages } from "./images.js";
 
 export async function showAdapt() {
@@ -133,6 +134,36 @@ export async function decide(accept) {
   if (!state.image?.findings.length) await reviewNext();
 }
 
+const WORK = { adapt: ["Adapting", "Adapter trained"], find: ["Finding", "Search ended"], import: ["Importing", "Import ended"] };
+/** What ended and was looked at. @type {Set<string>} */
+const looked = new Set();
+
+/** The chip of the status line: what is under way, what waits for a decision, what ended. */
+function drawChip() {
+  const chip = byId("background");
+  const work = state.status?.background ?? [];
+  const running = work.find((one) => one.state === "running");
+  const failed = work.find((one) => one.state === "failed" && !looked.has(one.kind));
+  const done = work.find((one) => one.state === "done" && !looked.has(one.kind));
+  for (const one of work) if (one.state === "running") looked.delete(one.kind);
+  const waiting = state.status?.proposals ?? 0;
+  const text = running
+    ? `${WORK[running.kind][0]} ${Math.round(100 * running.progress)} %`
+    : failed ? `${WORK[failed.kind][0]} failed` : waiting ? `${waiting} found · review` : done ? WORK[done.kind][1] : "";
+  chip.hidden = !text;
+  chip.textContent = text;
+  chip.title = running?.message ?? failed?.message ?? "";
+  chip.classList.toggle("bad", Boolean(failed && !running));
+  chip.onclick = () => {
+    const shown = running ?? failed ?? (waiting ? null : done);
+    if (!shown) return void reviewNext();
+    if (!running) looked.add(shown.kind);
+    drawChip();
+    void { adapt: showAdapt, find: showFind, import: showImport }[shown.kind]();
+  };
+}
+
 export function startLoop() {
+  follow(["status"], drawChip);
   follow(["image", "hand"], () => void drawBar());
 }

@@ -7,10 +7,10 @@ import { showExport, showMenu } from "./exchange.js";
 import { startHand, clickAt, holdSpace, leave, moveCrosshair } from "./hand.js";
 import { close, go, nextImage, previousImage, reopen, startImages, undoClosing } from "./images.js";
 import { addCommand, addPhotoKey, keysOf, showKeys, startKeys } from "./keys.js";
-import { chooseLabelAt, startLabels } from "./labels.js";
+import { chooseLabelAt, searchLabels, startLabels } from "./labels.js";
 import { decide, startLoop } from "./loop.js";
 import { copyToNext, removeObject, startObjects, toggle } from "./objects.js";
-import { emit, follow, state } from "./state.js";
+import { emit, follow, state, subscribe } from "./state.js";
 import { startMarks } from "./marks.js";
 import { startPhoto } from "./photo.js";
 import { redraw, startStage } from "./stage.js";
@@ -62,6 +62,7 @@ function commands() {
     ["panels", "Photo only", ["\\"], () => document.body.classList.toggle("wide-photo")],
     ["help", "Keys and mouse", ["?", "Shift+?"], showKeys],
   ]);
+  add("Classes", [["class-search", "Find a class by its name", ["/"], searchLabels]]);
   add("Classes", Array.from({ length: 9 }, (_, i) => [`class-${i + 1}`, `Class ${i + 1}`, [String(i + 1)], () => chooseLabelAt(i)]));
 }
 
@@ -112,6 +113,21 @@ setNotify((message, options = {}) => {
   if (!actions.length) fading = window.setTimeout(hide, options.bad ? 9000 : 5000);
 });
 
+/** On a narrow screen the panels are drawers. */
+function startDrawers() {
+  const drawers = /** @type {[string, string][]} */ ([["show-images", "images-drawer"], ["show-objects", "objects-drawer"]]);
+  for (const [shown, button] of drawers) {
+    byId(button).addEventListener("click", () => {
+      for (const [other] of drawers) document.body.classList.toggle(other, other === shown && !document.body.classList.contains(other));
+    });
+  }
+  byId("images-drawer").append(icon("menu"));
+  byId("objects-drawer").append(icon("polygon"));
+  byId("narrow-accept").addEventListener("click", () => void close("accepted"));
+  byId("stage").addEventListener("pointerdown", () => document.body.classList.remove("show-images", "show-objects"));
+  subscribe(["image"], () => document.body.classList.remove("show-images"));
+}
+
 async function start() {
   commands();
   photoKeys();
@@ -131,6 +147,7 @@ async function start() {
     }
     emit("project");
   });
+  startDrawers();
   startStage();
   startPhoto();
   startMarks();

@@ -3,7 +3,7 @@
 import { arrange, byId, h, icon, openMenu } from "./dom.js";
 import { newId } from "./api.js";
 import { keysOf } from "./keys.js";
-import { colourOf, follow, labelOf, objectOf, state } from "./state.js";
+import { colourOf, emit, follow, labelOf, objectOf, state } from "./state.js";
 import { act, actOn, notify, prompt, select } from "./actions.js";
 import { togglePolygon } from "./dock.js";
 import { go, neighbour } from "./images.js";
@@ -75,23 +75,30 @@ function facts(object, number) {
   return { id, hidden, locked, clicks, strokes, origin, name, seconds: Math.round(object.seconds), area: object.shape?.area ?? 0, colour: colourOf(object), current: id === state.active };
 }
 
+/** @param {string | null} id */
+function hover(id) {
+  state.hover = id;
+  emit("hover");
+}
+
 /** @param {ReturnType<typeof facts>} shown @param {string} key */
 function row(shown, key) {
   const { id, name, hidden, locked, clicks, strokes, seconds, origin } = shown;
   const button = (/** @type {import("./dom.js").IconName} */ glyph, /** @type {string} */ title, /** @type {boolean} */ set, /** @type {(e: MouseEvent) => void} */ act) =>
     h("button", { class: `small-icon on-demand${set ? " set" : ""}`, title, "aria-label": `${title} ${name}`, onclick: (/** @type {MouseEvent} */ e) => (e.stopPropagation(), act(e)) }, icon(glyph));
-  const effort = clicks + strokes;
+  const counted = (/** @type {number} */ count, /** @type {string} */ what) => (count ? `${count} ${what}${count === 1 ? "" : "s"}` : "");
+  const effort = [counted(clicks, "click"), counted(strokes, "stroke")].filter(Boolean).join(", ");
   const element = h(
     "li",
     {
       class: `object${hidden ? " off" : ""}`, tabIndex: 0, draggable: true, "aria-current": String(shown.current), "data-id": id, "data-key": key,
       "aria-label": `${name}, ${clicks} clicks${locked ? ", locked" : ""}${hidden ? ", hidden" : ""}`,
       title: `${shown.area.toLocaleString("en")} px · ${clicks} clicks · ${strokes} strokes · ${seconds} s`,
-      onclick: () => select(id === state.active ? null : id),
+      onclick: () => select(id === state.active ? null : id), onpointerenter: () => hover(id), onpointerleave: () => hover(null),
     },
     h("i", { class: "swatch", style: { background: shown.colour } }),
     h("span", { class: "name grow ellipsis" }, name),
-    h("span", { class: "about" }, effort ? `${effort} ${effort === 1 ? "click" : "clicks"} · ${seconds} s` : origin === "found" ? "found" : origin === "import" ? "imported" : ""),
+    h("span", { class: "about" }, effort ? `${effort} · ${seconds} s` : origin === "found" ? "found" : origin === "import" ? "imported" : ""),
     button(hidden ? "hidden" : "eye", hidden ? "Show" : "Hide", hidden, () => toggle(id, "hidden")),
     button(locked ? "lock" : "unlock", locked ? "Unlock" : "Lock", locked, () => toggle(id, "locked")),
     button("more", "More for", false, (e) => menu(/** @type {HTMLElement} */ (e.currentTarget), id)),
@@ -146,6 +153,9 @@ function draw() {
 }
 
 export function startObjects() {
+  follow(["hover"], () => {
+    for (const row of byId("object-list").children) row.classList.toggle("hovered", /** @type {HTMLElement} */ (row).dataset.id === state.hover);
+  });
   follow(["objects", "active", "image", "project"], draw);
   follow(["pending"], () => state.objects.length || draw()); // an empty list says that the model works
 }

@@ -187,6 +187,11 @@ function drawOverlay() {
   const strokes = strokesById();
   if (object && !object.hidden && !strokes.has(object.id)) paint(overlay, object, true);
   for (const [id, some] of strokes) paintStrokes(id, some);
+  const hovered = objectOf(state.hover);
+  if (hovered?.shape && !hovered.hidden && hovered !== object) {
+    view.apply(overlay);
+    outline(overlay, hovered.shape.path, "#fff", 2);
+  }
   if (drawLayer(above, "above", over)) drawCover(over);
   if (!over.length) return;
   overlay.setTransform(1, 0, 0, 1, 0, 0);
@@ -286,7 +291,7 @@ function measure() {
 export function startStage() {
   new ResizeObserver(measure).observe(stage);
   matchMedia("(resolution: 1dppx)").addEventListener("change", measure);
-  subscribe(["objects", "active", "polygon", "hand"], () => redraw("overlay"));
+  subscribe(["objects", "active", "polygon", "hand", "hover"], () => redraw("overlay"));
   follow(["pending"], () => redraw("overlay"));
   subscribe(["project"], () => redraw("below"));
   subscribe(["mask"], () => {

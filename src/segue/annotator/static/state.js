@@ -126,11 +126,22 @@ export const labelOf = (id) => state.project?.labels.find((label) => label.id ==
 const places = new Map();
 const PALETTE = ["#4C8DFF", "#FF7A59", "#2FB67C", "#E0559A", "#F2B33D", "#8A6BF2", "#22B8CF", "#B5C334", "#E5484D", "#9C7A5B"];
 
-/** The colour an object is drawn in: its class's, or its own while there is only one class. @param {{id: string, label: number | null}} object */
+/** How much white (or, below zero, black) is mixed into a class's colour, object after object, so that neighbours differ. */
+const SHADES = [0, 0.34, -0.28, 0.55, -0.45, 0.17];
+
+/** The colour an object is drawn in: a shade of its class's, or its own while there is only one class. @param {{id: string, label: number | null}} object */
 export function colourOf(object) {
-  if ((state.project?.labels.length ?? 0) > 1) return labelOf(object.label)?.colour ?? "#8b96a3";
   if (!places.has(object.id)) places.set(object.id, places.size);
-  return PALETTE[(places.get(object.id) ?? 0) % PALETTE.length];
+  const place = places.get(object.id) ?? 0;
+  if ((state.project?.labels.length ?? 0) < 2) return PALETTE[place % PALETTE.length];
+  return shaded(labelOf(object.label)?.colour ?? "#8b96a3", SHADES[place % SHADES.length]);
+}
+
+/** @param {string} colour #rrggbb @param {number} amount of white, or below zero of black */
+function shaded(colour, amount) {
+  const to = amount > 0 ? 255 : 0;
+  const mixed = [1, 3, 5].map((at) => Math.round(parseInt(colour.slice(at, at + 2), 16) * (1 - Math.abs(amount)) + to * Math.abs(amount)));
+  return `#${mixed.map((value) => value.toString(16).padStart(2, "0")).join("")}`;
 }
 
 /** Another image begins with the first colour again. */

@@ -7,6 +7,7 @@ import { busy, headOf, lostHold, openImage, reloadImage } from "./actions.js";
 import { refreshProject } from "./images.js";
 
 const OFTEN = 90;
+const SOMETIMES = 600;
 const SELDOM = 2500;
 const HOLD = 15_000;
 let held = 0;
@@ -38,7 +39,7 @@ async function ask() {
     if (!state.problem.startsWith("Not saved")) state.problem = /** @type {Error} */ (error).message;
     emit("status", "lost");
   }
-  timer = window.setTimeout(ask, underWay() ? OFTEN : SELDOM);
+  timer = window.setTimeout(ask, underWay() ? OFTEN : state.status?.background.some((work) => work.state === "running") ? SOMETIMES : SELDOM);
 }
 
 function underWay() {

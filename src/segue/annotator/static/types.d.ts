@@ -27,7 +27,8 @@ export interface ImagePage { total: number; offset: number; images: ImageLine[] 
 export interface Label { id: number; name: string; colour: string }
 export interface Model { name: string; state: "off" | "loading" | "ready" | "failed"; accepts: string[]; message: string; adapter: string | null }
 export interface Encoding { state: "idle" | "queued" | "encoding" | "ready" | "failed"; progress: number; message: string; encode_ms: number | null }
-export interface Status { model: Model; image: Encoding | null; head: number | null; stamp: string; holder: string | null; mine: boolean; project_head: number; images: number }
+export interface Status { model: Model; image: Encoding | null; head: number | null; stamp: string; holder: string | null; mine: boolean; project_head: number; images: number; background: Background[]; proposals: number }
+export interface Background { kind: "adapt" | "find" | "import"; state: "idle" | "running" | "done" | "failed"; progress: number; message: string }
 export interface Project {
   name: string; version: string; labels: Label[]; overlap: "allow" | "new" | "old"; counts: Record<ImageState, number>;
   effort: { objects: number; clicks: number; strokes: number; seconds: number }; model: Model; last: number | null;
