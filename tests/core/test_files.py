@@ -3,6 +3,7 @@
 import os
 import resource
 import signal
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -49,21 +50,23 @@ def test_errors_of_ours_pass_through_as_they_are(tmp_path):
         raise MissingFile("a source")
 
 
-@pytest.fixture
+@contextmanager
 def small_disk():
-    """Files of at most 4096 bytes, as on a full disk."""
+    """Files of at most 4096 bytes, as on a full disk. Only inside a test: the log of pytest is a file too."""
     before, ignored = resource.getrlimit(resource.RLIMIT_FSIZE), signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
-    signal.signal(signal.SIGXFSZ, ignored)
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, ignored)
 
 
 @pytest.mark.parametrize("pieces", [[10_000], [100] * 100, [4096, 1]])
-def test_a_full_disk_is_named_and_leaves_nothing(tmp_path, small_disk, pieces):
+def test_a_full_disk_is_named_and_leaves_nothing(tmp_path, pieces):
 
     def grow():
-        with writing(tmp_path / "out" / "a.json") as file:
+        with small_disk(), writing(tmp_path / "out" / "a.json") as file:
             for length in pieces:
                 file.write(b"x" * length)
 
@@ -72,13 +75,14 @@ def test_a_full_disk_is_named_and_leaves_nothing(tmp_path, small_disk, pieces):
     assert os.listdir(tmp_path / "out") == []
 
 
-def test_whoever_fills_the_disk_is_told_the_file(tmp_path, small_disk):
+def test_whoever_fills_the_disk_is_told_the_file(tmp_path):
     stream = writing(tmp_path / "a.json")
     file = stream.__enter__()
-    file.write(b"x" * 5000)
-    with pytest.raises(StorageError, match=r"a\.json: File too large"):
-        file.flush()
-    stream.__exit__(KeyError, KeyError(), None)
+    with small_disk():
+        file.write(b"x" * 5000)
+        with pytest.raises(StorageError, match=r"a\.json: File too large"):
+            file.flush()
+        stream.__exit__(KeyError, KeyError(), None)
     assert os.listdir(tmp_path) == []
 
 
