@@ -89,6 +89,18 @@ def test_what_a_coarse_pass_finds_beside_the_photo_is_passed_over() -> None:
     assert 150 <= y0 < 300 < y1 <= 480
 
 
+@pytest.mark.parametrize("place", [(0.0, 500.0), (511.0, 260.0)])
+def test_a_click_on_what_was_pasted_beside_the_photo_is_answered_at_its_edge(place: tuple[float, float]) -> None:
+    photo, coarse = torch.zeros(1, 1, SIDE, SIDE), torch.zeros(1, 1, SIDE // 2, SIDE // 2, dtype=torch.bool)
+    photo[..., :254, :] = 1
+    clicks = torch.tensor([[[*place, 1.0]]])
+    ((rows, views),) = choose_crop_views(Nano(), coarse, extents(photo), clicks, torch.zeros(1, 4), SIDE)
+    x0, y0, x1, y1 = views.crops[0].tolist()
+    assert rows.tolist() == [0]
+    assert 0 <= x0 < x1 <= SIDE
+    assert 0 <= y0 < y1 == 254
+
+
 SIDE, CELLS = 640, 160
 
 

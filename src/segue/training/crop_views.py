@@ -122,8 +122,10 @@ def choose_crop_views(
         on_photo[..., top:bottom, left:right] = coarse[row, None, :, top:bottom, left:right]
         if bool(on_photo.any()):
             boxes += (extents(on_photo.float()) * STRIDE).tolist()
-        moved = [[left - x0, top - y0, right - x0, bottom - y0] for left, top, right, bottom in boxes]
-        region = model.region(model.frame((int(y1 - y0), int(x1 - x0))), moved)
+        width, height = int(x1 - x0), int(y1 - y0)
+        moved = np.subtract(boxes, [x0, y0, x0, y0]).reshape(-1, 4)  # a thing may be pasted beyond the photo
+        moved = np.clip(moved, [0, 0, 1, 1], [width - 1, height - 1, width, height])
+        region = model.region(model.frame((height, width)), moved.tolist())
         whole[row] = region.is_whole_image
         if not region.is_whole_image:
             crops[row] = torch.tensor(region.crop, device=photos.device) + photos[row, :2].repeat(2)
