@@ -1,4 +1,4 @@
-"""segue over nano without PyTorch: what the light install does."""
+"""segue over nano without PyTorch and SciPy: what the light install does."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import sys
 
 class Refuse:
     def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] in ("torch", "transformers", "torchvision", "peft", "accelerate"):
+        if name.split(".")[0] in ("torch", "transformers", "torchvision", "peft", "accelerate", "scipy"):
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 
 sys.meta_path.insert(0, Refuse())

@@ -23,6 +23,7 @@ EXTRAS = {  # library that segue does without where it can -> the extra that bri
     "psycopg": "postgres",
     "pydicom": "medical",
     "ray": "ray",
+    "scipy": "matlab",
     "timm": "edgetam",
     "torch": "torch",
     "transformers": "torch",

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
 
+from segue.core.geometry import nearest
 from segue.core.types import Mask
 from segue.data.polygon import Ring, fill, simplify, to_rings
 
@@ -111,12 +111,12 @@ def bridge(rings: Sequence[Ring]) -> Ring:
     """
     merged, left = rings[0], list(rings[1:])
     while left:
-        distance, index = cKDTree(merged).query(np.concatenate(left))
-        nearest = int(np.argmin(distance))
+        distance, index = nearest(np.concatenate(left), merged)
+        closest = int(np.argmin(distance))
         ends = np.cumsum([len(ring) for ring in left])
-        which = int(np.searchsorted(ends, nearest, side="right"))
-        ring, here = left.pop(which), int(np.atleast_1d(index)[nearest])
-        there = nearest - int(ends[which]) + len(ring)
+        which = int(np.searchsorted(ends, closest, side="right"))
+        ring, here = left.pop(which), int(index[closest])
+        there = closest - int(ends[which]) + len(ring)
         merged = np.concatenate([merged[: here + 1], np.roll(ring, -there, 0), ring[there : there + 1], merged[here:]])
     return merged
 

@@ -6,11 +6,11 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
-import scipy.ndimage
 from numpy.typing import NDArray
 from pycocotools import mask as pycocotools_mask
 
 from segue.core.errors import DataError
+from segue.core.geometry import label_boxes
 from segue.data.io.image import Labels
 from segue.data.polygon import Ring, fill
 from segue.data.rle import PackedRle, Rle
@@ -81,11 +81,9 @@ def rles_of_labels(labels: Labels, leave: Sequence[int] = ()) -> Iterator[tuple[
     """
     values, dense = _renumbered(labels)
     size = labels.shape[0], labels.shape[1]
-    for k, (value, place) in enumerate(zip(values.tolist(), scipy.ndimage.find_objects(dense), strict=True), start=1):
-        if value in (0, *leave):
-            continue
-        rows, columns = place
-        yield value, Rle.from_crop(dense[rows, columns] == k, columns.start, rows.start, size)
+    for value, (k, (x0, y0, x1, y1)) in zip(values.tolist(), label_boxes(dense).items(), strict=True):
+        if value not in (0, *leave):
+            yield value, Rle.from_crop(dense[y0:y1, x0:x1] == k, x0, y0, size)
 
 
 def _renumbered(labels: Labels) -> tuple[NDArray[np.integer[Any]], Labels]:

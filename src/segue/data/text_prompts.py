@@ -8,8 +8,8 @@ Vision-Language Models, 2023), computed from the mask alone.
 from __future__ import annotations
 
 import numpy as np
-from scipy import ndimage
 
+from segue.core.geometry import part_sizes
 from segue.core.types import Mask
 
 NUMBERS = ("no", "one", "two", "three", "four", "five", "six")
@@ -49,11 +49,8 @@ def visible_parts(mask: Mask) -> int:
     >>> visible_parts(np.array([[True, False, True]]))
     2
     """
-    labels, count = ndimage.label(mask, np.ones((3, 3)))
-    if not count:
-        return 0
-    areas = np.bincount(labels.ravel())[1:]
-    return max(1, int((areas >= SPECK * mask.size).sum()))
+    areas = part_sizes(mask)
+    return max(1, int((areas >= SPECK * mask.size).sum())) if areas.size else 0
 
 
 def size_word(mask: Mask, parts: int) -> str:

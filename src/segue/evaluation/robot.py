@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import distance_transform_edt
 
 from segue.core.errors import InputError
+from segue.core.geometry import exact_depths
 from segue.core.types import Click, Mask
 from segue.metrics.boundary import boundary_iou
 from segue.metrics.overlap import check_pair, iou
@@ -163,8 +163,7 @@ def _deepest(region: Mask, clicked: Sequence[tuple[int, int]]) -> _Error:
         if bounds[label] < best.depth:
             break
         x, y, width, height = (int(v) for v in stats[label, :4])
-        inside = np.pad(labels[y : y + height, x : x + width] == label, 1)
-        depths = distance_transform_edt(inside)[1:-1, 1:-1].astype(np.float32)
+        depths = exact_depths(labels[y : y + height, x : x + width] == label).astype(np.float32)
         for row, column in clicked:
             if y <= row < y + height and x <= column < x + width:
                 depths[row - y, column - x] = 0

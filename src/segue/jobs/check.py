@@ -7,10 +7,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
-import numpy as np
 from pydantic import BaseModel, Field
 
 from segue.core.failures import Failure, Failures
+from segue.core.geometry import part_sizes
 from segue.data.formats.locate import images_below
 from segue.data.formats.registry import open_data
 from segue.data.record import AnnotatedImage, Annotation, DataSet, Loss, Options
@@ -190,10 +190,7 @@ def _shared(a: Annotation, b: Annotation) -> float:
 
 def _smallest_part(rle: Rle) -> int:
     """Pixels of the smallest connected part (8-neighbourhood)."""
-    from scipy import ndimage
-
-    labels, _ = ndimage.label(rle.crop()[0], np.ones((3, 3)))
-    return int(np.bincount(labels.reshape(-1))[1:].min())
+    return int(part_sizes(rle.crop()[0]).min())
 
 
 def _of_the_whole(classes: dict[str, int], listed: Sequence[str]) -> Iterator[tuple[str, str]]:

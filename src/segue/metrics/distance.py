@@ -14,9 +14,9 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
 
 from segue.core.errors import InputError
+from segue.core.geometry import nearest
 from segue.core.types import Mask
 from segue.metrics.overlap import check_pair
 
@@ -98,9 +98,7 @@ def surface_distances(
     if not len(first) or not len(second):
         return np.empty(0), np.empty(0)
     # Nearest neighbours among the outlines give the distances of a full distance transform, without its grid.
-    there, _ = cKDTree(second).query(first)
-    back, _ = cKDTree(first).query(second)
-    return np.asarray(there), np.asarray(back)
+    return nearest(first, second)[0], nearest(second, first)[0]
 
 
 def outline(mask: Mask) -> NDArray[np.int64]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from scipy.spatial import cKDTree
 
+from segue.core.geometry import nearest
 from segue.core.types import Mask
 from segue.metrics.overlap import check_pair, iou
 
@@ -72,5 +72,4 @@ def contour_map(mask: Mask) -> Mask:
 
 def _matched(points: np.ndarray, others: np.ndarray, radius: float) -> float:
     """Share of (n, 2) ``points`` with one of (m, 2) ``others`` within ``radius`` (inclusive) pixels."""
-    nearest = cKDTree(others).query(points, distance_upper_bound=radius + 0.25)[0]
-    return float(np.count_nonzero(nearest <= radius)) / len(points)
+    return float(np.count_nonzero(nearest(points, others)[0] <= radius)) / len(points)

@@ -12,12 +12,11 @@ from typing import Any
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from segue.core.arrays import logit
 from segue.core.errors import InputError
 from segue.core.frame import Frame
-from segue.core.geometry import mask_box
+from segue.core.geometry import gaussian_blur, mask_box
 from segue.core.registry import Registry, RegistryEntry
 from segue.core.segmenter import Segmenter
 from segue.core.types import Features, Image, Memory, Prediction, Probability, Prompt
@@ -81,7 +80,7 @@ def dense_crf(
     belief = clipped
     for _ in range(iterations):
         alike = 10 * (2 * grid.filter(belief) - 1)
-        smooth = 3 * (2 * _blur(belief, 3.0) - 1)
+        smooth = 3 * (2 * gaussian_blur(belief, 3.0) - 1)
         belief = 1 / (1 + np.exp(-(unary + alike + smooth)))
     refined: Probability = belief.astype(np.float32)
     return refined
@@ -111,11 +110,6 @@ def _numbered(cells: list[NDArray[np.int_]]) -> tuple[NDArray[np.int_], int]:
     _, index = np.unique(table, axis=0, return_inverse=True)
     flat = index.ravel()
     return flat, int(flat.max()) + 1
-
-
-def _blur(x: NDArray[np.float64], sigma: float) -> NDArray[np.float64]:
-    blurred: NDArray[np.float64] = ndimage.gaussian_filter(x, sigma)
-    return blurred
 
 
 def local(image: Image, probability: Probability, margin: float = 0.4) -> Probability:

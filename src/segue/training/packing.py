@@ -14,9 +14,9 @@ from typing import TypeAlias
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import find_objects
 
 from segue.core.errors import DataError
+from segue.core.geometry import label_boxes
 from segue.core.types import Image
 from segue.data.record import AnnotatedImage, Sample
 
@@ -156,10 +156,7 @@ def objects_of(labels: Labels) -> Objects:
     """
     known = np.where(labels == IGNORE, 0, labels)
     areas = np.bincount(known.ravel())
-    return {
-        label: (int(areas[label]), columns.start, rows.start, columns.stop, rows.stop)
-        for label, (rows, columns) in ((k, box) for k, box in enumerate(find_objects(known), 1) if box is not None)
-    }
+    return {label: (int(areas[label]), *box) for label, box in label_boxes(known).items()}
 
 
 def pack_samples(samples: Iterable[Sample], largest: int = 448) -> Pack:

@@ -13,14 +13,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from scipy import ndimage
 from torch import Tensor
 from transformers import CLIPSegConfig, CLIPSegForImageSegmentation
 from transformers.models.clipseg.modeling_clipseg import CLIPSegDecoder
 
 from segue.core.errors import CheckpointError, InputError
 from segue.core.frame import Frame, Size
-from segue.core.geometry import mask_box
+from segue.core.geometry import gaussian_blur, mask_box
 from segue.core.segmenter import ExportGraph
 from segue.core.types import (
     NO_MEMORY,
@@ -252,8 +251,7 @@ def spotlight(image: Image, mask: Mask, context: float = 0.5) -> Image:
     margin_y, margin_x = (int(context * side) for side in (y1 - y0, x1 - x0))
     y0, y1, x0, x1 = max(0, y0 - margin_y), y1 + margin_y, max(0, x0 - margin_x), x1 + margin_x
     crop, inside = image[y0:y1, x0:x1], mask[y0:y1, x0:x1, None]
-    sigma = max(crop.shape[:2]) / 100
-    dark = 0.1 * ndimage.gaussian_filter(crop.astype(np.float32), (sigma, sigma, 0))
+    dark = 0.1 * gaussian_blur(crop.astype(np.float32), max(crop.shape[:2]) / 100)
     shown: Image = np.where(inside, crop, dark.round().astype(np.uint8))
     return shown
 
