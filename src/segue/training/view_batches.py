@@ -6,7 +6,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from itertools import repeat
 
 import cv2
 import numpy as np
@@ -59,15 +61,17 @@ class ViewSampler:
     def draw(self, batch: int, size: int, device: torch.device, whole: bool = False) -> Views:
         """`batch` views of `size` x `size` pixels on `device`; the `whole` photo or most of it, if asked."""
         picks = torch.multinomial(self.odds, batch, replacement=True, generator=self.generator).tolist()
-        views = [self._seen(self.indices[p], size, whole) for p in picks]
+        indices = [self.indices[p] for p in picks]
+        places = [self.place(self.pack.photos[index], whole) for index in indices]
+        with ThreadPoolExecutor(torch.get_num_threads()) as threads:
+            views = list(threads.map(self._seen, indices, places, repeat(size)))
         pixels, labels, inside = (torch.from_numpy(np.stack(part)).to(device) for part in zip(*views, strict=True))
         seen = inside[:, None].float()
         colours = pixels.permute(0, 3, 1, 2).float().div_(255)
         return Views(colours * seen + 0.5 * (1 - seen), labels, seen)
 
-    def _seen(self, index: int, size: int, whole: bool) -> tuple[NDArray[np.generic], ...]:
-        """Pixels (S, S, 3), labels (S, S) and where the photo is (S, S) of one random view."""
-        place = self.place(self.pack.photos[index], whole)
+    def _seen(self, index: int, place: NDArray[np.float64], size: int) -> tuple[NDArray[np.generic], ...]:
+        """Pixels (S, S, 3), labels (S, S) and where the photo is (S, S) of the view that ``place`` maps to a photo."""
         (h, w), half = self.pack.photos[index].size, size / 2
         corners = place @ np.array([[-1, 1, -1, 1], [-1, -1, 1, 1], [1, 1, 1, 1]])
         x0, y0 = np.clip(np.floor(corners.min(1)).astype(int) - 2, 0, (w - 1, h - 1))
