@@ -16,7 +16,7 @@ from segue.models.sam.persam import PerSam, fit_scale_weights
 from segue.nn.frames import to_image_size
 from tests.parity.folders import folders_where
 
-STAGE, LOGITS = 2e-5, 1e-4
+STAGE, LOGITS = 2e-5, 1e-3  # the third step's prompts come from the second's logits: rounding grows
 
 
 def pytest_generate_tests(metafunc):

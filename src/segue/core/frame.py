@@ -113,7 +113,8 @@ class Frame:
         return moved
 
     def resample(self, pixels: Planes) -> Planes:
-        """(..., H, W) image -> (..., h, w): cropped, resized, mirrored, not yet padded; uint8 stays uint8."""
+        """(..., H, W) image -> (..., h, w): cropped, resized, mirrored, not yet padded; uint8 stays uint8,
+        unless corners are aligned: then it turns float32."""
         self.check(pixels.shape)
         x0, y0, x1, y1 = self.crop
         part = pixels[..., y0:y1, x0:x1]

@@ -9,7 +9,8 @@ from segue.core.frame import Frame, Size
 
 
 def resample(frame: Frame, pixels: Tensor) -> Tensor:
-    """(b, c, H, W) image -> (b, c, h, w): cropped, resized, mirrored, not yet padded; uint8 stays uint8."""
+    """(b, c, H, W) image -> (b, c, h, w): cropped, resized, mirrored, not yet padded; uint8 stays uint8,
+    unless corners are aligned: then it turns float32."""
     frame.check(tuple(pixels.shape))
     x0, y0, x1, y1 = frame.crop
     view = _resize(frame, pixels[..., y0:y1, x0:x1], frame.resized)
@@ -51,13 +52,16 @@ def to_image_size(frame: Frame, maps: Tensor, outside: float = 0.0) -> Tensor:
 
 
 def _resize(frame: Frame, maps: Tensor, size: Size, shrink: bool = True) -> Tensor:
+    if frame.align_corners and not maps.is_floating_point():
+        maps = maps.float()
     if tuple(maps.shape[-2:]) == tuple(size):
         return maps
     if frame.align_corners:
-        floating = maps if maps.is_floating_point() else maps.float()
-        return F.interpolate(floating, size, mode="bilinear", align_corners=True)
+        return F.interpolate(maps, size, mode="bilinear", align_corners=True)
     if not maps.is_floating_point() and maps.device.type != "cpu":  # PyTorch resamples bytes on CPUs alone
         return _resize(frame, maps.float(), size, shrink).round().to(maps.dtype)
     smaller = size[0] < maps.shape[-2] or size[1] < maps.shape[-1]
     antialias = shrink and smaller and frame.antialias
+    if antialias and maps.shape[-1] == size[1] == 1:  # PyTorch mixes up the rows of a single column
+        return _resize(frame, maps.repeat(1, 1, 1, 2), (size[0], 2), shrink)[..., :1]
     return F.interpolate(maps, size, mode="bilinear", align_corners=False, antialias=antialias)
