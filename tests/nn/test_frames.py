@@ -23,6 +23,7 @@ def test_an_image_of_bytes_looks_the_same_to_within_a_level(frame: Frame, seed: 
 
 @given(any_frame(), st.integers(0, 99))
 @example(Frame((3, 2), (0, 0, 1, 3), (2, 1), (2, 1)), 0)
+@example(Frame((2, 2), (0, 0, 2, 2), (3, 1), (3, 1)), 0)
 def test_maps_go_to_the_view_and_back_alike(frame: Frame, seed: int) -> None:
     rng = np.random.default_rng(seed)
     image, maps = rng.random((1, 2, *frame.size), np.float32), rng.random((1, 2, *frame.grid), np.float32)

@@ -62,6 +62,7 @@ def _resize(frame: Frame, maps: Tensor, size: Size, shrink: bool = True) -> Tens
         return _resize(frame, maps.float(), size, shrink).round().to(maps.dtype)
     smaller = size[0] < maps.shape[-2] or size[1] < maps.shape[-1]
     antialias = shrink and smaller and frame.antialias
-    if antialias and maps.shape[-1] == size[1] == 1:  # PyTorch mixes up the rows of a single column
-        return _resize(frame, maps.repeat(1, 1, 1, 2), (size[0], 2), shrink)[..., :1]
+    if antialias and size[1] == 1 and size[0] != maps.shape[-2]:  # PyTorch mixes up the rows of a single column
+        column = _resize(frame, maps, (maps.shape[-2], 1), shrink).repeat(1, 1, 1, 2)
+        return F.interpolate(column, (size[0], 2), mode="bilinear", antialias=True)[..., :1]
     return F.interpolate(maps, size, mode="bilinear", align_corners=False, antialias=antialias)
