@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import httpx
+import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 from pycocotools import mask as rle
@@ -18,6 +19,7 @@ from segue.annotator.app import STATIC, build, serve
 from segue.annotator.config import SAMPLES, AnnotateConfig
 from segue.cli import main
 from segue.core.errors import ConfigError
+from segue.data.io.image import write_labels
 from tests.annotator.fake_model import ColourModel
 from tests.annotator.person import Person, runs, square
 from tests.annotator.running import Running
@@ -50,6 +52,8 @@ def test_masks_are_exported_and_imported_without_a_page(
         ([".", "--export", "cocoo", "-o", "x"], "Did you mean 'coco'"),
         ([".", "--export", "coco"], "-o DIR"),
         ([".", "--import", "none.json"], "none.json"),
+        ([".", "--accept"], "--import"),
+        (["photo.png"], "which is a file"),
         ([".", "--db", "nonsense"], "sqlite:///FILE"),
     ],
 )
@@ -61,6 +65,7 @@ def test_a_wrong_option_is_one_clear_line(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    Path("photo.png").touch()
     assert main(["annotate", *options]) == 1
     error = capsys.readouterr().err
     assert words in error
@@ -74,6 +79,18 @@ def test_a_port_in_use_is_said_before_anything_is_opened(folder: Path) -> None:
         with pytest.raises(ConfigError, match="--port"):
             serve(AnnotateConfig(folder=folder, port=taken.getsockname()[1], browser=False))
     assert not (folder / ".segue").exists()
+
+
+def test_what_find_wrote_is_imported_as_it_is_and_accepted(folder: Path, tmp_path: Path) -> None:
+    found = tmp_path / "found"
+    for name, mask in (("a", square(10, 10, 40)), ("b", np.zeros((120, 160), bool)), ("c", square(30, 30, 40))):
+        write_labels(found / "masks" / f"{name}.png", mask)
+    (found / "results.json").write_text("{}")
+    assert main(["annotate", str(folder), "--import", str(found), "--accept", "--json", str(tmp_path / "told")]) == 0
+    assert json.loads((tmp_path / "told").read_text())["imported"]["objects"] == 2
+    assert main(["annotate", str(folder), "--import", str(found), "--accept"]) == 0, "a second time changes nothing"
+    assert main(["annotate", str(folder), "--export", "png", "-o", str(tmp_path / "out")]) == 0
+    assert sorted(path.stem for path in (tmp_path / "out").rglob("*.png")) == ["a", "deep_c"]
 
 
 def test_answers_leave_at_once(folder: Path) -> None:

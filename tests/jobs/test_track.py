@@ -7,6 +7,7 @@ import pytest
 
 from segue.cli import main
 from segue.data.io.image import read_mask, write_image, write_labels
+from segue.data.io.video import Video, frame_rate, write_video
 from segue.jobs.track import TrackConfig, track
 from tests.jobs.scenes import empty, toy
 
@@ -109,3 +110,33 @@ def test_the_other_methods_answer_too(film, tmp_path, method):
     result = json.loads((tmp_path / "r.json").read_text())
     assert result["method"] == method
     assert 0 <= result["jf"] <= 100
+
+
+def test_a_video_from_a_middle_frame_and_one_with_the_masks_drawn(film, tmp_path):
+    pytest.importorskip("av")
+    clip, drawn = tmp_path / "clip.mp4", tmp_path / "drawn.mp4"
+    write_video(clip, (frame for _, frame in Video(film / "frames")), rate=10)
+    assert frame_rate(clip) == 10
+    example = ["--reference", str(clip), "--frame", "3", "--mask", str(film / "masks" / "00003.png")]
+    words = ["track", str(clip), *example, "-o", str(tmp_path / "out"), "--target", str(film / "masks")]
+    assert main([*words, "--video", str(drawn)]) == 0
+    rows = json.loads((tmp_path / "out" / "results.json").read_text())["rows"]
+    assert [row["frame"] for row in rows] == [f"{i:05d}" for i in range(6)]
+    assert [row["given"] for row in rows] == [i == 3 for i in range(6)]
+    assert np.mean([row["j"] for row in rows if not row["given"]]) > 0.7
+    before, after = ([frame for _, frame in Video(file)] for file in (clip, drawn))
+    changed = np.abs(before[3].astype(int) - after[3]).mean(axis=2)
+    inside = read_mask(film / "masks" / "00003.png")
+    assert len(after) == 6
+    assert changed[inside].mean() > 5 * changed[~inside].mean()
+    assert main([*words, "--video", str(drawn), "--force"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [(["--frame", "6"], "a number below 6"), (["--video", "x.avi"], "name it .mp4")],
+)
+def test_a_frame_that_is_not_there_and_another_kind_of_video_are_told(film, tmp_path, capsys, words, told):
+    example = ["--reference", str(film / "frames/00003.png"), "--mask", str(film / "masks" / "00003.png")]
+    assert main(["track", str(film / "frames"), *example, "-o", str(tmp_path / "out"), *words]) == 1
+    assert told in capsys.readouterr().err

@@ -17,8 +17,8 @@ from segue.session.config import JobConfig
 
 
 class ExchangeConfig(JobConfig):
-    """Import ``files`` into a project, then write its masks as ``export`` into ``output``; ``everything`` includes
-    images that are not accepted.
+    """Import ``files`` into a project, and with ``accept`` accept the images that they are in; then write its masks as
+    ``export`` into ``output``, ``everything`` includes images that are not accepted.
 
     >>> ExchangeConfig.from_fields(project=AnnotateConfig(), export="coco")
     Traceback (most recent call last):
@@ -30,11 +30,14 @@ class ExchangeConfig(JobConfig):
     export: str | None = None
     output: Path | None = None
     everything: bool = False
+    accept: bool = False
 
     @model_validator(mode="after")
     def _somewhere(self) -> ExchangeConfig:
         if self.export is not None and self.output is None:
             raise ValueError("an export needs a folder to write to (-o DIR)")
+        if self.accept and not self.files:
+            raise ValueError("nothing to accept: --accept belongs to --import FILE")
         return self
 
 
@@ -47,11 +50,12 @@ def run(config: ExchangeConfig) -> dict[str, Any]:
         done: dict[str, Any] = {"folder": str(config.project.images)}
         if config.files:
             for path in config.files:
-                if not path.is_file():
+                if not path.exists():
                     raise MissingFile(
-                        f"the file {path}", "annotations, a label map, or a ZIP of them", "check the path"
+                        f"{path}", "annotations, a label map, a folder or a ZIP of them", "check the path"
                     )
-            done["imported"] = import_files(project, config.files, "command").model_dump()
+            imported = import_files(project, config.files, "command", accept=config.accept)
+            done["imported"] = imported.model_dump()
         if config.export is not None and config.output is not None:
             accepted = not config.everything
             done["exported images"] = export(project, config.export, config.output, accepted=accepted).images

@@ -15,12 +15,14 @@ import numpy as np
 from sqlmodel import Session, col, select
 
 from segue.annotator.codec import pack
+from segue.annotator.edits import set_state
 from segue.annotator.project import Project, class_colour
-from segue.annotator.schemas import LONGEST_NAME
+from segue.annotator.schemas import LONGEST_NAME, SetState
 from segue.annotator.schemas_jobs import Imported, ImportOut, TaskState
 from segue.annotator.store import ActionMeta, ChangeSet, check_holder, get_masks, live_labels, live_objects, put_mask
 from segue.annotator.tables import ImageRow, Label
 from segue.core.errors import DataError, InputError, SegueError, StorageError
+from segue.core.files import natural_sorted
 from segue.data.formats.registry import open_data
 from segue.data.io.image import read_labels
 from segue.data.rasterize import rles_of_labels
@@ -71,10 +73,15 @@ class ImportService:
 
 
 def import_files(
-    project: Project, files: Sequence[Path], who: str, report: Progress = lambda progress, message: None
+    project: Project,
+    files: Sequence[Path],
+    who: str,
+    report: Progress = lambda progress, message: None,
+    accept: bool = False,
 ) -> Imported:
-    """Add the objects of annotation files (.json, .xml), of label maps (.png) named like the images, and of ZIPs of any
-    format, to the project; ``report`` hears how far it is.
+    """Add the objects of annotation files (.json, .xml), of label maps (.png) named like the images, of folders and
+    ZIPs of any format, and of what ``segue find`` wrote, to the project; ``report`` hears how far it is. With
+    ``accept`` the images that they are in are accepted.
 
     Nothing that is there is changed, an object that is there already is not added again; each image's objects are one
     journal entry, so one undo takes them back. What fits no image, has another size or holds no mask is skipped and
@@ -93,7 +100,7 @@ def import_files(
                     skipped += [_named(loss, path.name) for loss in image.losses if loss.iou != 1]
                     if image.ignore_rle is not None:
                         skipped.append(f"{image.file_name}: crowd or void pixels left out")
-                    added, known = _add(project, image, who)
+                    added, known = _add(project, image, who, accept)
                 except StorageError:
                     raise
                 except SegueError as error:
@@ -112,6 +119,10 @@ def _opened(path: Path, project: Project) -> Iterator[DataSet]:
     """The data set of one file. Raises ``DataError`` for what is none."""
     suffix = path.suffix.lower()
     options = Options(photos=project.library.folder)
+    if path.is_dir():
+        maps = _maps_alone(path)
+        yield _label_maps(maps, project.config.max_pixels) if maps else open_data(path, options=options)
+        return
     if suffix == ".zip":
         with tempfile.TemporaryDirectory(prefix="segue-import-") as home:
             _unpack(path, Path(home))
@@ -130,10 +141,25 @@ def _opened(path: Path, project: Project) -> Iterator[DataSet]:
         raise DataError(
             f"the file {path.name}", "annotations (.json, .xml), label maps (.png), or a .zip of a format", "convert it"
         )
-    yield _label_map(path, project.config.max_pixels)
+    image = _label_map(path, project.config.max_pixels)
+    yield DataSet("folder", path.parent, Samples([path.name], lambda index: image))
 
 
-def _label_map(path: Path, max_pixels: int) -> DataSet:
+def _maps_alone(folder: Path) -> list[Path]:
+    """The label maps of a folder without photos: of its ``masks/``, as ``segue find`` and ``track`` write them, or in
+    the folder itself."""
+    if (folder / "images").exists():
+        return []
+    home = folder / "masks" if (folder / "masks").is_dir() else folder
+    return natural_sorted(home.glob("*.png"))
+
+
+def _label_maps(paths: Sequence[Path], max_pixels: int) -> DataSet:
+    names = [path.name for path in paths]
+    return DataSet("folder", paths[0].parent, Samples(names, lambda index: _label_map(paths[index], max_pixels)))
+
+
+def _label_map(path: Path, max_pixels: int) -> AnnotatedImage:
     labels = read_labels(path, max_pixels)
     values = np.unique(labels)
     if len(values) > MOST_OBJECTS:
@@ -144,8 +170,7 @@ def _label_map(path: Path, max_pixels: int) -> DataSet:
         )
     ignored = (255,) if len(values) > 2 else ()
     annotations = tuple(Annotation("", rle) for _, rle in rles_of_labels(labels, ignored))
-    image = AnnotatedImage(path.name, (labels.shape[0], labels.shape[1]), annotations)
-    return DataSet("folder", path.parent, Samples([path.name], lambda index: image))
+    return AnnotatedImage(path.name, (labels.shape[0], labels.shape[1]), annotations)
 
 
 def _unpack(path: Path, home: Path) -> None:
@@ -181,7 +206,7 @@ def _named(loss: Loss, file: str) -> str:
     return ": ".join(filter(None, (loss.image or file, loss.object, loss.what)))
 
 
-def _add(project: Project, incoming: AnnotatedImage, who: str) -> tuple[int, int]:
+def _add(project: Project, incoming: AnnotatedImage, who: str, accept: bool) -> tuple[int, int]:
     """How many objects were added, and how many were there already."""
     with project.store.read() as db:
         row = project.actions.measured(db, _match(db, incoming.file_name))
@@ -209,7 +234,9 @@ def _add(project: Project, incoming: AnnotatedImage, who: str) -> tuple[int, int
                 mask_id = put_mask(db, packed)
                 changes.create_object(uuid.uuid4().hex[:24], label, mask_id=mask_id, base_id=mask_id, origin="import")
                 count += 1
-            if count:
+            if accept and count + before:
+                set_state(changes, SetState(kind="state", state="accepted"), 0)
+            if changes.changes:
                 meta = ActionMeta(uuid.uuid4().hex, who, "import", {"file": incoming.file_name, "objects": count})
                 changes.record(meta)
                 row.objects = len(live_objects(db, row.id or 0))

@@ -31,7 +31,8 @@ class Library:
 
     def __init__(self, folder: Path, home: Path, max_pixels: int, budget: MemoryBudget) -> None:
         if not folder.is_dir():
-            raise MissingFile(f"the folder {folder}", "a folder of images", "check the path")
+            what = f"{folder}, which is a file" if folder.is_file() else f"the folder {folder}, which is not there"
+            raise MissingFile(what, "a folder of images", "name its folder" if folder.is_file() else "check the path")
         self.folder, self.home, self.max_pixels = folder.resolve(), home, max_pixels
         self.skipped: dict[str, str] = {}
         self._budget = budget

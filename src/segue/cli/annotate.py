@@ -15,11 +15,10 @@ from segue.session.config import CommandLine
 class _AnnotateConfig(AnnotateConfig):
     files: Annotated[
         tuple[Path, ...],
-        Field(
-            description="Add masks: annotations (.json, .xml), a label map (.png) or a .zip of any format; repeatable."
-        ),
+        Field(description="Add masks: annotations (.json, .xml), a label map (.png), a folder or .zip; repeatable."),
         CommandLine(names=("--import",), metavar="FILE"),
     ] = ()
+    accept: Annotated[bool, Field(description="Accept the images that imported masks are in.")] = False
     export: Annotated[
         str | None, Field(description="Write the masks and end: coco, png, yolo ..."), CommandLine(metavar="FORMAT")
     ] = None
@@ -34,9 +33,11 @@ def _annotate(config: _AnnotateConfig) -> Any:
     from segue.annotator.exchange import ExchangeConfig, run
 
     values = {name: getattr(config, name) for name in config.model_fields_set}
-    exchanged = {name: values.pop(name) for name in ("files", "export", "output", "everything") if name in values}
+    exchanged = {
+        name: values.pop(name) for name in ("files", "accept", "export", "output", "everything") if name in values
+    }
     project = AnnotateConfig.from_fields(**values)
-    if config.files or config.export:
+    if exchanged:
         return run(ExchangeConfig.from_fields(project=project, **exchanged))
     serve(project)
     return None

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 EXTRAS = {  # library that segue does without where it can -> the extra that brings it
     "accelerate": "torch",
     "av": "video",
-    "huggingface_hub": "hub",
+    "huggingface_hub": "torch",
     "imagecodecs": "tiff",
     "matplotlib": "plots",
     "nibabel": "medical",
@@ -86,7 +86,7 @@ class MissingFile(SegueError, FileNotFoundError):
     """
 
     def __init__(self, arrived: str, expected: str = "", fix: str = "") -> None:
-        told = arrived.startswith("no ") or "not there" in arrived or not expected
+        told = arrived.startswith("no ") or ", which is " in arrived or not expected
         super().__init__(arrived if told else f"{arrived}, which is not there", expected, fix)
 
 

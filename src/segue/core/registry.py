@@ -12,6 +12,7 @@ from typing import Any, Generic, TypeVar
 from segue.core.errors import ConfigError, UnknownName, naming_extras
 
 LISTED = 20  # names in a message at most: what to do must not drown in them
+NEAR = 5  # of a longer table, the nearest
 
 
 @dataclass(frozen=True)
@@ -58,11 +59,11 @@ class Registry(Generic[R]):
 
     def __getitem__(self, name: str) -> R:
         if name not in self:
-            near = difflib.get_close_matches(name, self._rows, 1, 0.4)
+            near = difflib.get_close_matches(name, self._rows, NEAR, 0.4)
             fix = f"Did you mean '{near[0]}'?" if near else ""
-            first = list(self._rows)[:LISTED]
-            more = f" and {len(self._rows) - LISTED} more" if len(self._rows) > LISTED else ""
-            raise UnknownName(f"{self.kind} '{name}'", f"one of: {', '.join(first)}{more}", fix)
+            named = (near or list(self._rows)[:LISTED]) if len(self._rows) > LISTED else list(self._rows)
+            more = f" and {len(self._rows) - len(named)} more" if len(self._rows) > len(named) else ""
+            raise UnknownName(f"{self.kind} '{name}'", f"one of: {', '.join(named)}{more}", fix)
         return self._rows[name]
 
     def __contains__(self, name: object) -> bool:

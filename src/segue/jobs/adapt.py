@@ -39,6 +39,7 @@ def adapt(
     earlier one which is neither resumed nor replaced (``force``). An image that does not read is left out and named,
     unless ``strict``.
     """
+    samples = read_samples(config)
     from segue.jobs.adapt_run import adapt_by_clicks, adapt_by_texts  # torch, which the command line does without
 
     # an earlier adapter stays until the new one takes its place
@@ -47,7 +48,7 @@ def adapt(
     if not {Click, Text} & base.accepts:
         raise ConfigError(f"model {config.model}", "one that clicks or texts prompt", "choose another model")
     failures = Failures(config.strict)
-    train, test = (readable(part, failures) for part in split(read_samples(config), config))
+    train, test = (readable(part, failures) for part in split(samples, config))
     failed = failures.check(min(len(train) - 1, len(test)))
     run = adapt_by_clicks if Click in base.accepts else adapt_by_texts
     return run(config, base, train, test, on_row).model_copy(update={"failed": failed})

@@ -12,7 +12,7 @@ from pydantic import Field, model_validator
 from segue.core.errors import ConfigError, ImageError
 from segue.core.segmenter import Segmenter
 from segue.core.types import Box, Click, Prompt, Reference, check_mask
-from segue.data.io.image import read_image, read_labels
+from segue.data.io.image import open_image, read_labels
 from segue.evaluation.robot import simulate_clicks
 from segue.session.config import Corners, ModelChoice, Points
 from segue.session.session import Session, segment
@@ -41,9 +41,13 @@ class ReferenceChoice(ModelChoice):
             )
         return self
 
-    def examples(self, model: Segmenter) -> dict[int, Reference]:
-        """Label -> reference. Raises ``ImageError`` for a mask of another size or without an object."""
-        image = read_image(self.reference)
+    def examples(self, model: Segmenter, page: int = 0) -> dict[int, Reference]:
+        """Label -> reference, in ``page`` of its file. Raises ``ImageError`` for a mask of another size or without
+        an object, and for the photo itself."""
+        if self.mask is not None and self.mask == self.reference:
+            raise ImageError(f"the photo {self.mask} as its own mask", "a mask file", "draw one: segue mask, --click")
+        with open_image(self.reference) as file:
+            image = file.window(page=page)
         if self.mask is None:
             prompts: list[Prompt] = [Box(*self.box)] if self.box else []
             prompts += [Click(x, y) for x, y in self.click]

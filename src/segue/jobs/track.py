@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Annotated, Literal, Protocol
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, field_validator
 
-from segue.core.errors import DataError
+from segue.core.errors import ConfigError, DataError
 from segue.core.files import write_text
 from segue.core.types import Features, Image, Mask, Reference
 from segue.data.io.drawing import TINTS, overlay
-from segue.data.io.image import find_images, read_mask, write_image, write_labels
-from segue.data.io.video import Video
+from segue.data.io.image import find_images, open_image, read_labels, read_mask, write_image, write_labels
+from segue.data.io.video import Video, frame_rate, write_video
 from segue.jobs.job import job
 from segue.jobs.output import Force, claim_output
 from segue.jobs.progress import progress
@@ -46,8 +46,35 @@ class TrackConfig(ReferenceChoice):
         Literal["outline", "flow", "clicks"],
         Field(description="How: the model's outline, optical flow alone, or the same clicks again (the baseline)."),
     ] = "outline"
+    frame: Annotated[int | None, Field(description="Number of the reference among the frames, from 0.", ge=0)] = None
+    video: Annotated[Path | None, Field(description="Also an .mp4 of all frames with their masks drawn.")] = None
     overlays: Annotated[bool, Field(description="Also write every frame with its mask drawn on it.")] = False
     force: Force = False
+
+    @field_validator("video")
+    @classmethod
+    def _mp4(cls, path: Path | None) -> Path | None:
+        if path is not None and path.suffix.lower() != ".mp4":
+            raise ValueError("a video is written as H.264; name it .mp4")
+        return path
+
+    @property
+    def in_video(self) -> bool:
+        """Whether the reference is a frame of the very file that is tracked."""
+        return self.frames.is_file() and self.reference.exists() and self.reference.samefile(self.frames)
+
+    def start(self, paths: Sequence[Path]) -> int:
+        """The reference's place among the frames. Raises ``ConfigError`` for a number beyond them."""
+        if self.frame is None:
+            return next((i for i, path in enumerate(paths) if path.resolve() == self.reference.resolve()), 0)
+        if self.frame >= (count := len(paths) if self.frames.is_dir() else _pages(self.frames)):
+            raise ConfigError(f"frame {self.frame} of {self.frames}", f"a number below {count}")
+        return self.frame
+
+
+def _pages(path: Path) -> int:
+    with open_image(path) as file:
+        return file.pages
 
 
 class TrackedObject(JobResult):
@@ -88,24 +115,29 @@ def track(config: TrackConfig) -> TrackResult:
     """Follow the reference's objects; write ``masks/<frame>.png`` and ``results.json``.
 
     A mask is 0 and 255 for one object, the reference's labels for several. Where the reference is a frame of the
-    folder, its objects are followed from there to the end, then back to the beginning; it may also be another file of
-    the first frame's picture. Its mask is the given one and is not measured, as in DAVIS.
+    folder, or number ``frame`` of the frames, its objects are followed from there to the end, then back to the
+    beginning; it may be the video itself, or another file of that frame's picture. Its mask is the given one and is
+    not measured, as in DAVIS.
 
     Source: PerSAM (Zhang et al., 2023), section 4.2; J, F as DAVIS 2016 and 2017.
     """
     claim_output(config.output, (MASKS, OVERLAYS, RESULTS), force=config.force)
+    if config.video is not None:
+        claim_output(config.video.parent, (config.video.name,), force=config.force)
     targets, paths = _target_files(config.target), find_images([config.frames]) if config.frames.is_dir() else []
-    start = next((i for i, path in enumerate(paths) if path.resolve() == config.reference.resolve()), 0)
-    video, ahead = Video(config.frames, start), len(paths) - start  # frames ahead of the reference, itself included
+    video = Video(config.frames)
+    video.start = start = config.start(paths)
+    frames = len(paths) or (_pages(config.frames) if start else 0)  # 0 where reading them all will tell
+    ahead = frames - start  # frames ahead of the reference, itself included
     seeker = finder(config.load())
-    references = config.examples(seeker.inner)
+    references = config.examples(seeker.inner, start if config.in_video else 0)
     first = next(iter(references.values())).image
     rows: list[TrackedFrame] = []
     followers = {label: _follower(config, seeker, reference) for label, reference in references.items()}
-    for count, (name, frame) in enumerate(progress(video, len(paths) or None, "track", "frames")):
+    for count, (name, frame) in enumerate(progress(video, frames or None, "track", "frames")):
         if start and count == ahead:  # back from the reference
             followers = {label: _follower(config, seeker, reference) for label, reference in references.items()}
-        index = len(paths) - 1 - count if start and count >= ahead else start + count
+        index = frames - 1 - count if start and count >= ahead else start + count
         began = time.perf_counter()
         given = count == 0 and frame.shape == first.shape and bool((frame == first).all())
         if given:
@@ -121,6 +153,9 @@ def track(config: TrackConfig) -> TrackResult:
         rows.append(_row(name, seconds, given, steps, labels > 0, target))
     rows = [*reversed(rows[ahead:]), *rows[:ahead]] if start else rows
     result = TrackResult(model=config.model, frames=len(rows), method=config.method, rows=tuple(rows), **_means(rows))
+    if config.video is not None:
+        drawn = (_drawn(frame, read_labels(_mask_file(config, name))) for name, frame in Video(config.frames))
+        write_video(config.video, drawn, frame_rate(config.frames))
     write_text(config.output / RESULTS, json.dumps(result.to_json(), indent=1))
     return result
 
@@ -179,12 +214,19 @@ def _follower(config: TrackConfig, seeker: Finder, reference: Reference) -> Foll
 
 
 def _write(config: TrackConfig, name: str, frame: Image, labels: LabelMap, objects: int) -> None:
-    write_labels(config.output / MASKS / f"{name}.png", labels if objects > 1 else labels > 0)
+    write_labels(_mask_file(config, name), labels if objects > 1 else labels > 0)
     if config.overlays:
-        drawn = frame
-        for index, label in enumerate(np.unique(labels[labels > 0])):
-            drawn = overlay(drawn, labels == label, color=TINTS[index % len(TINTS)])
-        write_image(config.output / OVERLAYS / f"{name}.jpg", drawn)
+        write_image(config.output / OVERLAYS / f"{name}.jpg", _drawn(frame, labels))
+
+
+def _mask_file(config: TrackConfig, name: str) -> Path:
+    return config.output / MASKS / f"{name}.png"
+
+
+def _drawn(frame: Image, labels: LabelMap) -> Image:
+    for index, label in enumerate(np.unique(labels[labels > 0])):
+        frame = overlay(frame, labels == label, color=TINTS[index % len(TINTS)])
+    return frame
 
 
 def _target_files(folder: Path | None) -> dict[str, Path]:

@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from segue.core.errors import MissingFile
 from segue.core.segmenter import Segmenter
-from segue.models.pretrained import build, open_model
+from segue.data.io.hub import is_hub_id
+from segue.models.pretrained import RANDOM, build, open_model
 from segue.nn.device import choose_device
 
 __all__ = ["build", "load"]
@@ -36,6 +38,10 @@ def load(
     >>> sorted(kind.__name__ for kind in segue.load("nano").accepts)
     ['Box', 'Click']
     """
+    if weights not in (None, RANDOM) and not Path(str(weights)).is_file():  # before any library that reads them
+        raise MissingFile(f"no weights file {weights}", "a .safetensors or .pth file", "check the path")
+    if adapter is not None and not Path(adapter).is_dir() and not is_hub_id(str(adapter)):
+        raise MissingFile(f"the adapter {adapter}", "a folder that segue adapt wrote, or a Hugging Face id", "check it")
     where = choose_device(device)
     model = open_model(
         name_or_path, weights=weights, config=config, revision=revision, local_files_only=local_files_only

@@ -2,9 +2,11 @@
 
 import json
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 
 import numpy as np
 import pytest
+import yaml
 
 from segue.core.errors import DataError
 from segue.data.formats.brush import decode_brush, encode_brush
@@ -112,13 +114,32 @@ def test_yolo_reads_both_layouts_and_names_boxes(tmp_path):
 
 
 def test_yolo_keeps_splits(tmp_path, photo):
-    from dataclasses import replace
-
     sheet = sheet_of([np.eye(4, dtype=bool)], photo(4, 4))
     written("yolo", tmp_path, [replace(sheet, file_name=name) for name in ("val/a.png", "b.png")])
     assert (tmp_path / "labels/val/a.txt").exists()
     assert (tmp_path / "labels/train/b.txt").exists()
     assert sorted(s.file_name for s in format_named("yolo").read(tmp_path)) == ["train/b.png", "val/a.png"]
+
+
+@pytest.mark.parametrize(
+    ("names", "places"),
+    [
+        ([f"{k}.png" for k in range(6)], {"train": "images/train", "val": "images/val"}),
+        (["a.png"], {"train": "images/train", "val": "images/train"}),
+        (["test/a.png", "val/b.png"], {"train": "images/val", "val": "images/val", "test": "images/test"}),
+    ],
+    ids=["no split", "one image", "no training images"],
+)
+def test_a_yolo_export_trains_as_it_is(tmp_path, photo, names, places):
+    """Every split that data.yaml names is there, below the file itself wherever that is moved."""
+    sheet = sheet_of([np.eye(4, dtype=bool)], photo(4, 4))
+    written("yolo", tmp_path, [replace(sheet, file_name=name) for name in names])
+    data = yaml.safe_load((tmp_path / "data.yaml").read_text())
+    assert {key: value for key, value in data.items() if key != "names"} == places
+    for place in places.values():
+        assert any((tmp_path / place).glob("*.png"))
+        assert any((tmp_path / place.replace("images", "labels")).glob("*.txt"))
+    assert len(list((tmp_path / "images").rglob("*.png"))) == len(names)
 
 
 def test_voc_has_room_for_254_objects_and_says_what_is_left_out(tmp_path, photo):

@@ -71,12 +71,12 @@ class Writer(ABC):
         self.place(f"{folder}/{stem}{name.suffix}", image)
         return stem
 
-    def split_of(self, image: AnnotatedImage) -> tuple[str, PurePosixPath]:
-        """The split that an image belongs to, by its group or the beginning of its path, else "train"; and its path
-        in the split."""
+    def split_of(self, image: AnnotatedImage, otherwise: str = SPLITS[0]) -> tuple[str, PurePosixPath]:
+        """The split that an image belongs to, by its group or the beginning of its path, else ``otherwise``; and its
+        path in the split."""
         name = safe_name(image.file_name)
         first = name.parts[0] if len(name.parts) > 1 else ""
-        split = split_in((image.group, first)) or SPLITS[0]
+        split = split_in((image.group, first)) or otherwise
         return split, name.relative_to(first) if split_in((first,)) else name
 
     def number(self, name: str) -> int:

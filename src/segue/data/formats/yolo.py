@@ -15,23 +15,42 @@ from numpy.typing import NDArray
 
 from segue.core.errors import DataError
 from segue.core.files import natural_sorted, read_json, read_text
-from segue.data.formats.base import Format, Writer, empty_loss, outline, split_in, stem_of, void_loss
+from segue.data.formats.base import (
+    SPLITS,
+    Format,
+    WriteOptions,
+    Writer,
+    empty_loss,
+    outline,
+    split_in,
+    stem_of,
+    void_loss,
+)
 from segue.data.formats.locate import is_image
+from segue.data.formats.output import OutputFolder
 from segue.data.formats.signs import Listing, label_files
 from segue.data.photo_size import photo_size
 from segue.data.rasterize import rle_of_rings
 from segue.data.record import AnnotatedImage, Annotation, DataSet, Loss, Options, Samples
 
+VAL_EVERY = 5
 _DECIMALS = 7  # a hundredth of a pixel in an image 100,000 pixels wide
 _BEYOND = 2.0  # relative coordinates beyond this are no slip of the mouse: they are pixels, or damaged
 _LISTS = ("classes.txt", "obj.names", "data.names", "labels.txt", "_darknet.labels")
 
 
 class YoloWriter(Writer):
-    """``images/<split>/``, ``labels/<split>/`` and ``data.yaml``. An image without objects has an empty file."""
+    """``images/<split>/``, ``labels/<split>/`` and a ``data.yaml`` that training takes as it is. An image without
+    objects has an empty file; of images without a split every ``VAL_EVERY``-th is for validation."""
+
+    def __init__(self, output: OutputFolder, options: WriteOptions, names: Sequence[str] = ()) -> None:
+        super().__init__(output, options, names)
+        self._splits: dict[str, int] = dict.fromkeys(SPLITS, 0)
 
     def add(self, image: AnnotatedImage) -> list[Loss]:
-        split, name = self.split_of(image)
+        last = sum(self._splits.values()) % VAL_EVERY == VAL_EVERY - 1
+        split, name = self.split_of(image, "val" if last else "train")
+        self._splits[split] += 1
         stem = self.output.free(f"{split}/{name.with_suffix('')}")
         self.place(f"images/{stem}{name.suffix}", image)
         height, width = image.size
@@ -50,7 +69,11 @@ class YoloWriter(Writer):
 
     def finish(self) -> None:
         names = "".join(f"  {k}: {json.dumps(name, ensure_ascii=False)}\n" for name, k in self.classes.items())
-        head = "path: .\ntrain: images/train\nval: images/val\ntest: images/test\n"
+        # without ``path`` it is the file's own folder; a split that is named and not there stops a training
+        there = [split for split in SPLITS if self._splits[split]] or [SPLITS[0]]
+        places = {"train": there[0], "val": "val" if "val" in there else there[0]}
+        places |= {"test": "test"} if "test" in there else {}
+        head = "".join(f"{split}: images/{place}\n" for split, place in places.items())
         self.output.put("data.yaml", f"{head}names:\n{names}".encode() if names else f"{head}names: {{}}\n".encode())
 
 

@@ -33,6 +33,14 @@ class VideoFile(ImageFile):
         self._pages = self._pages or sum(1 for _ in self.frames())
         return self._pages
 
+    @property
+    def rate(self) -> float:
+        """Frames a second; 0 where the file says none."""
+        import av  # there, or this had not been opened
+
+        with av.open(str(self.path)) as container:
+            return float(container.streams.video[0].average_rate or 0)
+
     def size(self, page: int = 0) -> tuple[int, int]:
         return self._size
 
