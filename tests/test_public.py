@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 TYPES = ["Box", "Click", "Reference", "SamPredictor", "SegueError", "Session", "Text"]
-JOBS = ["adapt", "bench", "check", "convert", "convert_data", "encode", "evaluate", "export", "find"]
+JOBS = ["adapt", "bench", "check", "convert", "convert_data", "encode", "evaluate", "export", "find", "get"]
 JOBS += ["mask", "masks", "one_shot", "track", "train"]
 
 

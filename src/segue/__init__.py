@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from segue.jobs.evaluate import evaluate
     from segue.jobs.export import export
     from segue.jobs.find import find
+    from segue.jobs.get import get
     from segue.jobs.mask import mask
     from segue.jobs.masks import masks
     from segue.jobs.one_shot import one_shot
@@ -56,6 +57,7 @@ _MODULES = {  # of the public names, each imported when it is first used, so tha
     "evaluate": "jobs.evaluate",
     "export": "jobs.export",
     "find": "jobs.find",
+    "get": "jobs.get",
     "load": "session.load",
     "mask": "jobs.mask",
     "masks": "jobs.masks",
@@ -82,6 +84,7 @@ __all__ = [
     "evaluate",
     "export",
     "find",
+    "get",
     "load",
     "mask",
     "masks",

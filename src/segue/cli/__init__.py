@@ -25,6 +25,7 @@ COMMANDS = {  # name -> what it does; the module of the same name is imported wh
     "find": "Find an object, shown once, in other images; say where it is not.",
     "track": "Follow an object, shown in one frame, through a video.",
     "one-shot": "Measure one-shot segmentation: show a class once, find it in the queries.",
+    "get": "Fetch the published weights of a model, checked; or say which file to place where.",
     "convert": "Turn a published checkpoint into a folder that --model opens.",
     "convert-data": "Convert annotations between the formats of other tools; say what is lost.",
     "check": "Read a data set of any format as a conversion would, and report everything suspicious.",

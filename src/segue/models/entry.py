@@ -14,7 +14,8 @@ from segue.core.registry import RegistryEntry
 
 @dataclass(frozen=True)
 class Card:
-    """Where weights come from and under which licence; ``file`` is the name to place by hand.
+    """Where weights come from and under which licence; ``file`` is the name to place by hand, ``url`` a plain download
+    of it where the publisher has one; a ``backbone`` is only the encoder to start from.
 
     ``mean`` and ``std`` are of RGB values in 0..1. ``sha256`` is that of ``file``, empty where none is known.
     """
@@ -24,6 +25,8 @@ class Card:
     file: str = ""
     revision: str = ""
     sha256: str = ""
+    url: str = ""
+    backbone: bool = False
     mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
     std: tuple[float, float, float] = (0.229, 0.224, 0.225)
 
@@ -41,6 +44,12 @@ class ModelEntry(RegistryEntry):
     shipped: bool = False
     hub: str = ""
     beside: tuple[str, ...] = ()
+
+    @property
+    def placed(self) -> bool:
+        """Whether the published file is looked for where ``segue get`` and people place it."""
+        own = bool(self.card.url) or not self.hub
+        return own and not self.shipped and bool(self.card.file) and not self.card.backbone
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from typing import Any, Self, cast
 from safetensors import SafetensorError
 
 from segue.core.errors import CheckpointError, ConfigError, DataError, MissingFile, StorageError
-from segue.core.files import file_digest, read_json, replacing
+from segue.core.files import cache_folder, file_digest, read_json, replacing
 from segue.core.segmenter import Segmenter
 from segue.data.io.hub import check_sha256, fetch, hub_card, is_hub_id
 from segue.models.registry import FOLDERS, MODELS, ModelEntry
@@ -25,6 +25,15 @@ TOKENIZER = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json
 def shipped_file(name: str) -> Path:
     """The weights of model ``name`` inside the package."""
     return Path(str(files("segue.models.nano").joinpath("weights", f"{name}.safetensors")))
+
+
+def placed_file(row: ModelEntry) -> Path:
+    """Where the published file of ``row`` is looked for: ``segue get`` and people place it there.
+
+    >>> placed_file(MODELS["sam-vit-base"]).name
+    'sam_vit_b_01ec64.pth'
+    """
+    return cache_folder("weights") / row.card.file
 
 
 def save_pretrained(
@@ -188,6 +197,8 @@ def _from_row(
     local_files_only: bool | None,
 ) -> Segmenter:
     row = MODELS[name]
+    if weights is None and config is None and row.placed and placed_file(row).is_file():
+        weights = placed_file(row)
     if weights is None and not row.shipped and row.hub:
         files = (CONFIG, WEIGHTS, *row.beside)
         model = _from_folder(fetch(row.hub, revision, local_files_only, files=files), None, config)
@@ -202,11 +213,17 @@ def _from_row(
         raise MissingFile(
             _no_weights(name, row),
             f"the file {row.card.file or 'of its publisher'} from {row.card.source}",
-            "pass it as --weights FILE, or --weights random to try without training",
+            f"{_where(name, row)} pass it as --weights FILE, or --weights random to try without training",
         )
     if str(weights) != RANDOM:
         model.load_published(_state(weights))
     return model
+
+
+def _where(name: str, row: ModelEntry) -> str:
+    if row.card.url:
+        return f"run: segue get {name}, or"
+    return "" if row.card.backbone else f"place it as {placed_file(row)}, or"
 
 
 def _no_weights(name: str, row: ModelEntry) -> str:

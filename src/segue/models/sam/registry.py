@@ -121,10 +121,11 @@ TINY_MOBILE: Sizes = {
 
 _SAM, _PERSAM = "segue.models.sam.model:Sam", "segue.models.sam.persam:PerSam"
 _META, _HUB, _APACHE = "https://github.com/facebookresearch/segment-anything", "https://huggingface.co/", "Apache-2.0"
+_META_FILES = "https://dl.fbaipublicfiles.com/segment_anything/"
 _VITS = {"base": VIT_B, "large": VIT_L, "huge": VIT_H}
 _HIERAS = {"tiny": HIERA_TINY, "small": HIERA_SMALL, "base-plus": HIERA_BASE_PLUS, "large": HIERA_LARGE}
 _META_CARDS = {  # with the files' SHA-256, as several projects that fetched them pin it
-    size: Card(_META, _APACHE, file, sha256=digest)
+    size: Card(_META, _APACHE, file, sha256=digest, url=f"{_META_FILES}{file}")
     for size, file, digest in (
         ("base", "sam_vit_b_01ec64.pth", "ec2df62732614e57411cdcf32a23ffdf28910380d03139ee0f4fcbe91eb8c912"),
         ("large", "sam_vit_l_0b3195.pth", "3adcc4315b642a4d2101128f611684e8734c41232a17c648ed1693702a49a622"),
@@ -199,6 +200,7 @@ MODELS = {
             _APACHE,
             "mobile_sam.pt",
             sha256="6dbb90523a35330fedd7f1d3dfc66f995213d81b29a5ca8108dbcdd4e37d6c2f",
+            url="https://github.com/ChaoningZhang/MobileSAM/raw/master/weights/mobile_sam.pt",
         ),
     ),
     "persam": _persam("PerSAM over SAM ViT-H: one example, no training"),
