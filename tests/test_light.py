@@ -44,7 +44,7 @@ from segue.oneshot.tracker import Tracker
 
 found = finder(model)
 assert (found.find(found.encode([image]), Reference(image, mask))[0].prediction.mask() == mask).mean() > 0.95
-assert Tracker(found, Reference(image, mask)).step(found.encode([image])).score > 0.5
+assert Tracker(found, image, {1: mask}).step(image)[1].score > 0.5
 """
 COMMANDS = """
 write_image("data/images/a.png", image)

@@ -8,7 +8,7 @@ import pytest
 from segue.cli import main
 from segue.data.io.image import read_mask, write_image, write_labels
 from segue.data.io.video import Video, frame_rate, write_video
-from segue.jobs.track import TrackConfig, track
+from segue.jobs.track import TrackConfig, measured, track
 from tests.jobs.scenes import empty, toy
 
 SIZE = (160, 240)
@@ -140,3 +140,31 @@ def test_a_frame_that_is_not_there_and_another_kind_of_video_are_told(film, tmp_
     example = ["--reference", str(film / "frames/00003.png"), "--mask", str(film / "masks" / "00003.png")]
     assert main(["track", str(film / "frames"), *example, "-o", str(tmp_path / "out"), *words]) == 1
     assert told in capsys.readouterr().err
+
+
+def test_swapped_identities_count_as_wrong():
+    labels = np.zeros((40, 60), np.int32)
+    labels[5:35, 5:25], labels[5:35, 35:55] = 1, 2
+    assert measured(labels, labels, [1, 2]) == (1.0, 1.0)
+    swapped = np.array([0, 2, 1])[labels]
+    assert max(measured(swapped, labels, [1, 2])) < 0.05
+    assert measured(swapped, labels, [1]) == (1.0, 1.0)  # one object is all that is not background
+
+
+def test_a_key_frame_corrects_what_comes_after(film, tmp_path):
+    write_labels(tmp_path / "keys" / "00002.png", read_mask(film / "masks" / "00002.png"))
+    wrong = np.zeros(SIZE, bool)
+    wrong[:30, -50:] = True
+    write_labels(tmp_path / "wrong.png", wrong)
+    config = TrackConfig.from_fields(
+        reference=film / "frames" / "00000.png",
+        mask=tmp_path / "wrong.png",
+        frames=film / "frames",
+        key_frames=tmp_path / "keys",
+        target=film / "masks",
+        output=tmp_path / "out",
+    )
+    rows = track(config).rows
+    assert [row.given for row in rows] == [True, False, True, False, False, False]
+    assert rows[1].j < 0.2
+    assert min(row.j for row in rows[3:]) > 0.6

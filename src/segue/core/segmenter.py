@@ -38,6 +38,7 @@ class Segmenter(ABC):
     accepts: ClassVar[frozenset[type]] = frozenset()
     one_shot: ClassVar[str] = "evidence"  # which finder of segue.oneshot.search searches it for one example
     default_view: ClassVar[str] = "own"  # how segue evaluate shows it images unless told
+    takes_crops: ClassVar[bool] = False  # whether a crop may have any size: a small view costs less
     name: str = ""  # the registry row and the keywords it was built with, set by segue.load
     config: Mapping[str, Any] = MappingProxyType({})
 

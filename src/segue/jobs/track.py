@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Literal, Protocol
 
@@ -13,9 +13,9 @@ from pydantic import Field, field_validator
 
 from segue.core.errors import ConfigError, DataError
 from segue.core.files import write_text
-from segue.core.types import Features, Image, Mask, Reference
+from segue.core.types import Image, Mask, Reference, check_mask
 from segue.data.io.drawing import TINTS, overlay
-from segue.data.io.image import find_images, open_image, read_labels, read_mask, write_image, write_labels
+from segue.data.io.image import find_images, open_image, read_image, read_labels, write_image, write_labels
 from segue.data.io.video import Video, frame_rate, write_video
 from segue.jobs.job import job
 from segue.jobs.output import Force, claim_output
@@ -34,17 +34,22 @@ class TrackConfig(ReferenceChoice):
     """What ``segue track`` takes: the reference frame with its mask, box or clicks, and ``frames``, a folder of
     pictures or a video file.
 
-    ``target`` holds masks of equal stems, or as many files as there are frames. ``method`` "outline" lets the model
-    draw what the labels of earlier frames say, "flow" leaves those labels as they are, "clicks" repeats the clicks
-    that segment the reference (the baseline).
+    ``target`` holds masks of equal stems, or as many files as there are frames; of several objects J and F are those of
+    every object under its own label, then their mean. ``key_frames`` holds masks of further frames, named as these:
+    each is taken as given where the video comes to it, and what it shows helps to recognise its objects from the start.
+    ``method`` "outline" lets the model draw what motion and looks say, "flow" leaves that as it is, "clicks" repeats
+    the clicks that segment the reference (the baseline).
     """
 
     frames: Annotated[Path, Field(description="A folder of frames or a video file."), CommandLine(positional=True)]
     output: Annotated[Path, Field(description="The folder to write.")]
+    key_frames: Annotated[
+        Path | None, Field(description="Folder of masks of further frames, named as the frames, as corrections.")
+    ] = None
     target: Annotated[Path | None, Field(description="Folder of true masks to measure J and F against.")] = None
     method: Annotated[
         Literal["outline", "flow", "clicks"],
-        Field(description="How: the model's outline, optical flow alone, or the same clicks again (the baseline)."),
+        Field(description="How: the model's outline, motion and looks alone, or the same clicks again (the baseline)."),
     ] = "outline"
     frame: Annotated[int | None, Field(description="Number of the reference among the frames, from 0.", ge=0)] = None
     video: Annotated[Path | None, Field(description="Also an .mp4 of all frames with their masks drawn.")] = None
@@ -86,7 +91,8 @@ class TrackedObject(JobResult):
 
 
 class TrackedFrame(JobResult):
-    """One frame; ``j`` and ``f`` in [0, 1] where its true mask is known and it was not ``given``."""
+    """One frame; ``j`` and ``f`` in [0, 1], means over the objects, where its true mask is known and it was not
+    ``given``."""
 
     frame: str
     seconds: float
@@ -124,7 +130,8 @@ def track(config: TrackConfig) -> TrackResult:
     claim_output(config.output, (MASKS, OVERLAYS, RESULTS), force=config.force)
     if config.video is not None:
         claim_output(config.video.parent, (config.video.name,), force=config.force)
-    targets, paths = _target_files(config.target), find_images([config.frames]) if config.frames.is_dir() else []
+    targets, keys = _mask_files(config.target), _mask_files(config.key_frames)
+    paths = find_images([config.frames]) if config.frames.is_dir() else []
     video = Video(config.frames)
     video.start = start = config.start(paths)
     frames = len(paths) or (_pages(config.frames) if start else 0)  # 0 where reading them all will tell
@@ -132,25 +139,28 @@ def track(config: TrackConfig) -> TrackResult:
     seeker = finder(config.load())
     references = config.examples(seeker.inner, start if config.in_video else 0)
     first = next(iter(references.values())).image
+    follower = _follower(config, seeker, references, keys, paths)
     rows: list[TrackedFrame] = []
-    followers = {label: _follower(config, seeker, reference) for label, reference in references.items()}
     for count, (name, frame) in enumerate(progress(video, frames or None, "track", "frames")):
         if start and count == ahead:  # back from the reference
-            followers = {label: _follower(config, seeker, reference) for label, reference in references.items()}
+            follower = _follower(config, seeker, references, keys, paths)
         index = frames - 1 - count if start and count >= ahead else start + count
         began = time.perf_counter()
         given = count == 0 and frame.shape == first.shape and bool((frame == first).all())
+        steps = dict[int, Tracked]() if given else follower.step(frame)
         if given:
-            steps = dict[int, Tracked]()
             labels = label_map([(k, r.mask.astype(np.float32)) for k, r in references.items()], first.shape)
+        elif name in keys:
+            given, labels = True, _labels(keys[name], frame)
+            for label, mask in object_masks(labels, references).items():
+                follower.correct(label, mask)
         else:
-            features = seeker.encode([frame])
-            steps = {label: follower.step(features) for label, follower in followers.items()}
             labels = label_map([(k, s.probability) for k, s in steps.items()], frame.shape)
         seconds = time.perf_counter() - began
         _write(config, name, frame, labels, len(references))
-        target = None if given or not targets else _target(targets, name, index)
-        rows.append(_row(name, seconds, given, steps, labels > 0, target))
+        target = None if given or not targets else _target(targets, name, index, frame)
+        measures = None if target is None else measured(labels, target, list(references))
+        rows.append(_row(name, seconds, given, steps, measures))
     rows = [*reversed(rows[ahead:]), *rows[:ahead]] if start else rows
     result = TrackResult(model=config.model, frames=len(rows), method=config.method, rows=tuple(rows), **_means(rows))
     if config.video is not None:
@@ -160,8 +170,29 @@ def track(config: TrackConfig) -> TrackResult:
     return result
 
 
+def measured(labels: LabelMap, target: LabelMap, objects: Sequence[int]) -> tuple[float, float]:
+    """J and F of two (H, W) label maps, each the mean over ``objects``: an object under another's label is wrong.
+
+    Source: DAVIS 2017 (Pont-Tuset et al.), section 3.
+
+    >>> labels = np.repeat(np.array([[1, 2]], np.int32), 8, 1).repeat(8, 0)
+    >>> measured(labels, labels, [1, 2]), measured(labels, 3 - labels, [1, 2])[0]
+    ((1.0, 1.0), 0.0)
+    """
+    answers, targets = object_masks(labels, objects), object_masks(target, objects)
+    j = [region_similarity(answers[k], targets[k]) for k in objects]
+    f = [contour_accuracy(answers[k], targets[k]) for k in objects]
+    return float(np.mean(j)), float(np.mean(f))
+
+
+def object_masks(labels: LabelMap, objects: Iterable[int]) -> dict[int, Mask]:
+    """The (H, W) mask of every object in a label map; a single object is all that is not background."""
+    every = list(objects)
+    return {k: labels == k for k in every} if len(every) > 1 else {every[0]: labels > 0}
+
+
 def _row(
-    name: str, seconds: float, given: bool, steps: Mapping[int, Tracked], mask: Mask, target: Mask | None
+    name: str, seconds: float, given: bool, steps: Mapping[int, Tracked], measures: tuple[float, float] | None
 ) -> TrackedFrame:
     return TrackedFrame(
         frame=name,
@@ -170,8 +201,8 @@ def _row(
         objects=tuple(
             TrackedObject(object=label, score=round(step.score, 4), again=step.again) for label, step in steps.items()
         ),
-        j=None if target is None else round(region_similarity(mask, target), 4),
-        f=None if target is None else round(contour_accuracy(mask, target), 4),
+        j=None if measures is None else round(measures[0], 4),
+        f=None if measures is None else round(measures[1], 4),
     )
 
 
@@ -188,29 +219,55 @@ def _means(rows: Sequence[TrackedFrame]) -> dict[str, float | None]:
 
 
 class Follower(Protocol):
-    """What answers for one object, frame by frame."""
+    """What answers for all objects, frame by frame."""
 
-    def step(self, features: Features) -> Tracked: ...
+    def step(self, image: Image) -> Mapping[int, Tracked]: ...
+
+    def correct(self, label: int, mask: Mask) -> None: ...
 
 
 class SameClicks:
     """The baseline: the clicks that segment the reference, at the same places of every frame."""
 
-    def __init__(self, seeker: Finder, reference: Reference) -> None:
-        self.model, self.clicks = seeker.inner, reference_clicks(seeker.inner, reference)
-        self.size = reference.mask.shape
+    def __init__(self, seeker: Finder, references: Mapping[int, Reference]) -> None:
+        self.model = seeker.inner
+        self.clicks = {
+            label: (reference_clicks(self.model, reference), reference.mask.shape)
+            for label, reference in references.items()
+        }
 
-    def step(self, features: Features) -> Tracked:
-        """The mask of the same clicks in the next frame."""
-        clicks = scale_clicks(self.clicks, self.size, features.frame.size)
-        prediction = self.model.decode(features, clicks)
-        return Tracked(prediction.probability(), float(prediction.scores.max()), False)
+    def step(self, image: Image) -> Mapping[int, Tracked]:
+        """The masks of the same clicks in the next frame."""
+        features = self.model.encode([image])
+        answers = {
+            label: self.model.decode(features, scale_clicks(clicks, size, image.shape[:2]))
+            for label, (clicks, size) in self.clicks.items()
+        }
+        return {label: Tracked(said.probability(), float(said.scores.max())) for label, said in answers.items()}
+
+    def correct(self, label: int, mask: Mask) -> None:
+        """The baseline learns nothing from corrections."""
 
 
-def _follower(config: TrackConfig, seeker: Finder, reference: Reference) -> Follower:
+def _follower(
+    config: TrackConfig,
+    seeker: Finder,
+    references: Mapping[int, Reference],
+    keys: Mapping[str, Path],
+    paths: Sequence[Path],
+) -> Follower:
+    """What follows the objects from the reference on; it has seen the key frames of a folder."""
     if config.method == "clicks":
-        return SameClicks(seeker, reference)
-    return Tracker(seeker, reference, refine=config.method == "outline")
+        return SameClicks(seeker, references)
+    image = next(iter(references.values())).image
+    masks = {label: reference.mask for label, reference in references.items()}
+    tracker = Tracker(seeker, image, masks, refine=config.method == "outline")
+    for path in paths:
+        if path.stem in keys:
+            frame = read_image(path)
+            labels = _labels(keys[path.stem], frame)
+            tracker.add_reference(frame, object_masks(labels, references))
+    return tracker
 
 
 def _write(config: TrackConfig, name: str, frame: Image, labels: LabelMap, objects: int) -> None:
@@ -229,14 +286,21 @@ def _drawn(frame: Image, labels: LabelMap) -> Image:
     return frame
 
 
-def _target_files(folder: Path | None) -> dict[str, Path]:
+def _mask_files(folder: Path | None) -> dict[str, Path]:
     return {path.stem: path for path in find_images([folder])} if folder is not None else {}
 
 
-def _target(files: Mapping[str, Path], name: str, index: int) -> Mask:
-    """The true mask of a frame: of its name, or at its place in the order."""
+def _target(files: Mapping[str, Path], name: str, index: int, frame: Image) -> LabelMap:
+    """The true labels of a frame: of its name, or at its place in the order."""
     ordered = list(files.values())
     path = files.get(name) or (ordered[index] if index < len(ordered) else None)
     if path is None:
         raise DataError(f"frame {name} without a true mask", f"a mask named {name}.png, or one for each frame")
-    return read_mask(path)
+    return _labels(path, frame)
+
+
+def _labels(path: Path, frame: Image) -> LabelMap:
+    """The labels of a mask file of a frame, which has the frame's size."""
+    labels = np.asarray(read_labels(path), np.int32)
+    check_mask(labels > 0, frame.shape[:2])
+    return labels

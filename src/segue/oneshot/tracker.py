@@ -1,168 +1,285 @@
-"""Following an object through a video: labels flow from earlier frames, the model draws the outline.
+"""Objects followed through a video: motion and remembered looks say where each is now, the model draws it there.
 
-Source: label propagation by dense feature similarity in a window (Jabri et al., 2020; Caron et al., 2021, DINO),
-with PerSAM's reference for finding the object again; the refinement by a click model is ours.
+Every frame is encoded once for all objects that fill it; a smaller object is looked at in a crop around it, at its own
+resolution. What is lost is looked for in the whole frame until it looks like its key frames again.
+
+Source: mask propagation by motion with a refining network (Perazzi et al., 2017, MaskTrack), label propagation by
+features (Caron et al., 2021, DINO); putting them together without training is ours.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import lru_cache
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
-from segue.core.arrays import Array, resize
+from segue.core.arrays import Array, logit, resize, sigmoid
+from segue.core.errors import InputError
+from segue.core.frame import Frame
 from segue.core.geometry import depth_map, highest_point, mask_box
-from segue.core.types import Box, Click, Features, Mask, Probability, Prompt, Reference, on_host
-from segue.oneshot.finder import PATCHES, Finder, place
-from segue.oneshot.matching import cover, unit
+from segue.core.types import Click, Features, Image, Mask, Probability, Prompt, check_image, check_mask
+from segue.models.nano.views import MULTIPLE, expanded
+from segue.oneshot.finder import Finder, place
+from segue.oneshot.motion import Motion, grey
+from segue.oneshot.object_memory import ObjectMemory, Place, Vote, remembered
 
-REACH = 7  # cells that an object may move between two frames
-KEPT = 2  # frames before this one that labels flow from, besides the reference
-SHARP = 0.05  # temperature of the vote of earlier cells
-AGREE = 0.6  # IoU with the flowed labels that the drawn outline needs
-GONE = 4.0  # cells: with less of the object left, it is looked for again
-
-
-@dataclass(frozen=True, eq=False)
-class PastFrame:
-    """An earlier frame: unit ``patches`` (c, h, w), how much of each is the object, ``labels`` (h, w) in 0..1, and
-    how far labels may ``reach`` from it."""
-
-    patches: Array
-    labels: Array
-    reach: int
+CROP = 320  # pixels of the longer side of a crop around an object
+EXPANSION, LEAST_CROP = 1.6, 0.15  # a crop's size in boxes of the object, and its least in longer sides of the frame
+CLOSER = 1.25  # how much larger than in the whole frame a crop has to show an object
+MOTION_WEIGHT, LOOKS_WEIGHT = 1.0, 1.0  # of the two in the log-odds of a pixel
+SURE = 0.98  # the most that either says
+SAME = 0.5  # share of an object's cells that look like it, with less of which it is looked for elsewhere
+DOUBTFUL = 0.3  # the share with less of which it is not taken for the object even where nothing else is found
+KEPT_SCORE = 0.6  # the score from which a frame is remembered
+FEW = 12  # pixels with fewer of which nothing is left of an object
 
 
 @dataclass(frozen=True, eq=False)
 class Tracked:
-    """The answer for one frame: ``probability`` (H, W), a ``score`` in [0, 1], and whether the object had to be
-    found ``again``."""
+    """The answer for one object in one frame: ``probability`` (H, W), 0 everywhere where the object is not in sight;
+    a ``score`` in [0, 1], the expected IoU; whether it was lost before and found ``again``."""
 
     probability: Probability
     score: float
-    again: bool
+    again: bool = False
+
+
+@dataclass(eq=False)
+class _Object:
+    """What is known of one object: its memory, where it was last seen, and whether it is in sight."""
+
+    memory: ObjectMemory
+    probability: Probability
+    box: tuple[float, float, float, float]
+    lost: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class _Answer:
+    """What one view says: the ``probability`` (H, W), its ``score``, the share of its patches that look the ``same``
+    as the object, and the view's ``features``."""
+
+    probability: Probability
+    score: float
+    same: float
+    features: Features
+
+
+@dataclass(eq=False)
+class _Views:
+    """One frame and the views of it that were encoded."""
+
+    finder: Finder
+    image: Image
+    seen: dict[Frame, Features] = field(default_factory=dict)
+
+    @property
+    def whole(self) -> Frame:
+        return self.finder.inner.frame((self.image.shape[0], self.image.shape[1]))
+
+    def __call__(self, view: Frame) -> Features:
+        if view not in self.seen:
+            self.seen[view] = self.finder.encode([self.image], [view])
+        return self.seen[view]
+
+    def around(self, box: Sequence[float], expansion: float = EXPANSION) -> Frame:
+        """The view of ``box`` (x0, y0, x1, y1) and its surroundings; the whole frame for models that take no crops,
+        and where a crop would show no more."""
+        whole = self.whole
+        if not self.finder.inner.takes_crops:
+            return whole
+        low, high = np.array(box[:2], np.float64), np.array(box[2:], np.float64)
+        crop = expanded(low, high, expansion, LEAST_CROP * max(whole.size), whole.size)
+        scale = CROP / max(crop[2] - crop[0], crop[3] - crop[1])
+        if scale < CLOSER * max(whole.scale):
+            return whole
+        resized = (max(1, round((crop[3] - crop[1]) * scale)), max(1, round((crop[2] - crop[0]) * scale)))
+        return whole.zoomed(crop, resized, multiple=MULTIPLE)
 
 
 class Tracker:
-    """The state of one object in one video.
+    """Objects in one video, from their masks in its first frame.
 
-    ``finder`` is over the model that draws; ``reference`` the first frame and its mask. Call ``step`` with the
-    features of each following frame in order. Without ``refine`` the flowed labels are the answer.
+    ``finder`` is over the model that draws; ``image`` the first frame and ``masks`` its objects by label. Call ``step``
+    with each following frame in order; ``correct`` makes the last frame given a key frame of an object. Without
+    ``refine`` motion and looks alone are the answer.
 
     >>> import numpy as np
     >>> from segue.models.nano.model import Nano
     >>> finder = Finder(Nano(longest=64, zoom=0)).eval()
     >>> image = np.zeros((64, 96, 3), np.uint8); image[20:40, 30:60] = 255
-    >>> tracker = Tracker(finder, Reference(image, image[..., 0] > 0))
-    >>> tracker.step(finder.encode([image])).probability.shape
+    >>> tracker = Tracker(finder, image, {1: image[..., 0] > 0})
+    >>> tracker.step(image)[1].probability.shape
     (64, 96)
     """
 
-    def __init__(self, finder: Finder, reference: Reference, *, refine: bool = True) -> None:
-        self.finder, self.reference, self.refine = finder, reference, refine
-        features = finder.encode([reference.image])
-        patches = fine_patches(features)
-        labels = shrunk(features, reference.mask.astype(np.float32), patches)
-        self.first = PastFrame(patches, labels, 3 * REACH)
-        self.last: deque[PastFrame] = deque([PastFrame(patches, labels, REACH)], maxlen=KEPT)
+    def __init__(self, finder: Finder, image: Image, masks: Mapping[int, Mask], *, refine: bool = True) -> None:
+        check_image(image)
+        self.finder, self.refine = finder, refine
+        self._objects: dict[int, _Object] = {}
+        self._views, self._grey = _Views(finder, image), grey(image)
+        for label, mask in masks.items():
+            self.correct(label, mask)
 
-    def step(self, features: Features) -> Tracked:
-        """The object in the next frame."""
-        patches = fine_patches(features)
-        flowed = flow(patches, [self.first, *self.last])
-        whole = np.clip(features.frame.to_image_size(flowed), 0, 1)
-        again = float(flowed[flowed > 0.5].sum()) < GONE
-        if again:
-            found = self.finder.find(features, self.reference)[0]
-            score, probability = found.score, found.prediction.probability()
-            if score < self.finder.threshold:
-                probability = np.zeros_like(whole)
-        elif self.refine:
-            probability, score = self._draw(features, flowed, whole)
-        else:
-            probability, score = whole, float(flowed.max())
-        if not again or score >= self.finder.threshold:  # what is not there must not teach what it looks like
-            self.last.append(PastFrame(patches, shrunk(features, probability, patches), REACH))
-        return Tracked(probability, score, again)
+    def correct(self, label: int, mask: Mask) -> None:
+        """Take ``mask`` (H, W) bool as what the object ``label`` is in the last frame; an empty one says that it is
+        out of sight. A label that is not known yet begins there."""
+        check_mask(mask, self._views.image.shape[:2])
+        probability, box = mask.astype(np.float32), mask_box(mask)
+        known = self._objects.get(label)
+        if box is None:
+            if known is None:
+                raise InputError(f"an empty mask for object {label}", "at least one pixel where it is first seen")
+            known.probability, known.lost = probability, True
+            return
+        memory = known.memory if known else ObjectMemory()
+        features = self._views(self._views.around(box))
+        memory.add_key(remembered(features, probability, Place.of(features.frame.view(probability), features.frame)))
+        self._objects[label] = _Object(memory, probability, box)
 
-    def _draw(self, features: Features, flowed: Array, whole: Probability) -> tuple[Probability, float]:
-        """The model's outline where it agrees with the flowed labels, else those labels."""
+    def add_reference(self, image: Image, masks: Mapping[int, Mask]) -> None:
+        """Another frame, of any time, whose masks (H, W) bool are known: what the objects look like there helps to
+        recognise them."""
+        views = _Views(self.finder, image)
+        for label, mask in masks.items():
+            box = mask_box(mask)
+            if box is None or label not in self._objects:
+                continue
+            check_mask(mask, image.shape[:2])
+            features, probability = views(views.around(box)), mask.astype(np.float32)
+            spot = Place.of(features.frame.view(probability), features.frame)
+            self._objects[label].memory.keys.insert(0, remembered(features, probability, spot))
+
+    def step(self, image: Image) -> dict[int, Tracked]:
+        """The objects in the next frame (H, W, 3), of the same size, by label."""
+        if image.shape != self._views.image.shape:
+            raise InputError(f"a frame of {image.shape}", f"{self._views.image.shape} as the first")
+        now = grey(image)
+        motion, self._grey = Motion(now, self._grey), now
+        self._views = _Views(self.finder, image)
+        return {label: self._follow(known, motion) for label, known in self._objects.items()}
+
+    def _follow(self, known: _Object, motion: Motion) -> Tracked:
+        box = None if known.lost else motion.box(known.probability)
+        doubtful = None
+        if box is not None:
+            view = self._views.around(box)
+            moved, trust = motion.warp(known.probability, view, half(view))
+            answer = self._answer(known, view, moved, trust)
+            if answer is not None and answer.same >= SAME:
+                return self._take(known, answer)
+            doubtful = answer if answer is not None and answer.same >= DOUBTFUL else None
+        found = self._search(known)
+        if found is not None:
+            return self._take(known, found, again=True)
+        if doubtful is not None:
+            return self._take(known, doubtful)
+        known.lost, known.probability = True, np.zeros_like(known.probability)
+        return Tracked(known.probability, 0.0)
+
+    def _take(self, known: _Object, answer: _Answer, *, again: bool = False) -> Tracked:
+        """The answer as the object's state."""
+        known.probability, known.lost = answer.probability, False
+        known.box = mask_box(answer.probability > 0.5) or known.box
+        if answer.score >= KEPT_SCORE and answer.same >= SAME:
+            view = answer.features.frame
+            spot = Place.of(view.view(answer.probability), view)
+            sure = answer.score >= (1 + KEPT_SCORE) / 2
+            known.memory.add(remembered(answer.features, answer.probability, spot), sure=sure)
+        return Tracked(answer.probability, answer.score, again)
+
+    def _answer(self, known: _Object, view: Frame, moved: Array, trust: Array) -> _Answer | None:
+        """The object in ``view``, expected where ``moved`` (h, w) says as far as ``trust`` goes; None where nothing is
+        left of it."""
+        features = self._views(view)
+        vote = known.memory.vote(features, Place.of(moved, view))
+        prior = mixed(moved, trust, resize(vote.near, moved.shape))
+        if not (prior > 0.5).any():
+            return None
+        whole = np.clip(view.to_image_size(prior), 0, 1)
+        probability, estimate = self._draw(features, prior, whole) if self.refine else (whole, 1.0)
+        inside = probability > 0.5
+        if int(inside.sum()) < FEW:
+            return None
+        same = looks_same(vote, features, probability)
+        score = float(np.cbrt(iou_of(inside, whole > 0.5) * estimate * same))
+        return _Answer(probability, score, same, features)
+
+    def _draw(self, features: Features, prior: Array, whole: Probability) -> tuple[Probability, float]:
+        """The model's outline of what the ``prior`` (h, w) over its view shows, and its estimated IoU."""
         model = self.finder.inner
-        prompts = prompts_for(flowed, features, Box in model.accepts)
-        said = model.decode(features, prompts, model.memory_from_mask(features, whole))
-        drawn = said.probability()
-        agreement = iou_of(drawn > 0.5, whole > 0.5)
-        return (drawn, agreement) if agreement >= AGREE else (whole, agreement)
+        drawn = model.decode(features, clicks_for(prior, features), model.memory_from_mask(features, whole))
+        return drawn.probability(), float(drawn.scores.max())
+
+    def _search(self, known: _Object) -> _Answer | None:
+        """A lost object: around where it was last seen, then in the whole frame."""
+        whole = self._views.whole
+        for view in dict.fromkeys((self._views.around(known.box, 3 * EXPANSION), whole)):
+            features = self._views(view)
+            vote = known.memory.vote(features, Place.of(np.zeros((1, 1), np.float32), view)).anywhere
+            spot = peak(vote, features)
+            if spot is None:
+                continue
+            closer = self._views.around(spot)
+            shown = resize(vote, half(view))
+            probable = np.clip(view.to_image_size(shown), 0, 1) if closer != view else None
+            moved = resize(vote, half(closer)) if probable is None else resize(closer.view(probable), half(closer))
+            answer = self._answer(known, closer, moved, np.ones_like(moved))
+            if answer is not None and answer.same >= SAME and answer.score >= KEPT_SCORE:
+                return answer
+        return None
 
 
-def fine_patches(features: Features) -> Array:
-    """(c, h, w) unit vectors on the finest grid of features that are meant for comparing."""
-    patches: Array = features.maps[PATCHES][0]
-    near = features.maps.get("embedding")
-    if near is None or near.shape[-2:] == patches.shape[-2:]:
-        return patches
-    fine = on_host(near)[0]
-    enlarged = resize(patches, (fine.shape[1], fine.shape[2]))
-    return unit(np.concatenate((unit(fine), unit(enlarged))))
+def half(view: Frame) -> tuple[int, int]:
+    """The grid of ``view`` at half its size: that of nano's answers."""
+    return max(1, view.grid[0] // 2), max(1, view.grid[1] // 2)
 
 
-def shrunk(features: Features, probability: Probability, patches: Array) -> Array:
-    """(H, W) probability -> (h, w) on the grid of ``patches``."""
-    return cover(features.frame.view(probability), (patches.shape[1], patches.shape[2]))
+def mixed(moved: Array, trust: Array, vote: Array) -> Array:
+    """(h, w) each: where the object was carried by motion, how far that can be trusted, and where it looks like it ->
+    the probability that both leave."""
+    motion, look = (logit(np.clip(m, 1 - SURE, SURE)) for m in (moved, vote))
+    prior = sigmoid(MOTION_WEIGHT * trust * motion + LOOKS_WEIGHT * look)
+    return np.asarray(np.where(vote + moved > 0, prior, 0), np.float32)
 
 
-def flow(patches: Array, earlier: Sequence[PastFrame]) -> Array:
-    """(c, h, w) -> (h, w) in 0..1: every patch takes the labels of earlier patches near it that look like it.
-
-    >>> patches = unit(np.random.default_rng(0).random((8, 4, 6)))
-    >>> labels = np.float32(np.arange(24).reshape(4, 6) % 5 == 0)
-    >>> bool(((flow(patches, [PastFrame(patches, labels, 9)]) > 0.5) == (labels > 0.5)).mean() > 0.8)
-    True
-    """
-    height, width = patches.shape[1:]
-    flat = patches.reshape(len(patches), -1)
-    votes, weight = np.zeros(flat.shape[1], np.float32), np.zeros(flat.shape[1], np.float32)
-    for past in earlier:
-        vote = flat.T @ past.patches.reshape(len(flat), -1)
-        np.exp((vote - 1) / SHARP, out=vote)
-        vote *= near(height, width, past.reach)
-        votes += vote @ past.labels.ravel()
-        weight += vote.sum(1)
-    return (votes / (weight + np.float32(1e-9))).reshape(height, width)
+def looks_same(vote: Vote, features: Features, probability: Probability) -> float:
+    """The share of an object's patches that look like it wherever they are: its mean vote inside the mask."""
+    small = cv2.resize(
+        features.frame.view(probability), (vote.near.shape[1], vote.near.shape[0]), interpolation=cv2.INTER_AREA
+    )
+    weight = float(small.sum())
+    return float((vote.anywhere * small).sum()) / weight if weight else 0.0
 
 
-@lru_cache(maxsize=8)
-def near(height: int, width: int, reach: int) -> Array:
-    """(n, n) 1 where two of the n = height * width cells are at most ``reach`` rows and columns apart, else 0."""
-    down, across = (np.abs(np.arange(n)[:, None] - np.arange(n)) <= reach for n in (height, width))
-    return np.kron(down, across).astype(np.float32)
+def peak(vote: Array, features: Features, least: float = 0.5) -> tuple[float, float, float, float] | None:
+    """x0 y0 x1 y1, in image pixels, of the strongest connected part of (h, w) above ``least``."""
+    count, labels = cv2.connectedComponents((vote > least).astype(np.uint8))
+    if count < 2:
+        return None
+    best = max(range(1, count), key=lambda part: float(vote[labels == part].sum()))
+    x0, y0, x1, y1 = mask_box(labels == best) or (0, 0, 1, 1)
+    left, top = place(features.frame, vote.shape, x0, y0)
+    right, bottom = place(features.frame, vote.shape, x1, y1)
+    return left, top, max(right, left + 1), max(bottom, top + 1)
 
 
-def prompts_for(flowed: Array, features: Features, boxes: bool) -> list[Prompt]:
-    """Clicks (and a box) that say what the flowed labels (h, w) say: the middle of every sizeable part, and what is
-    not the object right beside it."""
-    certain = (flowed > 0.5).astype(np.uint8)
-    frame, grid = features.frame, flowed.shape
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(certain)
+def clicks_for(prior: Array, features: Features, most: int = 3) -> list[Prompt]:
+    """A click into the middle of every sizeable part of what (h, w) shows."""
+    count, labels, stats, _ = cv2.connectedComponentsWithStats((prior > 0.5).astype(np.uint8))
+    parts = sorted(range(1, count), key=lambda part: -stats[part, cv2.CC_STAT_AREA])[:most]
     prompts: list[Prompt] = []
-    largest = stats[1:, cv2.CC_STAT_AREA].max()
-    for part in sorted(range(1, count), key=lambda k: -stats[k, cv2.CC_STAT_AREA])[:3]:
-        if stats[part, cv2.CC_STAT_AREA] < 0.2 * largest:
+    for part in parts:
+        if stats[part, cv2.CC_STAT_AREA] < 0.2 * stats[parts[0], cv2.CC_STAT_AREA]:
             continue
-        x, y = highest_point(depth_map(labels == part, accuracy=3) * flowed)
-        prompts.append(Click(*place(frame, grid, float(x) + 0.5, float(y) + 0.5)))
-    if boxes:
-        left, top, right, bottom = mask_box(certain) or (0, 0, 0, 0)
-        x0, y0 = place(frame, grid, left - 0.5, top - 0.5)
-        x1, y1 = place(frame, grid, right + 0.5, bottom + 0.5)
-        prompts.insert(0, Box(x0, y0, max(x1, x0 + 1), max(y1, y0 + 1)))
+        x, y = highest_point(depth_map(labels == part, accuracy=3) * prior)
+        prompts.append(Click(*place(features.frame, prior.shape, float(x) + 0.5, float(y) + 0.5)))
     return prompts
 
 
-def iou_of(a: Mask, b: Mask) -> float:
+def iou_of(a: Mask | NDArray[np.bool_], b: Mask | NDArray[np.bool_]) -> float:
     """IoU of two boolean maps; 0 where both are empty."""
     return float((a & b).sum()) / max(1.0, float((a | b).sum()))

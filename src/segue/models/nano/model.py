@@ -65,6 +65,7 @@ class Nano(PatchFeatures, Pretrained):
     """
 
     accepts: ClassVar[frozenset[type]] = frozenset({Click, Box})
+    takes_crops: ClassVar[bool] = True
 
     def __init__(
         self,
