@@ -6,8 +6,11 @@ them and say which weights they were made of; for other weights they are made wh
 
 from __future__ import annotations
 
+import hashlib
 import io
 import os
+import platform
+import secrets
 import sys
 import warnings
 from functools import cached_property
@@ -15,12 +18,13 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from segue.core.arrays import Array
 from segue.core.errors import CheckpointError, MissingExtra
-from segue.core.files import file_digest
+from segue.core.files import cache_folder, file_digest
 from segue.core.segmenter import ExportGraph
 from segue.core.types import Maps
 from segue.models.nano.settings import MAPS, TAPS, NanoSizes
@@ -182,16 +186,41 @@ def graph_bytes(graph: ExportGraph) -> bytes:
 
 
 def open_graph(graph: Path | bytes) -> Any:
-    """An ONNX Runtime session of a graph."""
+    """An ONNX Runtime session of a graph. Of a file the optimised form is kept in the cache folder, for this version
+    and processor, and taken from there while its digest is that in its name."""
     import onnxruntime  # half of what starting costs: not before an image comes
+
+    options, providers = _options(), ["CPUExecutionProvider"]
+    if isinstance(graph, bytes):
+        return onnxruntime.InferenceSession(graph, options, providers=providers)
+    folder = cache_folder("graphs")
+    causes = (file_digest(graph), onnxruntime.__version__, platform.machine(), cv2.getCPUFeaturesLine())
+    stem = f"{graph.stem}-{hashlib.sha256(' '.join(causes).encode()).hexdigest()[:16]}"
+    for kept in folder.glob(f"{stem}-*.onnx"):
+        if kept.stem.endswith(f"-{file_digest(kept)}"):
+            options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL  # it is done
+            return onnxruntime.InferenceSession(str(kept), options, providers=providers)
+        kept.unlink(missing_ok=True)
+    beside = folder / f".{secrets.token_hex(6)}.part"
+    options.optimized_model_filepath = str(beside)
+    try:
+        session = onnxruntime.InferenceSession(str(graph), options, providers=providers)
+        os.replace(beside, folder / f"{stem}-{file_digest(beside)}.onnx")
+    except Exception:  # its own kinds, where the disk takes nothing: then each start optimises anew
+        beside.unlink(missing_ok=True)
+        session = onnxruntime.InferenceSession(str(graph), _options(), providers=providers)
+    return session
+
+
+def _options() -> Any:
+    import onnxruntime  # as above
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = thread_count()
     options.log_severity_level = 3
     # see segue.core.threads: beside another program a pool that spins takes the time of the thread it waits for
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    content = graph if isinstance(graph, bytes) else str(graph)
-    return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    return options
 
 
 def thread_count() -> int:
