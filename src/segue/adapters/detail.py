@@ -25,6 +25,7 @@ from segue.core.segmenter import Segmenter
 from segue.nn.vit import join_windows, to_map, window_counts
 
 Sources = Literal["both", "early", "prior"]
+EARLY = {24: 4}  # blocks of the backbone: how many of them come before the early features
 NEEDED = ("patch_embed", "clicks", "neck", "head")
 
 
@@ -133,9 +134,9 @@ class _FusionSite(_SiteLayer):
 class _DecoderSite(_SiteLayer):
     """At the head: adds the adapter's logits to the head's, their "logarithmic sum"."""
 
-    def __init__(self, context: ForwardContext, dim: int) -> None:
+    def __init__(self, context: ForwardContext, dim: int, identity: bool) -> None:
         super().__init__(context)
-        self.decoder = TokenDecoder(dim)
+        self.decoder = TokenDecoder(dim, identity)
 
     def forward(self, logits: Tensor, *_: Any) -> Tensor:
         tensors = self.context.take()
@@ -151,7 +152,10 @@ class _DecoderSite(_SiteLayer):
 class ClickAdapter(Adapter):
     """The adapter as published, for models with sites ``patch_embed``, ``clicks``, ``block.*``, ``neck``, ``head``.
 
-    ``early`` is the block whose output enters, counted from 0 (None: the last of the first quarter);
+    ``early`` is the block whose output enters, counted from 0 (None: the paper's, which is the last of the first
+    quarter but for ViT-L, where it names the fourth). With ``identity`` a fresh adapter changes no answer, because the
+    decoder's kernel starts at zero; then gamma's first gradient is zero too. The paper's gamma moves at the first
+    step, so its kernel starts like any layer: ``identity=False``, as the published recipes have it.
     ``sources`` and ``mixing`` are table VI's ablations: "both", "early" or "prior" features, and "two-way",
     "cross", "concat" or "add" fusion. The width is that of the deepest map.
     """
@@ -159,9 +163,14 @@ class ClickAdapter(Adapter):
     kind = "detail"
 
     def __init__(
-        self, model: Segmenter, early: int | None = None, sources: Sources = "both", mixing: Mixing = "two-way"
+        self,
+        model: Segmenter,
+        early: int | None = None,
+        sources: Sources = "both",
+        mixing: Mixing = "two-way",
+        identity: bool = True,
     ) -> None:
-        super().__init__(early=early, sources=sources, mixing=mixing)
+        super().__init__(early=early, sources=sources, mixing=mixing, identity=identity)
         if sources not in ("both", "early", "prior") or mixing not in ("two-way", "cross", "concat", "add"):
             raise ConfigError(
                 f"sources {sources!r} and mixing {mixing!r}", "both, early, prior; two-way, cross, concat, add"
@@ -175,7 +184,8 @@ class ClickAdapter(Adapter):
                 "use lora, head or full",
             )
         if early is None:
-            site = "early" if "early" in model.sites() else blocks[max(len(blocks) // 4 - 1, 0)]
+            quarter = EARLY.get(len(blocks), len(blocks) // 4)
+            site = "early" if "early" in model.sites() else blocks[max(quarter - 1, 0)]
         elif 0 <= early < len(blocks):
             site = blocks[early]
         else:
@@ -189,7 +199,7 @@ class ClickAdapter(Adapter):
         self.place(model, "patch_embed", Around, entry)
         self.place(model, site, Around, _EarlySite(context, dim, width_of(block), sources, mixing, patch))
         self.place(model, "neck", Around, _FusionSite(context, widths, dim))
-        self.place(model, "head", Around, _DecoderSite(context, dim))
+        self.place(model, "head", Around, _DecoderSite(context, dim, identity))
 
 
 def pyramid_widths(neck: nn.Module) -> list[int]:

@@ -202,7 +202,7 @@ class TwoWayLayer(nn.Module):
 class TokenDecoder(nn.Module):
     """The adapter's decoder: a learned token becomes the kernel that reads the detail features.
 
-    The kernel starts at zero, so that training starts from the base's own answers; the paper is silent on that.
+    With ``identity`` the kernel starts at zero, so that training starts from the base's own answers.
 
     ``last`` (b, c, h, w) is the backbone's output, ``dense`` the embedded previous mask, ``detail`` (b, c/8,
     H/4, W/4) what the kernel is applied to; -> logits (b, 1, H/4, W/4).
@@ -212,7 +212,7 @@ class TokenDecoder(nn.Module):
     torch.Size([1, 1, 8, 12])
     """
 
-    def __init__(self, dim: int) -> None:
+    def __init__(self, dim: int, identity: bool = True) -> None:
         super().__init__()
         self.tokens = nn.Parameter(0.02 * torch.randn(1, 1 + HELPERS, dim))
         self.join = nn.Conv2d(2 * dim, dim, 1)
@@ -221,7 +221,7 @@ class TokenDecoder(nn.Module):
         self.kernel = nn.Sequential(
             nn.Linear(dim, dim), nn.ReLU(), nn.Linear(dim, dim), nn.ReLU(), nn.Linear(dim, dim // 8)
         )
-        for parameter in self.kernel[-1].parameters():
+        for parameter in self.kernel[-1].parameters() if identity else ():
             nn.init.zeros_(parameter)
 
     def forward(self, last: Tensor, dense: Tensor, detail: Tensor) -> Tensor:

@@ -237,7 +237,10 @@ def count_flops(model: Segmenter, image: Image, prompts: Sequence[Prompt]) -> tu
     engine = getattr(core, "engine", None)
     if engine is not None:
         core.engine = "torch"  # what runs in ONNX Runtime cannot be counted
+    learning = [p for p in model.module.parameters() if p.requires_grad]
     try:
+        for parameter in learning:  # the counter hooks on what has gradients, and finds none in inference mode
+            parameter.requires_grad_(False)
         # the fused attention kernels of some devices are not counted, the plain one is
         with torch.inference_mode(), sdpa_kernel(SDPBackend.MATH):
             with FlopCounterMode(display=False) as counter:
@@ -247,6 +250,8 @@ def count_flops(model: Segmenter, image: Image, prompts: Sequence[Prompt]) -> tu
                 frame = model.decode(features, prompts).frame
             return encode, counter.get_total_flops(), frame
     finally:
+        for parameter in learning:
+            parameter.requires_grad_(True)
         if engine is not None:
             core.engine = engine
 

@@ -56,7 +56,8 @@ UPSAMPLE = {"x1": 1, "x2": 2, "x4": 4}  # how much finer than stride 4 the head 
 class ConvUnit(nn.Module):
     """Convolution, then BatchNorm where asked for, then ReLU: (b, in, h, w) -> (b, out, h, w).
 
-    Keys ``conv`` and ``bn``, as mmcv names them; the convolution has a bias only without a norm.
+    Keys ``conv`` and ``bn``, as mmcv names them; the convolution has a bias only without a norm. Where a batch in
+    training holds a single value a channel (one view, pooled to one cell), running statistics stand in for its own.
 
     >>> ConvUnit(3, 8, 3)(torch.zeros(1, 3, 4, 4)).shape
     torch.Size([1, 8, 4, 4])
@@ -68,10 +69,15 @@ class ConvUnit(nn.Module):
         self.bn: nn.Module = nn.BatchNorm2d(out_dim) if norm else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
-        if self.training or not isinstance(self.bn, nn.BatchNorm2d):
+        if (self.training and not self._single(x)) or not isinstance(self.bn, nn.BatchNorm2d):
             return F.relu(self.bn(self.conv(x)))
         weight, bias = self.folded()
         return F.relu(F.conv2d(x, weight, bias, padding=self.conv.padding), inplace=may_overwrite())
+
+    @staticmethod
+    def _single(x: Tensor) -> bool:
+        """Whether a batch holds one value a channel, of which no statistics can be taken."""
+        return x.shape[0] * x.shape[2] * x.shape[3] == 1
 
     def folded(self) -> tuple[Tensor, Tensor | None]:
         """Kernel and bias of convolution and fixed norm together, one pass over the map instead of two."""

@@ -143,3 +143,12 @@ def test_random_weights_of_every_registered_size_share_one_interface():
     session = Session(model, np.full((100, 150, 3), 77, np.uint8))
     assert session.add(Click(75, 50)).shape == (100, 150)
     assert session.prediction.logits.shape[-2:] == (56, 56)
+
+
+@pytest.mark.parametrize(("upsample", "channels"), [("x1", 256), ("x2", 128), ("x4", 64)])
+def test_finer_heads_are_as_narrow_as_published(upsample: str, channels: int) -> None:
+    with torch.device("meta"):
+        head = build("simpleclick-base", {"upsample": upsample, "zoom_in": False}).module.net.head
+    assert head.conv_seg.weight.shape[1] == channels
+    if upsample != "x1":
+        assert sum(p.numel() for p in head.parameters()) / 1e6 == pytest.approx(0.94, abs=0.07)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from pydantic import Field, model_validator
@@ -17,12 +17,15 @@ from segue.nn.clickmaps import click_disks, click_distance_maps
 from segue.nn.heads import AllMlpHead, rescale_path
 from segue.nn.vit import window_counts
 
+HEAD_CHANNELS = {"x1": 256, "x2": 128, "x4": 64}
+
 
 class SimpleClickConfig(ModelConfig):
     """Everything that shapes a SimpleClick; sizes in pixels, (height, width).
 
-    ``input_size`` is the view at inference (None: ``img_size``), ``pyramid`` and ``frozen_backbone`` are the
-    slides' ablations, ``windowed=False`` makes every block global.
+    ``head_channels`` defaults to what is published for the ``upsample``: 256, 128, 64. ``input_size`` is the view at
+    inference (None: ``img_size``), ``pyramid`` and ``frozen_backbone`` are the slides' ablations, ``windowed=False``
+    makes every block global.
 
     >>> SimpleClickConfig(img_size=(448, 448), embed_dim=768, depth=12, num_heads=12).upsample
     'x1'
@@ -50,6 +53,14 @@ class SimpleClickConfig(ModelConfig):
     input_size: tuple[int, int] | None = None
     mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
     std: tuple[float, float, float] = (0.229, 0.224, 0.225)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _published_head(cls, values: Any) -> Any:
+        """Finer heads are narrower, as published: 256, 128 or 64 channels before they are enlarged."""
+        if isinstance(values, dict) and "head_channels" not in values:
+            return values | {"head_channels": HEAD_CHANNELS.get(values.get("upsample", "x1"), 256)}
+        return values
 
     @model_validator(mode="after")
     def _fits(self) -> SimpleClickConfig:

@@ -23,7 +23,7 @@ def _entry(size: str, parameters: str, card_file: str, **config: Any) -> ModelEn
     return ModelEntry(
         "segue.models.simpleclick.model:simpleclick",
         f"SimpleClick {size}, {parameters} parameters: clicks and the last mask enter a plain ViT beside the image",
-        config={"img_size": (448, 448), "patch_size": (16, 16), "head_channels": 256, **config},
+        config={"img_size": (448, 448), "patch_size": (16, 16), **config},
         tiny=TINY,
         card=Card("https://github.com/uncbiag/SimpleClick", "MIT", card_file),
     )
