@@ -20,7 +20,7 @@ from segue.data.io.resume_log import ResumeLog
 from segue.data.record import AnnotatedImage, Annotation, Sample
 from segue.data.rle import Rle
 from segue.evaluation.results import EvaluateSeconds, MeasuredObject, OverSeeds
-from segue.evaluation.robot import ClickTrace, simulate_clicks
+from segue.evaluation.robot import MASK_THRESHOLD, ClickTrace, simulate_clicks
 from segue.metrics.interaction import clicks_needed, noc, nof, pie, quality_at, rof, spc, unreached
 from segue.models.wrappers import FlipAverage, ZoomIn, ZoomRule, unwrapped
 from segue.session.session import Session
@@ -29,12 +29,14 @@ from segue.session.session import Session
 @dataclass(frozen=True)
 class ClickProtocol:
     """How the robot clicks: at most ``max_clicks`` an object, to the IoU ``targets``, once for each of ``seeds`` (None
-    is the published, deterministic robot), ending at the highest target if ``stop_at_target``."""
+    is the published, deterministic robot), ending at the highest target if ``stop_at_target``; masks are probabilities
+    above ``threshold``: RITM's 0.49, or 0.5, InterFormer's larger of two logits."""
 
     max_clicks: int = 20
     targets: tuple[float, ...] = (0.8, 0.85, 0.9)
     seeds: tuple[int | None, ...] = (None,)
     stop_at_target: bool = False
+    threshold: float = MASK_THRESHOLD
 
     @property
     def highest(self) -> float:
@@ -113,6 +115,7 @@ def _one_object(
         target.ignore_mask,
         max_clicks=protocol.max_clicks,
         stop_at=protocol.highest if protocol.stop_at_target else None,
+        threshold=protocol.threshold,
         rng=None if seed is None else np.random.default_rng([seed, zlib.crc32(annotation.id.encode())]),
         on_click=on_click,
     )
@@ -176,13 +179,15 @@ View: TypeAlias = Literal["auto", "own", "whole", "ritm", "simpleclick"]
 
 
 def with_view(model: Segmenter, view: str, zoom_size: int | None = None, format: str = "") -> Segmenter:
-    """``model`` under the named protocol: "own" as it was loaded, "whole" without zoom-in or flip averaging, "ritm"
-    with zoom-in from the second click, target 400 (600 on DAVIS), "simpleclick" from the first click at 448 x 448
-    (672 on DAVIS), both with flip averaging. ``zoom_size`` replaces the target.
+    """``model`` under the named protocol: "own" as it was loaded, "whole" without zoom-in (InterFormer-Tiny's own
+    included) or flip averaging, "ritm" with zoom-in from the second click, target 400 (600 on DAVIS), "simpleclick"
+    from the first click at 448 x 448 (672 on DAVIS), both with flip averaging. ``zoom_size`` replaces the target.
 
     Source: RITM, section 4; SimpleClick, section 4.
     """
     shown, davis = model if view == "own" else unwrapped(model), format == "davis"
+    if view == "whole" and hasattr(shown, "zoom_in"):
+        shown.zoom_in(False)
     if view == "ritm":
         shown = ZoomIn(FlipAverage(shown), ZoomRule(target=zoom_size or (600 if davis else 400)))
     if view == "simpleclick":

@@ -142,9 +142,10 @@ def _percent(target: str) -> str:
 
 
 def _labels(runs: Sequence[EvaluateResult]) -> list[str]:
-    """A name for each run: model and adapter, refiner, clicks or view where those differ, numbered where all agree."""
+    """A name for each run: model and adapter, refiner, threshold, clicks or view where those differ, numbered where all
+    agree."""
     names = [Path(r.model).name + (f" + {r.adapter.name}" if r.adapter else "") for r in runs]
-    for key in ("refiner", "clicks", "view", "format"):
+    for key in ("refiner", "threshold", "clicks", "view", "format"):
         if len(set(names)) < len(names):
             names = [f"{n}, {getattr(r, key)}" for n, r in zip(names, runs, strict=True)]
     return [n if names.count(n) == 1 else f"{n} ({k + 1})" for k, n in enumerate(names)]

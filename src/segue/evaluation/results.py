@@ -71,6 +71,7 @@ class EvaluateResult(JobResult):
     format: str
     view: str = "own"
     refiner: str | None = None
+    threshold: float = 0.49
     clicks: str = "center"
     stop_at_target: bool = False
     objects: int

@@ -19,6 +19,7 @@ from segue.data.io.resume_log import ResumeLog, job_digest
 from segue.data.record import DataSet, Options, Sample
 from segue.evaluation.click_protocol import ClickProtocol, View, measure_objects, summarize, with_view
 from segue.evaluation.results import EvaluateResult, read_result
+from segue.evaluation.robot import MASK_THRESHOLD
 from segue.jobs.job import job
 from segue.jobs.progress import progress
 from segue.models.refiners import with_refiner
@@ -64,6 +65,10 @@ class EvaluateConfig(ModelChoice):
     refiner: Annotated[
         str | None, Field(description="Sharpen every mask with the image alone: crf, pamr or local.")
     ] = None
+    threshold: Annotated[
+        float,
+        Field(description="Probability above which a pixel is mask: 0.49, RITM's; 0.5, InterFormer's.", gt=0, lt=1),
+    ] = MASK_THRESHOLD
     report: Annotated[Path | None, Field(description="Folder for a page, plots and the worst objects.")] = None
     compare: Annotated[tuple[Path, ...], Field(description="JSON of an earlier run to draw too; repeatable.")] = ()
     journal: Annotated[
@@ -79,7 +84,7 @@ class EvaluateConfig(ModelChoice):
     def protocol(self) -> ClickProtocol:
         """The robot's settings."""
         seeds = (None,) if self.clicks == "center" else self.seed or DEFAULT_SEEDS
-        return ClickProtocol(self.max_clicks, self.target, seeds, self.stop_at_target)
+        return ClickProtocol(self.max_clicks, self.target, seeds, self.stop_at_target, self.threshold)
 
 
 @job(EvaluateConfig)
@@ -121,7 +126,7 @@ def evaluate(config: EvaluateConfig, model: Segmenter | None = None) -> Evaluate
                 "at least one object",
                 "raise the limit, or look whether the masks are empty",
             )
-        same = ("model", "adapter", "data", "clicks", "stop_at_target", "refiner")
+        same = ("model", "adapter", "data", "clicks", "stop_at_target", "refiner", "threshold")
         result = EvaluateResult(
             **{name: getattr(config, name) for name in same},
             format=data.format,
@@ -152,6 +157,7 @@ def _digest(config: EvaluateConfig, model: Segmenter, view: str, data: DataSet) 
         "view": view,
         "zoom": config.zoom_size,
         "refiner": config.refiner,
+        "threshold": config.threshold,
         "most": config.max_clicks,
         "stop": max(config.target) if config.stop_at_target else None,
         "ignore_values": config.ignore_values,

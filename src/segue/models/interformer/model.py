@@ -150,6 +150,10 @@ class InterFormer(TorchSegmenter, Pretrained):
     def training_core(self) -> InterFormerCore:
         return InterFormerCore(self.net)
 
+    def zoom_in(self, on: bool) -> None:
+        """Whether refine blocks see the object's region alone from the second click on (InterFormer-Tiny)."""
+        self.spec = self.spec.model_copy(update={"zoom_in": on})
+
     def without_encoder(self) -> InterFormer:
         """The decoder alone, for cached features of the model whose fingerprint is ``features_from``."""
         config = self.spec.model_dump() | {"encoder": False, "features_from": self.fingerprint()}
