@@ -138,13 +138,9 @@ def test_validation_reports_clicks_on_held_out_photos(root: Path, tmp_path: Path
     assert 1 <= result.last["noc90"] <= 20
     assert {"miou1", "miou3", "noc85"} <= set(result.last)
     run = prepared(config)
-    assert run.held_out
-    assert not set(run.held_out) & set(run.engine.task.batches.sampler.indices)
-
-
-def test_decaying_clicks_train_as_well(root: Path, tmp_path: Path) -> None:
-    result = train(tiny_config(root, tmp_path, steps=5, clicks={"policy": "decaying", "gamma": 0.6}))
-    assert np.isfinite(result.last["loss"])
+    held_out = run.held_out.args[1]  # type: ignore[attr-defined]
+    assert held_out
+    assert not set(held_out) & set(run.engine.task.batches.sampler.indices)
 
 
 def test_frozen_blocks_keep_their_weights(shared: Path, root: Path, tmp_path: Path) -> None:

@@ -10,8 +10,6 @@ from torch import Tensor
 from segue.training.click_sampler import (
     CELL,
     boxes_around,
-    decaying_clicks,
-    decaying_rounds,
     depth,
     first_clicks,
     next_clicks,
@@ -77,24 +75,6 @@ def test_nothing_wrong_or_only_void_wrong_means_no_click() -> None:
     nothing = torch.zeros_like(wanted)
     assert next_clicks(wanted.float(), wanted, nothing, 2, generator())[:, 2].tolist() == [-1, -1]
     assert next_clicks((~wanted).float(), wanted, nothing | True, 2, generator())[:, 2].tolist() == [-1, -1]
-
-
-def test_decaying_clicks_keep_to_the_inner_part_of_the_error() -> None:
-    wanted = torch.zeros(1, 1, 40, 40, dtype=torch.bool)
-    wanted[..., 4:36, 4:36] = True
-    deep = depth(wanted[:, 0])[0]
-    for seed in range(20):
-        clicks = decaying_clicks(torch.zeros(1, 1, 40, 40), wanted, ~wanted & False, CELL, generator(seed), inner=1.7)
-        x, y, label = clicks[0].tolist()
-        assert label == 1
-        assert deep[int(y) // CELL, int(x) // CELL] > deep.max() / 1.71
-
-
-def test_the_number_of_decaying_clicks_is_geometric() -> None:
-    g = generator()
-    drawn = [decaying_rounds(0.6, 20, g) for _ in range(3000)]
-    assert 2.3 < np.mean(drawn) < 2.7  # 1 / (1 - 0.6)
-    assert max(drawn) <= 20
 
 
 def test_scattered_clicks_carry_the_label_of_what_they_hit() -> None:

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import TypeAlias
-
-import numpy as np
+from typing import TYPE_CHECKING, TypeAlias
 
 from segue.core.segmenter import Segmenter
-from segue.core.types import Image, Mask
 from segue.evaluation.robot import simulate_clicks
 from segue.jobs.job import job
 from segue.jobs.output import claim_output
@@ -21,7 +18,9 @@ from segue.session.config import JobResult
 from segue.session.load import build
 from segue.session.session import Session
 from segue.training.config import TrainConfig
-from segue.training.packing import IGNORE, Pack
+
+if TYPE_CHECKING:
+    from segue.training.click_run import HeldOut
 
 CHECKPOINT, METRICS, MODEL = "checkpoint.pt", "metrics.jsonl", "model"
 Row: TypeAlias = Mapping[str, float]
@@ -43,15 +42,17 @@ def train(config: TrainConfig, on_row: Callable[[Row], None] | None = None) -> T
 
     ``metrics.jsonl`` gets a row every ``log_every`` steps, ``on_row`` is shown the same rows; ``checkpoint.pt`` is
     written every few minutes and however the run ends, Ctrl-C and SIGTERM included; ``model`` is the averaged
-    model as a folder that ``segue.load`` opens. Raises ``ConfigError`` where the output holds an earlier run that is
-    neither resumed nor replaced (``force``).
+    model, or adapter, as a folder that ``segue.load`` opens. Raises ``ConfigError`` where the output holds an earlier
+    run that is neither resumed nor replaced (``force``).
     """
     import torch  # this module is read for its configuration, which does without
 
+    from segue.adapters.base import save_adapter
     from segue.models.pretrained import save_pretrained
     from segue.training.click_run import TrainRun, train_run
     from segue.training.engine import Validation
     from segue.training.processes import launch
+    from segue.training.recipe_run import recipe_run
 
     # an earlier model stays until the new one takes its place
     claim_output(config.output, [MODEL], resume=config.resume or config.force)
@@ -62,7 +63,11 @@ def train(config: TrainConfig, on_row: Callable[[Row], None] | None = None) -> T
     metrics, began, last = config.output / METRICS, time.monotonic(), dict[str, float]()
 
     def validate(run: TrainRun) -> Validation:
-        return Validation(validation_row(averaged(run), run.pack, run.held_out, config))
+        objects = run.held_out(config.validate_objects)
+        if run.adapter is None:
+            return Validation(validation_row(averaged(run), objects, config.validate_clicks))
+        with run.engine.averaged():
+            return Validation(validation_row(run.model.eval(), objects, config.validate_clicks))
 
     def write(row: Row) -> None:
         last.clear()
@@ -79,7 +84,7 @@ def train(config: TrainConfig, on_row: Callable[[Row], None] | None = None) -> T
         model.module.eval().to(run.model.device)
         return model
 
-    run = train_run(config, validate, config.output / CHECKPOINT)
+    run = (train_run if config.crops is None else recipe_run)(config, validate, config.output / CHECKPOINT)
     if run.engine.processes.is_main:
         claim_output(config.output, (CHECKPOINT, METRICS), resume=config.resume, force=config.force)
     if config.resume:
@@ -88,19 +93,21 @@ def train(config: TrainConfig, on_row: Callable[[Row], None] | None = None) -> T
         _forget_after(metrics, run.engine.steps)
     run.engine.run(write)
     folder = config.output / MODEL
-    if run.engine.processes.is_main:
+    if run.engine.processes.is_main and run.adapter is not None:
+        run.adapter.load_state_dict(run.engine.averaged_state())
+        save_adapter(run.model, run.adapter, folder)
+    elif run.engine.processes.is_main:
         save_pretrained(averaged(run), folder)
     seconds = round(time.monotonic() - began, 1)
     return TrainResult(steps=run.engine.steps, seconds=seconds, output=config.output, model=folder, last=last)
 
 
-def validation_row(model: Segmenter, pack: Pack, photos: Sequence[int], config: TrainConfig) -> dict[str, float]:
+def validation_row(model: Segmenter, objects: Iterable[HeldOut], most: int) -> dict[str, float]:
     """Let the robot annotate the same held-out objects every time: NoC at 0.85 and 0.90 (a failure counts as 20)
     and the mean IoU after 1, 3 and the last click."""
-    most = config.validate_clicks
     curves = [
         simulate_clicks(Session(model, image), target, ignore_mask, max_clicks=most, boundary=False).ious
-        for image, target, ignore_mask in _held_out_objects(pack, photos, config.validate_objects)
+        for image, target, ignore_mask in objects
     ]
     if not curves:
         return {}
@@ -108,19 +115,6 @@ def validation_row(model: Segmenter, pack: Pack, photos: Sequence[int], config: 
     row = {f"noc{round(100 * target)}": noc(curves, target) for target in (0.85, 0.9)}
     row |= {f"miou{k}": reached[k - 1] for k in sorted({1, min(3, most), most})}
     return {k: round(v, 4) for k, v in row.items()}
-
-
-def _held_out_objects(pack: Pack, photos: Sequence[int], count: int) -> Iterator[tuple[Image, Mask, Mask]]:
-    """(image, target, ignore_mask) of up to ``count`` held-out objects, one a photo, the same every time."""
-    order = np.random.default_rng(0).permutation(len(photos))[:count]
-    for index in (photos[i] for i in order):
-        photo = pack.photos[index]
-        h, w = photo.size
-        areas = {label: box[0] for label, box in photo.objects.items() if box[0] > 0.003 * h * w}
-        if areas:
-            label = sorted(areas)[index % len(areas)]
-            labels = pack.label_map(index)
-            yield np.array(pack.image(index)), labels == label, labels == IGNORE
 
 
 def _forget_after(metrics: Path, step: int) -> None:

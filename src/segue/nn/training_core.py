@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from torch import Tensor, nn
 
@@ -75,6 +75,27 @@ class TrainingCore(Protocol):
     ) -> tuple[Tensor, Tensor | None]:
         """Maps, clicks (n, k, 3) x y label, box (n, 4), previous (n, 1, s, s) -> logits (n, 1, s, s) and IoU
         logits (n, 1) where the model estimates its own IoU; s is S / stride."""
+
+
+@runtime_checkable
+class IterativeCore(Protocol):
+    """A click model that is trained by the rule it answers by: its ``memory`` goes from click to click as a tensor, and
+    everything is as large as the pixels (n, 3, S, S)."""
+
+    def encode(self, pixels: Tensor) -> dict[str, Tensor]:
+        """(n, 3, S, S) in [0, 1] -> maps whose first axis is n."""
+
+    def begin(self, pixels: Tensor) -> Tensor:
+        """The memory before any click, (n, 1, S, S)."""
+
+    def clicked(self, memory: Tensor, clicks: Tensor) -> Tensor:
+        """The memory after new ``clicks`` (n, k, 3) x y label, made at once; label -1 is none."""
+
+    def answer(self, maps: Mapping[str, Tensor], memory: Tensor, clicks: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Logits (n, 1, S, S) after all ``clicks`` so far, and those of an auxiliary head where there is one."""
+
+    def answered(self, memory: Tensor, logits: Tensor) -> Tensor:
+        """The memory after an answer."""
 
 
 class TextTrainingCore(Protocol):

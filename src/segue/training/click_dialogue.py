@@ -12,8 +12,6 @@ from segue.nn.losses import normalized_focal, soft_iou
 from segue.nn.training_core import TrainingCore
 from segue.training.click_sampler import (
     boxes_around,
-    decaying_clicks,
-    decaying_rounds,
     first_clicks,
     next_clicks,
     rough_masks,
@@ -22,7 +20,6 @@ from segue.training.click_sampler import (
 from segue.training.config import ClickConfig, LossConfig, Precision
 from segue.training.optimizers import autocast
 
-MOST_ROUNDS = 20
 PADDING = -1.0  # label of no click
 
 
@@ -153,8 +150,6 @@ class Dialogue:
     def rounds(self) -> int:
         """How many rounds the next dialogue has."""
         c = self.clicks
-        if c.policy == "decaying":
-            return decaying_rounds(c.gamma, MOST_ROUNDS, self.generator)
         return int(torch.randint(c.rounds[0], c.rounds[1] + 1, (), generator=self.generator))
 
     def unlearned(self) -> int:
@@ -167,10 +162,7 @@ class Dialogue:
     def next(self, previous: Tensor, targets: Tensor, ignore_mask: Tensor) -> Tensor:
         """The next click (n, 3) on each target, label -1 where none is made."""
         c, stride, g = self.clicks, self.core.stride, self.generator
-        if c.policy == "decaying":
-            clicks = decaying_clicks(previous, targets, ignore_mask, stride, g, c.inner)
-        else:
-            clicks = next_clicks(previous, targets, ignore_mask, stride, g, c.greedy, c.even)
+        clicks = next_clicks(previous, targets, ignore_mask, stride, g, c.greedy, c.even)
         if c.repeat_clicks_probability and float(torch.rand((), generator=g)) < c.repeat_clicks_probability:
             clicks[:, 2] = PADDING
         return clicks

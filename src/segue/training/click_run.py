@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import TypeAlias
 
+import numpy as np
 import torch
 from torch import nn
 
 from segue.adapters.base import Adapter, training
 from segue.core.errors import CheckpointError, MissingFile
 from segue.core.segmenter import Segmenter
+from segue.core.types import Image, Mask
 from segue.data.record import Sample
 from segue.models.checkpoints import read_state
 from segue.models.pretrained import WEIGHTS
@@ -22,9 +26,9 @@ from segue.training.click_dialogue import Dialogue
 from segue.training.click_sampler import boxes_around, scattered_clicks
 from segue.training.click_task import ClickTask
 from segue.training.config import ClickConfig, DataConfig, LossConfig, OptimizerConfig, TrainConfig
-from segue.training.engine import Engine, Plan, Validation
-from segue.training.optimizers import build_optimizer, gradient_scaler, parameter_groups
-from segue.training.packing import Pack, build_pack, pack_samples
+from segue.training.engine import Engine, Plan, Task, Validation
+from segue.training.optimizers import Group, build_optimizer, gradient_scaler, parameter_groups
+from segue.training.packing import IGNORE, Pack, build_pack, pack_samples
 from segue.training.processes import Processes
 from segue.training.schedules import Budget, Clock, ClockKind, Every, Schedule, ScheduleConfig
 from segue.training.selection import Ema, Selection
@@ -33,23 +37,32 @@ from segue.training.view_batches import ViewBatches, pick_objects, reduced_mask
 ADAPTER_LR = {"detail": 2e-3, "lora": 1e-3, "head": 3e-4, "full": 2e-4, "prompt": 5e-3}
 
 
+HeldOut: TypeAlias = tuple[Image, Mask, Mask]  # image, target, ignore_mask
+
+
 @dataclass(frozen=True)
 class TrainRun:
-    """A model in training: its ``engine``, its photos and which of them are held out."""
+    """A model in training: its ``engine``, and ``held_out``, which gives up to so many objects to validate by."""
 
     engine: Engine
     model: Segmenter
-    pack: Pack
-    held_out: Sequence[int]
+    held_out: Callable[[int], Iterable[HeldOut]]
+
+    @property
+    def adapter(self) -> Adapter | None:
+        """What learns, where that is an adapter."""
+        return self.engine.module if isinstance(self.engine.module, Adapter) else None
 
 
 def train_run(config: TrainConfig, validate: Callable[[TrainRun], Validation], checkpoint: Path) -> TrainRun:
-    """The run of a whole model that ``config`` describes; raises ``MissingFile`` and ``CheckpointError`` for weights
-    that are not there or another model's."""
+    """The run of a whole model on packed views that ``config`` describes; raises ``MissingFile`` and
+    ``CheckpointError`` for weights that are not there or another model's."""
+    data = config.data
+    assert data is not None
     processes = Processes(torch.device(choose_device(config.device)))
     device = processes.device
     torch.manual_seed(config.seed)
-    generator, data = torch.Generator().manual_seed(config.seed), config.data
+    generator = torch.Generator().manual_seed(config.seed)
     with processes.main_first():  # it writes the caches that the others read
         pack = build_pack([data.root / name for name in data.folders], data.cache)
         indices, held_out = pack.held_out(data.held_out)
@@ -61,11 +74,27 @@ def train_run(config: TrainConfig, validate: Callable[[TrainRun], Validation], c
     core: TrainingCore = model.training_core()
     prepare(module, core, config, batches)
     module.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    dialogue = Dialogue(core, config.clicks, config.loss, generator, config.precision)
+    task = ClickTask(Dialogue(core, config.clicks, config.loss, generator, config.precision), batches)
     groups = parameter_groups(module, config.optimizer, core.backbone())
-    engine = Engine(
+    engine = engine_of(config, module, task, groups, processes, config.accumulate, checkpoint, lambda _: validate(run))
+    run = TrainRun(engine, model, partial(packed_objects, pack, held_out))
+    return run
+
+
+def engine_of(
+    config: TrainConfig,
+    module: nn.Module,
+    task: Task,
+    groups: Sequence[Group],
+    processes: Processes,
+    accumulate: int,
+    checkpoint: Path,
+    validate: Callable[[Engine], Validation],
+) -> Engine:
+    """The engine around a ``task``, with everything else as ``config`` says."""
+    return Engine(
         module,
-        ClickTask(dialogue, batches),
+        task,
         build_optimizer(groups, config.optimizer.kind),
         Schedule(config.schedule, config.steps),
         Budget(config.steps, config.epochs, config.minutes),
@@ -78,14 +107,25 @@ def train_run(config: TrainConfig, validate: Callable[[TrainRun], Validation], c
         clock=Clock(config.clock),
         ema=Ema(module, config.ema),
         clip=config.optimizer.clip,
-        accumulate=config.accumulate,
-        scaler=gradient_scaler(device, config.precision),
+        accumulate=accumulate,
+        scaler=gradient_scaler(processes.device, config.precision),
         processes=processes,
-        validate=lambda _: validate(run),
+        validate=validate,
         seed=config.seed,
     )
-    run = TrainRun(engine, model, pack, held_out)
-    return run
+
+
+def packed_objects(pack: Pack, photos: Sequence[int], count: int) -> Iterator[HeldOut]:
+    """(image, target, ignore_mask) of up to ``count`` held-out objects, one a photo, the same every time."""
+    order = np.random.default_rng(0).permutation(len(photos))[:count]
+    for index in (photos[i] for i in order):
+        photo = pack.photos[index]
+        h, w = photo.size
+        areas = {label: box[0] for label, box in photo.objects.items() if box[0] > 0.003 * h * w}
+        if areas:
+            label = sorted(areas)[index % len(areas)]
+            labels = pack.label_map(index)
+            yield np.array(pack.image(index)), labels == label, labels == IGNORE
 
 
 def prepare(module: nn.Module, core: TrainingCore, config: TrainConfig, batches: ViewBatches) -> None:
@@ -97,7 +137,7 @@ def prepare(module: nn.Module, core: TrainingCore, config: TrainConfig, batches:
             )
         core.load_backbone(config.pretrained_backbone, config.frozen)
     generator, stride = batches.generator, core.stride
-    views = batches.sampler.draw(4, config.data.sizes[0], torch.device("cpu"))
+    views = batches.sampler.draw(4, batches.data.sizes[0], torch.device("cpu"))
     rows, targets, _ = pick_objects(views.labels, 1, 0.0, generator)
     small = reduced_mask(targets, stride)
     clicks = scattered_clicks(small, torch.zeros_like(small), 4, stride, generator)

@@ -74,43 +74,6 @@ def next_clicks(
     return _clicks(_pick(scores, greedy, generator, even), scores.shape[-1], label, stride, generator)
 
 
-def decaying_clicks(
-    probability: Tensor,
-    targets: Tensor,
-    ignore_mask: Tensor,
-    stride: int,
-    generator: torch.Generator,
-    inner: float = 1.7,
-) -> Tensor:
-    """InterFormer's click (n, 3): uniform among the cells of the worse error whose depth exceeds the greatest
-    depth / ``inner`` (1: the maxima themselves); negative wins ties.
-
-    Source: InterFormer, section 3.4 (``sfc_inner_k``). How many clicks are made is ``decaying_rounds``.
-    """
-    missed, surplus = _errors(probability, targets, ignore_mask, stride)
-    most_missed, most_surplus = missed.flatten(1).amax(1), surplus.flatten(1).amax(1)
-    positive = most_missed > most_surplus
-    depths = torch.where(positive[:, None, None], missed, surplus)
-    greatest = torch.maximum(most_missed, most_surplus)
-    candidates = (depths > (greatest / (inner + 1e-6))[:, None, None]).float()
-    label = torch.where(greatest > 0, positive.float(), -1.0)
-    return _clicks(_pick(candidates, 0.0, generator), depths.shape[-1], label, stride, generator)
-
-
-def decaying_rounds(gamma: float, most: int, generator: torch.Generator) -> int:
-    """How many clicks are made when each further one happens with probability ``gamma``: 1 to ``most``.
-
-    Source: InterFormer, implementation details (gamma = 0.6, at most 20).
-
-    >>> decaying_rounds(0.0, 20, torch.Generator()), decaying_rounds(1.0, 20, torch.Generator())
-    (1, 20)
-    """
-    rounds = 1
-    while rounds < most and float(torch.rand((), generator=generator)) < gamma:
-        rounds += 1
-    return rounds
-
-
 def scattered_clicks(
     targets: Tensor, ignore_mask: Tensor, most: int, stride: int, generator: torch.Generator
 ) -> Tensor:

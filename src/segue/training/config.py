@@ -8,11 +8,12 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from segue.adapters.registry import ADAPTERS
+from segue.core.errors import ConfigError
 from segue.core.files import cache_folder
 from segue.session.config import JobConfig, ModelSource
+from segue.training.recipe_config import CropsConfig, Share, SimulationConfig
 from segue.training.schedules import ScheduleConfig
 
-Share = Annotated[float, Field(ge=0, le=1)]
 Precision = Literal["bf16", "fp16", "fp32"]
 
 
@@ -45,17 +46,11 @@ class DataConfig(JobConfig):
 
 
 class ClickConfig(JobConfig):
-    """How a user is simulated."""
+    """How segue's own recipe simulates a user; those of the papers are ``SimulationConfig``'s."""
 
-    policy: Annotated[
-        Literal["errors", "decaying"],
-        Field(description="errors: into the deeper error, rounds times; decaying: InterFormer's, by gamma."),
-    ] = "errors"
-    rounds: Annotated[tuple[int, int], Field(description="errors: fewest and most rounds of clicks.")] = (2, 4)
-    gamma: Annotated[Share, Field(description="decaying: probability of each further click.")] = 0.6
-    inner: Annotated[float, Field(ge=1, description="decaying: clicks are deeper than the deepest / this.")] = 1.7
+    rounds: Annotated[tuple[int, int], Field(description="Fewest and most rounds of clicks.")] = (2, 4)
     centred: Annotated[Share, Field(description="Probability that the first click is at the centre.")] = 0.5
-    greedy: Annotated[Share, Field(description="errors: probability that a click is at the error's centre.")] = 0.6
+    greedy: Annotated[Share, Field(description="Probability that a click is at the error's centre.")] = 0.6
     boxes: Annotated[Share, Field(description="Share of objects that start from a box.")] = 0.1
     resumed: Annotated[Share, Field(description="Share that starts from several clicks and a rough mask.")] = 0.2
     even: Annotated[Share, Field(description="Of clicks off the centre, share that is as likely near the border.")] = (
@@ -93,15 +88,21 @@ class LossConfig(JobConfig):
 class OptimizerConfig(JobConfig):
     """Optimizer and its learning rates."""
 
-    kind: Annotated[Literal["adamw", "muon"], Field(description="adamw, or muon for weights that are matrices.")] = (
-        "adamw"
-    )
+    kind: Annotated[
+        Literal["adamw", "adam", "muon"],
+        Field(
+            description="adamw; adam, whose weight decay is part of the gradient; muon for weights that are matrices."
+        ),
+    ] = "adamw"
     lr: Annotated[float, Field(gt=0, description="Learning rate.")] = 8e-4
     backbone_lr: Annotated[float | None, Field(ge=0, description="That of the pretrained backbone.")] = 1.5e-4
     layer_decay: Annotated[
         float, Field(gt=0, le=1, description="Below 1: each ViT block learns at this share of the next one's rate.")
     ] = 1.0
     weight_decay: Annotated[float, Field(ge=0, description="Decoupled weight decay; none of biases and norms.")] = 0.01
+    decay_embeddings: Annotated[
+        bool, Field(description="Decay class token and position embedding too, as InterFormer's code does.")
+    ] = False
     clip: Annotated[float | None, Field(gt=0, description="Largest norm of the gradient.")] = 2.0
 
 
@@ -115,6 +116,10 @@ class TrainConfig(JobConfig):
 
     model: Annotated[str, Field(description="Registry name of the model.")] = "nano"
     config: Annotated[dict[str, Any], Field(description="Keywords of the model.")] = Field(default_factory=dict)
+    adapter: Annotated[
+        str | None, Field(description="With crops: train this adapter on the model, which stands still.")
+    ] = None
+    settings: Annotated[dict[str, Any], Field(description="Settings of the adapter.")] = Field(default_factory=dict)
     pretrained_backbone: Annotated[Path | None, Field(description="Pretrained weights of the encoder.")] = None
     frozen: Annotated[int, Field(ge=0, description="First blocks of the pretrained encoder that stay fixed.")] = 0
     init_from: Annotated[
@@ -131,6 +136,9 @@ class TrainConfig(JobConfig):
     )
     batch: Annotated[int, Field(ge=1, description="Views of a micro-batch.")] = 8
     accumulate: Annotated[int, Field(ge=1, description="Micro-batches of a step, in each process.")] = 1
+    effective_batch: Annotated[
+        int | None, Field(ge=1, description="Views of a step in all processes; sets how many micro-batches accumulate.")
+    ] = None
     processes: Annotated[int, Field(ge=1, description="Processes that share a step's work.")] = 1
     objects: Annotated[int, Field(ge=1, description="Targets of a view at most.")] = 2
     output: Annotated[Path, Field(description="Folder of the checkpoint, metrics and model.")]
@@ -145,8 +153,10 @@ class TrainConfig(JobConfig):
     validate_objects: Annotated[int, Field(ge=1, description="Held-out objects that the robot annotates.")] = 100
     validate_clicks: Annotated[int, Field(ge=1, description="Its clicks at most on each.")] = 10
     ema: Annotated[float, Field(ge=0, lt=1, description="Decay of the weights' moving average.")] = 0.999
-    data: DataConfig
+    data: DataConfig | None = None
     clicks: ClickConfig = ClickConfig()
+    crops: CropsConfig | None = None
+    simulation: SimulationConfig = SimulationConfig()
     loss: LossConfig = LossConfig()
     optimizer: OptimizerConfig = OptimizerConfig()
     schedule: ScheduleConfig = ScheduleConfig()
@@ -155,7 +165,22 @@ class TrainConfig(JobConfig):
     def _ends(self) -> TrainConfig:
         if self.steps is None and self.epochs is None and self.minutes is None:
             raise ValueError("give steps, epochs or minutes: a run without end")
+        if (self.data is None) == (self.crops is None):
+            raise ValueError("give data (packed views, segue's own recipe) or crops (a published recipe), one of them")
+        if self.crops is None and (self.adapter or self.effective_batch):
+            raise ValueError("adapter and effective_batch go with crops; segue adapt trains adapters otherwise")
         return self
+
+    def accumulated(self, processes: int) -> int:
+        """Micro-batches of a step in each of so many ``processes``; ``ConfigError`` where they don't come out even."""
+        if self.effective_batch is None:
+            return self.accumulate
+        if self.effective_batch % (self.batch * processes):
+            raise ConfigError(
+                f"effective_batch {self.effective_batch} in {processes} process(es) of batch {self.batch}",
+                "a multiple of batch times processes",
+            )
+        return self.effective_batch // (self.batch * processes)
 
 
 class AdaptConfig(ModelSource):

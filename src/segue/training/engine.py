@@ -117,7 +117,8 @@ class Engine:
     def position(self) -> Position:
         """How far the run has come."""
         minutes = self.clock.minutes if self.processes.count == 1 else self._agreed_minutes
-        return Position(self.steps, self.steps / self.task.steps_per_epoch, minutes)
+        batches = self.steps * self.accumulate * self.processes.count
+        return Position(self.steps, batches / self.task.steps_per_epoch, minutes)
 
     def run(self, on_row: Callable[[Row], None] = lambda row: None) -> str:
         """Train until the budget is spent or validation stands still; why it ended.

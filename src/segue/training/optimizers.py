@@ -15,11 +15,13 @@ Group: TypeAlias = dict[str, Any]
 MOMENTUM = 0.95
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)  # of the quintic Newton-Schulz iteration, and how often it runs
 ITERATIONS = 5
+EMBEDDINGS = ("cls_token", "pos_embed")  # not decayed, as SimpleClick publishes
 LEAST = 16  # rows and columns that make a matrix: depthwise 3 x 3 kernels are none
 
 
 def parameter_groups(module: nn.Module, config: OptimizerConfig, backbone: Iterable[nn.Module] = ()) -> list[Group]:
-    """Trained parameters of ``module`` by learning rate and weight decay; vectors (biases, norms) never decay.
+    """Trained parameters of ``module`` by learning rate and weight decay; vectors (biases, norms) never
+    decay, nor do class token and position embedding unless asked for.
 
     ``layer_decay`` below 1 rules the rates of a ViT's blocks in place of ``backbone_lr`` (InterFormer: 0.65 for ViT-B,
     0.75 for ViT-L).
@@ -35,14 +37,17 @@ def parameter_groups(module: nn.Module, config: OptimizerConfig, backbone: Itera
         if parameter.requires_grad:
             lr = config.backbone_lr if config.backbone_lr is not None and id(parameter) in pretrained else config.lr
             lr = config.lr * shares[name] if shares else lr
-            groups.setdefault((lr, config.weight_decay if parameter.ndim > 1 else 0.0), []).append(parameter)
+            kept = parameter.ndim == 1 or (name.endswith(EMBEDDINGS) and not config.decay_embeddings)
+            groups.setdefault((lr, 0.0 if kept else config.weight_decay), []).append(parameter)
     return [{"params": p, "lr": lr, "weight_decay": decay} for (lr, decay), p in groups.items()]
 
 
-def build_optimizer(groups: Iterable[Group], kind: str = "adamw") -> torch.optim.AdamW:
-    """AdamW or Muon over ``groups``, each of which keeps its rate as ``initial_lr`` for the schedule."""
+def build_optimizer(groups: Iterable[Group], kind: str = "adamw") -> torch.optim.Adam:
+    """AdamW, Adam or Muon over ``groups``, each of which keeps its rate as ``initial_lr`` for the schedule."""
     rows = [{**g, "initial_lr": g["lr"]} for g in groups]
-    return Muon(rows) if kind == "muon" else torch.optim.AdamW(rows, foreach=True)
+    if kind == "muon":
+        return Muon(rows)
+    return torch.optim.Adam(rows, foreach=True) if kind == "adam" else torch.optim.AdamW(rows, foreach=True)
 
 
 def scale_learning_rates(optimizer: torch.optim.Optimizer, factor: float) -> None:

@@ -175,6 +175,10 @@ class ScheduleConfig(JobConfig):
         Field(description="constant with a linear cooldown; poly; cosine to zero; cuts at milestones; or at a plateau"),
     ] = "constant"
     warmup: Annotated[float, Field(ge=0, description="Warm-up, in units; the rate rises linearly over it.")] = 300
+    warmup_from: Annotated[
+        Share | None,
+        Field(description="Share of the rate at the first step, from which it rises; default: one part of warmup."),
+    ] = None
     unit: Annotated[Unit, Field(description="What warm-up and milestones count: steps, epochs or minutes.")] = "steps"
     cooldown: Annotated[Share, Field(description="constant: share of the run over which it falls to zero.")] = 0.25
     power: Annotated[float, Field(gt=0, description="poly: exponent of the remaining share.")] = 0.9
@@ -210,8 +214,7 @@ class Schedule:
     def factor(self, at: Position, share: float) -> float:
         """The factor of the next step, ``at`` steps, epochs and minutes done, a ``share`` of the budget spent."""
         c = self.config
-        done = at.of(c.unit) + (c.unit == "steps")
-        warmup = min(1.0, done / c.warmup) if c.warmup else 1.0
+        warmup = self._warmup(at)
         if c.kind == "constant":
             return min(warmup, self._cooldown(at, share))
         if c.kind == "poly":
@@ -221,6 +224,14 @@ class Schedule:
         if c.kind == "milestones":
             return warmup * float(c.gamma ** sum(at.of(c.unit) >= m for m in c.milestones))
         return warmup * self.cut
+
+    def _warmup(self, at: Position) -> float:
+        c = self.config
+        if not c.warmup:
+            return 1.0
+        if c.warmup_from is None:
+            return min(1.0, (at.of(c.unit) + (c.unit == "steps")) / c.warmup)
+        return c.warmup_from + (1 - c.warmup_from) * min(1.0, at.of(c.unit) / c.warmup)
 
     def _cooldown(self, at: Position, share: float) -> float:
         if self.total_steps is None:

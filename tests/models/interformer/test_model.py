@@ -168,3 +168,36 @@ def test_bfloat16_autocast_and_channels_last_stay_close(model):
 
 def test_the_auxiliary_head_has_the_published_size() -> None:
     assert sum(p.numel() for p in FcnHead(128, 64, 2).parameters()) == 73986
+
+
+def test_a_training_step_takes_a_single_target() -> None:
+    net = InterFormer(**TINY).net.train()
+    logits = net.decode(net.encode(torch.zeros(1, 3, 64, 64)), torch.full((1, 1, 64, 64), 2))
+    logits.square().mean().backward()
+    assert logits.shape == (1, 2, 16, 16)
+
+
+def test_training_normalises_pixels_as_answering_does() -> None:
+    model, image = InterFormer(**TINY).eval(), np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8)
+    features = model.encode([image])
+    trained = model.training_core().encode(torch.from_numpy(image).permute(2, 0, 1)[None] / 255)
+    for name, value in trained.items():
+        assert torch.allclose(value, model.tensor(features.maps[name]), atol=1e-4), name
+
+
+def test_training_keeps_the_reference_map_of_inference() -> None:
+    """The same clicks and answers give the same labels and logits on both paths, round by round."""
+    model, image = InterFormer(**TINY).eval(), np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8)
+    features, core, memory = model.encode([image]), model.training_core(), None
+    pixels = torch.from_numpy(image).permute(2, 0, 1)[None] / 255
+    maps, labels = core.encode(pixels), core.begin(pixels)
+    made: list[Click] = []
+    for x, y, positive in [(20, 20, True), (50, 40, False), (10, 60, True), (40, 8, False)]:
+        made.append(Click(x, y, positive))
+        prediction = model.decode(features, made, memory)
+        memory = prediction.memory
+        labels = core.clicked(labels, torch.tensor([[[float(x), float(y), float(positive)]]]))
+        with torch.no_grad():
+            logits, _ = core.answer(maps, labels, torch.zeros(1, 0, 3))
+        labels = core.answered(labels, logits)
+        assert torch.equal(labels, model.tensor(memory["labels"]))

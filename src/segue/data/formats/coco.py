@@ -208,6 +208,7 @@ class _Index:
         self.images: list[tuple[int, int]] = []
         self.file_names: list[str] = []
         self.names: dict[str, str] = {}
+        self.stuff: set[str] = set()  # category ids that are no things, where the file tells
         self._rows: dict[str, int] = {}
         self._twice: dict[str, list[str]] = {}
         self._classes: dict[str, list[str]] = {}
@@ -233,6 +234,8 @@ class _Index:
                     places.extend((number, element.start, element.length))
                 else:
                     self._classes.setdefault(key_of(element.value["id"]), []).append(name_of(element.value["name"]))
+                    if element.value.get("isthing") == 0:
+                        self.stuff.add(key_of(element.value["id"]))
         except (KeyError, TypeError, AttributeError) as error:
             raise DataError(f"{file}: an element of {element.key} without {error}", "COCO instances") from error
         every = {id: list(dict.fromkeys(names)) for id, names in self._classes.items()}

@@ -70,7 +70,9 @@ class _PanopticFile(CocoFile):
                     if kind is None:
                         what = f"category id {segment.get('category_id')!r} is not listed: object without a class"
                         losses.append(Loss(name, what, which, 1.0, self.file.name))
-                    annotations.append(Annotation(kind or "", rles[id], f"{Path(name).stem}#{id}"))
+                    stuff = key_of(segment.get("category_id")) in self.index.stuff
+                    extra = {"panoptic": {"isthing": 0}} if stuff else {}
+                    annotations.append(Annotation(kind or "", rles[id], f"{Path(name).stem}#{id}", extra=extra))
         ignore_rle = union(void)
         return AnnotatedImage(
             name, size, tuple(annotations), path, ignore_rle if ignore_rle.area else None, tuple(losses)

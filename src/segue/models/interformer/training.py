@@ -34,7 +34,7 @@ class InterFormerCore(ClickCore):
     def encode(self, pixels: Tensor) -> dict[str, Tensor]:
         """The decoder's keys and values."""
         mean, std = (pixels.new_tensor(v).view(1, 3, 1, 1) for v in (self.net.config.mean, self.net.config.std))
-        return self.net.encode((pixels - mean) / std)
+        return self.net.encode((255 * pixels - mean) / std)
 
     def decode(
         self, maps: Mapping[str, Tensor], clicks: Tensor, box: Tensor, previous: Tensor
@@ -42,12 +42,47 @@ class InterFormerCore(ClickCore):
         """One pass over the reference map; boxes mean nothing to it."""
         size = [side * self.stride for side in previous.shape[-2:]]
         answer = F.interpolate(previous, size=size, mode="nearest") > 0.5
-        rows = []
-        for row, points in enumerate(clicks.tolist()):
-            labels = unknown_labels(size, clicks.device)
-            if bool(previous[row].any()):
-                labels = with_answer(labels, answer[row : row + 1])
+        labels = unknown_labels(size, clicks.device).repeat(len(clicks), 1, 1, 1)
+        shown = previous.flatten(1).any(1)
+        labels = torch.where(shown.view(-1, 1, 1, 1), with_answer(labels, answer), labels)
+        return difference(self.net.decode(maps, self.clicked(labels, clicks))), None
+
+    def begin(self, pixels: Tensor) -> Tensor:
+        """A reference map of unknown pixels."""
+        return unknown_labels(pixels.shape[-2:], pixels.device).repeat(len(pixels), 1, 1, 1)
+
+    def clicked(self, memory: Tensor, clicks: Tensor) -> Tensor:
+        """The running reference map with the disks of new clicks."""
+        c, rows = self.net.config, []
+        for labels, points in zip(memory, clicks.tolist(), strict=True):
             table = [(int(y), int(x), label > 0) for x, y, label in points if label >= 0]
-            rows.append(with_clicks(labels, table, self.net.config.inner_radius, self.net.config.outer_radius))
-        two = self.net.decode(maps, torch.cat(rows)).float()
-        return two[:, 1:] - two[:, :1], None
+            rows.append(with_clicks(labels, table, c.inner_radius, c.outer_radius))
+        return torch.stack(rows)
+
+    def answer(self, maps: Mapping[str, Tensor], memory: Tensor, clicks: Tensor) -> tuple[Tensor, Tensor | None]:
+        """One pass over the reference map; both heads."""
+        fused, size = self.net.fuse(maps, memory), memory.shape[-2:]
+        main, auxiliary = difference(self.net.decode_head(fused)), difference(self.net.auxiliary_head(fused[2]))
+        return enlarged(main, size), enlarged(auxiliary, size)
+
+    def answered(self, memory: Tensor, logits: Tensor) -> Tensor:
+        """The running reference map after an answer, by the rule of inference."""
+        return with_answer(memory, logits > 0)
+
+
+def difference(two: Tensor) -> Tensor:
+    """Logits (n, 2, h, w) -> (n, 1, h, w): the sigmoid of the difference is the softmax over the two.
+
+    >>> difference(torch.tensor([[[[1.0]], [[3.0]]]])).item()
+    2.0
+    """
+    return (two[:, 1:] - two[:, :1]).float()
+
+
+def enlarged(logits: Tensor, size: Sequence[int]) -> Tensor:
+    """Logits (n, 1, h, w) on the grid ``size``, bilinear.
+
+    >>> enlarged(torch.zeros(1, 1, 2, 2), (4, 4)).shape
+    torch.Size([1, 1, 4, 4])
+    """
+    return F.interpolate(logits, size=tuple(size), mode="bilinear", align_corners=False)

@@ -44,6 +44,23 @@ class SimpleClickCore(ClickCore):
         size = (previous.shape[-2], previous.shape[-1])
         return F.interpolate(logits, size=size, mode="bilinear", align_corners=False), None
 
+    def begin(self, pixels: Tensor) -> Tensor:
+        """No mask."""
+        return pixels.new_zeros(len(pixels), 1, *pixels.shape[-2:])
+
+    def clicked(self, memory: Tensor, clicks: Tensor) -> Tensor:
+        """The same mask: clicks enter by themselves."""
+        return memory
+
+    def answer(self, maps: Mapping[str, Tensor], memory: Tensor, clicks: Tensor) -> tuple[Tensor, Tensor | None]:
+        """The whole network; logits are enlarged with aligned corners, as published."""
+        logits = self.net(maps["image"], memory, signed_points(clicks)).float()
+        return F.interpolate(logits, size=memory.shape[-2:], mode="bilinear", align_corners=True), None
+
+    def answered(self, memory: Tensor, logits: Tensor) -> Tensor:
+        """The answer's probability."""
+        return logits.sigmoid()
+
 
 def signed_points(clicks: Tensor) -> Tensor:
     """(n, k, 3) x y label -> (n, 2k, 3) y x index: positive rows first, -1 where a row is none of them.
