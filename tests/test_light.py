@@ -82,6 +82,15 @@ for words in (others, ["convert", "a.pth", "-o", "x"], ["bench"], ["export", "-o
     line = said(*words)
     assert line.startswith("error: got no library torch") and "pip install 'segue[torch]'" in line, line
     assert len(line.splitlines()) == 1, line
+mask = ["mask", "a.png", "--click", "50,40", "-o", "m.png"]
+for words, told in (  # what is wrong is told before what is not installed
+    ([*mask, "--weights", "none.pth"], "no weights file none.pth"),
+    ([*mask, "--adapter", "none"], "the adapter none, which is not there"),
+    (["adapt", "--data", "none", "--adapter", "detail", "-o", "x"], "none, which is not there"),
+    (["find", "--reference", "a.png", "--mask", "a.png", "a.png", "-o", "x"], "the photo a.png as its own mask"),
+):
+    line = said(*words)
+    assert told in line and len(line.splitlines()) == 1, line
 """
 WRAPPED = """
 from segue.models.wrappers import FlipAverage, ZoomIn
