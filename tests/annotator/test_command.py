@@ -115,9 +115,10 @@ def test_the_samples_are_opened_without_writing_beside_them(tmp_path: Path, monk
     assert all(path.name in named for path in SAMPLES.glob("*.jpg")), "every sample's licence is named"
 
 
-def test_the_page_passes_the_type_checker() -> None:
+@pytest.mark.parametrize("folder", [STATIC, STATIC.parents[1] / "jobs" / "site"], ids=["annotator", "web"])
+def test_the_page_passes_the_type_checker(folder: Path) -> None:
     compiler = shutil.which("tsc")
     if compiler is None:
         pytest.skip("needs TypeScript (npm install --global typescript)")
-    done = subprocess.run([compiler, "-p", str(STATIC / "jsconfig.json")], capture_output=True, text=True, timeout=200)
+    done = subprocess.run([compiler, "-p", str(folder / "jsconfig.json")], capture_output=True, text=True, timeout=200)
     assert done.stdout == ""

@@ -27,8 +27,10 @@ class Firefox:
     def __init__(self, command: str, home: Path) -> None:
         port, profile = free_port(), home / "profile"
         profile.mkdir()
-        lines = [f"user_pref({json.dumps(k)}, {json.dumps(v)});" for k, v in PREFERENCES.items()]
-        lines.append(f'user_pref("marionette.port", {port});')
+        self.downloads = home / "downloads"
+        self.downloads.mkdir()
+        own = {"marionette.port": port, "browser.download.folderList": 2, "browser.download.dir": str(self.downloads)}
+        lines = [f"user_pref({json.dumps(k)}, {json.dumps(v)});" for k, v in (PREFERENCES | own).items()]
         (profile / "user.js").write_text("\n".join(lines))
         words = [command, "--headless", "--no-remote", "--marionette", "--profile", str(profile)]
         self._process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
