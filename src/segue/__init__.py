@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from segue.session.predictor import SamPredictor
     from segue.session.session import Session
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _MODULES = {  # of the public names, each imported when it is first used, so that ``import segue`` costs nothing
     "Box": "core.types",
