@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from segue.data.io.image import read_image
     from segue.jobs.adapt import adapt
     from segue.jobs.bench import bench
+    from segue.jobs.calibrate import calibrate
     from segue.jobs.check import check
     from segue.jobs.convert import convert
     from segue.jobs.convert_data import convert_data
@@ -50,6 +51,7 @@ _MODULES = {  # of the public names, each imported when it is first used, so tha
     "Text": "core.types",
     "adapt": "jobs.adapt",
     "bench": "jobs.bench",
+    "calibrate": "jobs.calibrate",
     "check": "jobs.check",
     "convert": "jobs.convert",
     "convert_data": "jobs.convert_data",
@@ -77,6 +79,7 @@ __all__ = [
     "Text",
     "adapt",
     "bench",
+    "calibrate",
     "check",
     "convert",
     "convert_data",

@@ -12,7 +12,8 @@ from safetensors.torch import load_file
 from segue.core.types import Reference
 from segue.models.sam.checkpoints import sizes
 from segue.models.sam.model import Sam, bounded_scores
-from segue.models.sam.persam import PerSam, fit_scale_weights
+from segue.models.sam.persam import PerSam
+from segue.models.sam.scale_fit import fit_scale_weights
 from segue.nn.frames import to_image_size
 from tests.parity.folders import folders_where
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any, ClassVar, Self
 
 from numpy.typing import NDArray
 
 from segue.core.errors import CheckpointError, ConfigError, InputError
-from segue.core.frame import Frame, Size
+from segue.core.frame import Crop, Frame, Size
 from segue.core.types import Features, Image, Maps, Memory, Prediction, Probability, Prompt, Reference, on_host
 
 
@@ -155,6 +155,16 @@ class Segmenter(ABC):
     def patch_statistics(self) -> Mapping[str, NDArray[Any]] | None:
         """``mean`` and ``std`` (C,) of the patch features over photos and the ``layers``' channel counts, where a
         model comes with them."""
+        return None
+
+    def near_frame(self, size: Size, crop: Crop) -> Frame:
+        """How ``crop`` of an image of ``size`` (H, W) is looked at from near, by default as a photo of its own."""
+        x0, y0, x1, y1 = crop
+        own = self.frame((y1 - y0, x1 - x0))
+        return replace(self.frame(size), crop=crop, resized=own.resized, grid=own.grid)
+
+    def match_calibration(self) -> Mapping[str, Any] | None:
+        """What ``segue calibrate`` found for this model, where it comes with it: how evidence becomes a probability."""
         return None
 
     def reference_frames(self, reference: Reference) -> list[Frame]:

@@ -6,9 +6,9 @@ import json
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, PositiveInt, field_validator
 
 from segue.core.failures import Failure, Failures
 from segue.core.files import write_text
@@ -16,18 +16,20 @@ from segue.core.types import Image, Mask
 from segue.data.io.drawing import TINTS, contact_sheet, overlay
 from segue.data.io.image import WRITABLE, find_images, read_image, write_image, write_labels
 from segue.jobs.data_set import To, data_set_writer
+from segue.jobs.finding import FinderFields
 from segue.jobs.job import job
 from segue.jobs.output import Force, claim_output, unique_names
 from segue.jobs.progress import progress
 from segue.jobs.reference import ReferenceChoice
 from segue.oneshot.finder import Match
-from segue.oneshot.search import LabeledMatch, finder, label_matches, search
+from segue.oneshot.search import LabeledMatch, label_matches, search
 from segue.session.config import CommandLine, JobResult
 
 MASKS, RESULTS = "masks", "results.json"
+MOST = 200  # instances, where all are asked for
 
 
-class FindConfig(ReferenceChoice):
+class FindConfig(ReferenceChoice, FinderFields):
     """What ``segue find`` takes."""
 
     images: Annotated[
@@ -36,16 +38,15 @@ class FindConfig(ReferenceChoice):
         CommandLine(positional=True),
     ]
     output: Annotated[Path, Field(description="The folder to write.")]
-    fit_scale: Annotated[
-        bool, Field(description="PerSAM-F: learn which of a SAM's three scales is meant, in seconds.")
-    ] = False
     strict: Annotated[bool, Field(description="Stop at the first image that fails.")] = False
     contact_sheet: Annotated[Path | None, Field(description="Also write one picture of all the results.")] = None
     threshold: Annotated[
         float | None,
-        Field(description="Least score of a match, 0 to 1; without it the finder's own, calibrated on the reference."),
+        Field(description="Least score of a match, 0 to 1; without it the calibration's, 0 where there is none."),
     ] = None
-    instances: Annotated[int, Field(description="How many of it an image may show.", ge=1)] = 1
+    instances: Annotated[
+        PositiveInt | Literal["all"], Field(description="How many of it an image may show, a number or all.")
+    ] = 1
     to: To | None = None
     force: Force = False
 
@@ -84,12 +85,16 @@ class FoundImage(JobResult):
 
 
 class FindResult(JobResult):
-    """What ``segue find`` found, as ``results.json`` holds it; ``objects`` are the labels of the reference's mask."""
+    """What ``segue find`` found, as ``results.json`` holds it; ``objects`` are the labels of the reference's mask.
+
+    Scores are probabilities where they are ``calibrated`` for the model; where not, something is found in every image.
+    """
 
     model: str
     reference: Path
     objects: tuple[int, ...]
     threshold: float
+    calibrated: bool
     seconds: float
     contact_sheet: Path | None
     images: tuple[FoundImage, ...]
@@ -118,18 +123,19 @@ def find(config: FindConfig) -> FindResult:
     paths = find_images(config.images)
     claim_output(config.output, (MASKS, RESULTS, *filter(None, [config.to])), force=config.force)
     model = config.load()
-    seeker = finder(model, fit_scale=config.fit_scale)
+    seeker = config.finder(model)
     references = config.examples(model)
     threshold = seeker.threshold if config.threshold is None else config.threshold
-    numbered = len(references) > 1 or config.instances > 1
+    most = MOST if config.instances == "all" else config.instances
+    numbered = len(references) > 1 or most > 1
     rows, tiles, failures, began = [], [], Failures(config.strict), time.perf_counter()
     names = unique_names(paths)
     with data_set_writer(config.output, config.to) as add:
         for path in progress(paths, len(paths), "find"):
             with failures.guard(path):
                 image, started = read_image(path), time.perf_counter()
-                matches = search(seeker, image, references, config.instances)
-                labeled, labels = label_matches(matches, threshold, image.shape, config.instances)
+                matches = search(seeker, image, references, most)
+                labeled, labels = label_matches(matches, threshold, image.shape, most)
                 file = config.output / MASKS / f"{names[path]}.png"
                 write_labels(file, labels if numbered else labels > 0)
                 add(path, image.shape[:2], _by_name(config.reference.stem, labeled, len(references)))
@@ -144,6 +150,7 @@ def find(config: FindConfig) -> FindResult:
         reference=config.reference,
         objects=tuple(references),
         threshold=threshold,
+        calibrated=seeker.calibration is not None,
         seconds=round(time.perf_counter() - began, 3),
         contact_sheet=config.contact_sheet,
         images=tuple(rows),

@@ -26,17 +26,17 @@ from segue.evaluation.one_shot import (
     read_episodes,
     write_episodes,
 )
+from segue.jobs.finding import FinderFields
 from segue.jobs.job import job
 from segue.jobs.progress import progress
 from segue.jobs.reference import reference_clicks, scale_clicks
 from segue.metrics.overlap import iou
 from segue.oneshot.finder import Finder
-from segue.oneshot.search import finder
 from segue.session.config import JobResult, ModelChoice
 from segue.session.session import segment
 
 
-class OneShotConfig(ModelChoice):
+class OneShotConfig(ModelChoice, FinderFields):
     """What one-shot evaluation takes.
 
     Without ``episodes`` they are made: all queries of every class, the first sample being the reference (PerSeg), or
@@ -63,7 +63,6 @@ class OneShotConfig(ModelChoice):
     method: Annotated[
         Literal["find", "clicks"], Field(description="find, or the reference's clicks again (the baseline).")
     ] = "find"
-    fit_scale: Annotated[bool, Field(description="PerSAM-F's two weights.")] = False
     threshold: Annotated[float | None, Field(description="Least score of a find; without it the best is taken.")] = None
     masks: Annotated[Path | None, Field(description="Keep the predicted masks in this folder.")] = None
     output: Annotated[Path | None, Field(description="Folder for results.json and the episodes.")] = None
@@ -112,7 +111,7 @@ def one_shot(config: OneShotConfig) -> OneShotResult:
     else:
         episodes = make_episodes(data, config.queries, config.seed, config.fold)
     episodes = episodes[: config.limit]
-    seeker = finder(config.load(), fit_scale=config.fit_scale)
+    seeker = config.finder(config.load())
     scores, rows, began = ClassScores(), list[QueryResult](), time.perf_counter()
     for episode in progress(episodes, len(episodes), "one-shot", "queries"):
         mask, score, target = _answered(config, data, episode, seeker)

@@ -141,19 +141,23 @@ TEXT_LOSSES: Mapping[TextLoss, Callable[[Tensor, Tensor], Tensor]] = {
 }
 
 
-def persam_dice(logits: Tensor, target: Tensor) -> Tensor:
-    """1 - Dice of (n, pixels) logits and targets, smoothed by 1 (PerSAM-F, section 3.3): one value.
+def persam_dice(logits: Tensor, target: Tensor, count: Tensor | None = None) -> Tensor:
+    """1 - Dice of (n, pixels) logits and targets, smoothed by 1 (PerSAM-F, section 3.3): one value. ``count`` says how
+    often every pixel counts.
 
     >>> persam_dice(torch.zeros(1, 2), torch.zeros(1, 2))
     tensor(0.5000)
     """
-    probability = logits.sigmoid()
-    overlap = 2 * (probability * target).sum(-1)
-    return (1 - (overlap + 1) / (probability.sum(-1) + target.sum(-1) + 1)).mean()
+    probability, weight = logits.sigmoid(), torch.ones_like(target) if count is None else count
+    overlap = 2 * (probability * target * weight).sum(-1)
+    return (1 - (overlap + 1) / ((probability * weight).sum(-1) + (target * weight).sum(-1) + 1)).mean()
 
 
-def persam_focal(logits: Tensor, target: Tensor, *, alpha: float = 0.25, gamma: float = 2.0) -> Tensor:
-    """Focal loss of (n, pixels) logits and targets (PerSAM-F, section 3.3): one value.
+def persam_focal(
+    logits: Tensor, target: Tensor, count: Tensor | None = None, *, alpha: float = 0.25, gamma: float = 2.0
+) -> Tensor:
+    """Focal loss of (n, pixels) logits and targets (PerSAM-F, section 3.3): one value. ``count`` says how often every
+    pixel counts.
 
     >>> persam_focal(torch.full((1, 2), 30.0), torch.ones(1, 2)).item()
     0.0
@@ -162,7 +166,8 @@ def persam_focal(logits: Tensor, target: Tensor, *, alpha: float = 0.25, gamma: 
     right = probability * target + (1 - probability) * (1 - target)
     side = alpha * target + (1 - alpha) * (1 - target)
     entropy = F.binary_cross_entropy_with_logits(logits, target, reduction="none")
-    return (side * entropy * (1 - right) ** gamma).mean(1).mean()
+    loss = side * entropy * (1 - right) ** gamma
+    return loss.mean() if count is None else ((loss * count).sum(1) / count.sum(1)).mean()
 
 
 def _rightness(logits: Tensor, target: Tensor, counted: Tensor) -> Tensor:

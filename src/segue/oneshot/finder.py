@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import ClassVar, Literal, TypeAlias
 
 import cv2
 import numpy as np
@@ -21,14 +21,17 @@ from segue.core.geometry import deepest_point, mask_box
 from segue.core.segmenter import Segmenter
 from segue.core.types import Box, Click, Features, Image, Mask, Memory, Prediction, Probability, Prompt, Reference
 from segue.models.wrappers import Wrapper
+from segue.oneshot.appearance import Appearance, appearance, close_crop, compare
+from segue.oneshot.calibration import Calibration
 from segue.oneshot.matching import Bank, calibrated, cover, mutual, probability, similarity, unit
 from segue.oneshot.patch_features import FeatureNormalizer
 
-PATCHES = "patches"
+PATCHES, PHOTO = "patches", "finder.photo"
 REMEMBERED = 16
-# How the evidence for a candidate adds up to the log-odds of its IoU: a logistic regression on 410 candidates in 66
-# photos of data/train (33 show the reference's object or class, 33 do not). Held out by fifths, a good find (IoU over
-# one half) scores higher than a photo without the object in 93 of 100 comparisons.
+MISSES = 3  # of several instances, one after the other, after which no more are looked for
+Choose: TypeAlias = Literal["evidence", "iou"]
+# How candidates in one image are ranked: a logistic regression on 410 candidates in 66 training photos, with nano's
+# evidence. Whether the best of them is the object is the calibration's to say.
 WEIGHTS: Mapping[str, float] = {
     "overlap": 1.93,
     "inside": 2.97,
@@ -43,8 +46,9 @@ WEIGHTS: Mapping[str, float] = {
 
 @dataclass(frozen=True, eq=False)
 class Match:
-    """One object found: the ``prediction``, the ``prompts`` that led to it, the ``evidence`` by name and the
-    ``score`` in [0, 1] that it is what the reference shows."""
+    """One object found: the ``prediction``, the ``prompts`` that led to it, the ``evidence`` by name and the ``score``
+    in [0, 1]: with a calibration the probability that it is what the reference shows, without one what candidates
+    were ranked by."""
 
     prediction: Prediction
     prompts: tuple[Prompt, ...]
@@ -70,7 +74,8 @@ class Finder(Wrapper):
     """``model`` with eyes for references.
 
     ``kind`` chooses the similarity ("mean" as PerSAM, or "contrast"); ``peaks`` is how many places are tried;
-    ``rounds`` bounds the clicks that refine the best.
+    ``rounds`` bounds the clicks that refine the best. Candidates are chosen by the ``evidence`` or, as PerSAM does, by
+    their predicted ``iou``. Without a ``calibration``, the model's own if it comes with one, nothing is absent.
 
     >>> from segue.models.nano.model import Nano
     >>> finder = Finder(Nano(longest=64, zoom=0)).eval()
@@ -81,7 +86,7 @@ class Finder(Wrapper):
     """
 
     accepts: ClassVar[frozenset[type]] = frozenset({Reference, Click, Box})
-    threshold: float = 0.4  # a find's least score: one in 33 photos of the fit without the object had more
+    choose: Choose = "evidence"
 
     def __init__(
         self,
@@ -91,19 +96,32 @@ class Finder(Wrapper):
         peaks: int = 3,
         rounds: int = 3,
         normalize: FeatureNormalizer | None = None,
+        choose: Choose | None = None,
+        calibration: Calibration | None = None,
     ) -> None:
         super().__init__(model)
         if Click not in model.accepts:
             raise InputError(f"{type(model).__name__}", "a model that understands clicks", "choose nano or a SAM")
         self.kind, self.peaks, self.rounds = kind, peaks, rounds
         self.normalize = normalize or FeatureNormalizer.from_model(model)
+        self.choose = choose or self.choose
+        shipped = model.match_calibration()
+        self.calibration = calibration or (None if shipped is None else Calibration.from_json(shipped))
         self._banks: dict[str, Bank] = {}
+        self._examples: dict[str, Appearance] = {}
+
+    @property
+    def threshold(self) -> float:
+        """The least score of a match: the calibration's, 0 without one."""
+        return 0.0 if self.calibration is None else self.calibration.threshold
 
     def encode(self, images: Sequence[Image], frames: Sequence[Frame] | None = None) -> Features:
-        """The model's own features and the patches that are compared."""
+        """The model's own features, the patches that are compared and, of a single image, its pixels."""
         features = self.inner.encode(images, frames)
-        patches = self.normalize(self.inner.patch_features(images, features))
-        return Features({**features.maps, PATCHES: patches}, features.frames)
+        maps = {**features.maps, PATCHES: self.normalize(self.inner.patch_features(images, features))}
+        if len(images) == 1:
+            maps[PHOTO] = images[0][None]
+        return Features(maps, features.frames)
 
     def memory_from_mask(self, features: Features, probability: Probability) -> Memory:
         """The model's own."""
@@ -120,18 +138,52 @@ class Finder(Wrapper):
 
     def find(self, features: Features, reference: Reference, most: int = 1) -> list[Match]:
         """Up to ``most`` objects, in the order in which they were found; each is looked for where the others are
-        not. The first is always there, however unlikely: compare its score with ``threshold``."""
+        not, until ``MISSES`` one after the other are none. The first is always there, however unlikely: compare its
+        score with ``threshold``."""
         bank = self.bank(reference)
         patches = features.maps[PATCHES][0]
         prior = self.prior(features, reference)
         results: list[Match] = []
         taken: Mask | None = None
-        while len(results) < most and (not results or float(prior.max()) >= 0.5):
-            results.append(self._best(Evidence(features, reference, patches, prior, bank, taken, most > 1)))
+        misses = 0
+        while len(results) < most and misses < MISSES and (not results or float(prior.max()) >= 0.5):
+            best = self._best(Evidence(features, reference, patches, prior, bank, taken, most > 1))
+            results.append(self._calibrated(best, features, reference))
+            misses = misses + 1 if results[-1].score < self.threshold else 0
             mask = results[-1].prediction.mask()
             taken = mask if taken is None else taken | mask
             prior = prior * (1 - cover_of(results[-1].prediction, features.frame, prior))
         return results
+
+    def look_closer(self, features: Features, reference: Reference, mask: Mask) -> dict[str, float]:
+        """What a look from near at ``mask`` (H, W) bool in the image says, by name: see ``appearance.compare``."""
+        if reference.digest not in self._examples:
+            while len(self._examples) >= REMEMBERED:
+                self._examples.pop(next(iter(self._examples)))
+            frame = self._near(reference.mask)
+            views = [frame, frame.flipped()]
+            self._examples[reference.digest] = appearance(reference.image, reference.mask, views, self._patches)
+        found = appearance(features.maps[PHOTO][0], mask, [self._near(mask)], self._patches)
+        example = self._examples[reference.digest]
+        return compare(example, found, self.normalize.layers or [found.patches.shape[1]])
+
+    def _near(self, mask: Mask) -> Frame:
+        return self.inner.near_frame((mask.shape[0], mask.shape[1]), close_crop(mask))
+
+    def _patches(self, image: Image, frame: Frame) -> Array:
+        patches: Array = self.normalize(self.inner.patch_features([image], self.inner.encode([image], [frame])))[0]
+        return patches
+
+    def _calibrated(self, match: Match, features: Features, reference: Reference) -> Match:
+        """The match with the calibration's probability as its score; no probability without a mask."""
+        if self.calibration is None:
+            return match
+        mask, evidence = match.prediction.mask(), dict(match.evidence)
+        if not mask.any():
+            return replace(match, score=0.0)
+        if not self.calibration.weights.keys() <= evidence.keys():
+            evidence |= self.look_closer(features, reference, mask)
+        return replace(match, evidence=evidence, score=self.calibration.probability(evidence))
 
     def prior(self, features: Features, reference: Reference) -> Array:
         """(h, w) probability of the object on the grid of patches."""
@@ -183,7 +235,8 @@ class Finder(Wrapper):
         for k in range(prediction.scores.shape[1]):
             one = replace(prediction, logits=prediction.logits[:, k : k + 1], scores=prediction.scores[:, k : k + 1])
             evidence = judge(one, seen)
-            options.append(Match(one, tuple(prompts), evidence, score_from_evidence(evidence)))
+            rank = evidence["model"] if self.choose == "iou" else score_from_evidence(evidence)
+            options.append(Match(one, tuple(prompts), evidence, rank))
         return max(options, key=lambda f: f.score)
 
     def _proposals(self, seen: Evidence) -> list[tuple[list[Prompt], Memory | None]]:

@@ -15,7 +15,8 @@ from segue.adapters.lora import LoRA
 from segue.core.errors import ConfigError
 from segue.core.types import Click, Reference
 from segue.models.sam.model import Sam
-from segue.models.sam.persam import PerSam, fit_scale_weights
+from segue.models.sam.persam import PerSam
+from segue.models.sam.scale_fit import fit_scale_weights
 from segue.nn.frames import to_image_size
 from segue.nn.losses import persam_dice, persam_focal
 

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from segue.core.segmenter import Segmenter
 from segue.models.sam.persam import PerSam, personalized
-from segue.oneshot.finder import Evidence, Finder, Match
+from segue.oneshot.calibration import Calibration
+from segue.oneshot.finder import Choose, Evidence, Finder, Match
 
 
 class PerSamFinder(Finder):
-    """PerSAM's own pipeline for the mask, the finder's evidence for whether the object is there at all.
+    """PerSAM's own pipeline for the mask, and a calibration, where there is one, for whether the object is there.
 
-    Instances after the first are looked for with the pixels of those found taken out of the confidence map.
+    Of SAM's three candidates the one with the highest predicted IoU is the answer, as published. Instances after the
+    first are looked for with the pixels of those found taken out of the confidence map.
     """
 
-    def __init__(self, persam: PerSam) -> None:
-        super().__init__(persam)
+    choose: Choose = "iou"
+
+    def __init__(self, persam: PerSam, *, choose: Choose | None = None, calibration: Calibration | None = None) -> None:
+        super().__init__(persam, choose=choose, calibration=calibration)
         self.persam = persam
 
     def _best(self, seen: Evidence) -> Match:
@@ -22,6 +26,8 @@ class PerSamFinder(Finder):
         return self._weigh(seen, stages.clicks, stages.steps[-1])
 
 
-def persam_finder(model: Segmenter, fit_scale: bool) -> PerSamFinder:
+def persam_finder(
+    model: Segmenter, fit_scale: bool, choose: Choose | None, calibration: Calibration | None
+) -> PerSamFinder:
     """PerSAM over a SAM; with ``fit_scale`` PerSAM-F."""
-    return PerSamFinder(personalized(model, fit_scale)).eval()
+    return PerSamFinder(personalized(model, fit_scale), choose=choose, calibration=calibration).eval()

@@ -13,7 +13,8 @@ from segue.core.errors import InputError
 from segue.core.registry import Registry, RegistryEntry
 from segue.core.segmenter import Segmenter
 from segue.core.types import Image, Mask, Probability, Reference
-from segue.oneshot.finder import Finder, Match
+from segue.oneshot.calibration import Calibration
+from segue.oneshot.finder import Choose, Finder, Match
 
 FINDERS: Registry[RegistryEntry] = Registry(
     "one-shot search",
@@ -26,8 +27,15 @@ FINDERS: Registry[RegistryEntry] = Registry(
 )
 
 
-def finder(model: Segmenter, *, fit_scale: bool = False) -> Finder:
-    """The finder that ``model.one_shot`` names; ``fit_scale`` learns which of its scales is meant (PerSAM-F).
+def finder(
+    model: Segmenter,
+    *,
+    fit_scale: bool = False,
+    choose: Choose | None = None,
+    calibration: Calibration | None = None,
+) -> Finder:
+    """The finder that ``model.one_shot`` names; ``fit_scale`` learns which of its scales is meant (PerSAM-F),
+    ``choose`` and ``calibration`` replace the finder's own.
 
     >>> from segue.models.nano.model import Nano
     >>> type(finder(Nano(longest=64, zoom=0))).__name__
@@ -35,15 +43,17 @@ def finder(model: Segmenter, *, fit_scale: bool = False) -> Finder:
     """
     if isinstance(model, Finder):
         return model
-    chosen: Finder = FINDERS.load(model.one_shot)(model, fit_scale)
+    chosen: Finder = FINDERS.load(model.one_shot)(model, fit_scale, choose, calibration)
     return chosen
 
 
-def evidence_finder(model: Segmenter, fit_scale: bool) -> Finder:
+def evidence_finder(
+    model: Segmenter, fit_scale: bool, choose: Choose | None, calibration: Calibration | None
+) -> Finder:
     """``Finder`` over any model that understands clicks. Raises ``InputError`` where scales are to be fitted."""
     if fit_scale:
         raise InputError(f"--fit-scale with {type(model).__name__}", "a model with three scales", "choose a SAM")
-    return Finder(model).eval()
+    return Finder(model, choose=choose, calibration=calibration).eval()
 
 
 LabelMap: TypeAlias = NDArray[np.int32]

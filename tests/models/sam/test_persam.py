@@ -7,8 +7,9 @@ import torch
 from segue.core.errors import InputError
 from segue.core.types import Click, Reference
 from segue.models.sam.model import Sam
-from segue.models.sam.persam import TABLE_4, PerSam, enclosing_box, fit_scale_weights, personalized
+from segue.models.sam.persam import TABLE_4, PerSam, enclosing_box, personalized
 from segue.models.sam.registry import tiny_vit_sam
+from segue.models.sam.scale_fit import fit_scale_weights
 from segue.nn.losses import persam_dice, persam_focal
 from segue.session.session import Session
 from tests.fakes import ColourModel

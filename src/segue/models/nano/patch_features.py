@@ -10,13 +10,15 @@ from numpy.typing import NDArray
 from safetensors.numpy import load_file
 
 from segue.core.arrays import resize
-from segue.core.frame import Frame
+from segue.core.files import read_json
+from segue.core.frame import Crop, Frame, Size
 from segue.core.segmenter import Segmenter
 from segue.core.types import Features, Image, Reference, on_host
 from segue.models.nano.settings import TAPS, NanoSizes
-from segue.models.nano.views import reference_views
+from segue.models.nano.views import MULTIPLE, reference_views
 from segue.models.pretrained import shipped_file
 
+NEAR = 224  # pixels of the grid on the longer side of what is looked at from near
 PATCH_STATISTICS = "nano-match"  # the file of statistics for comparing references
 
 
@@ -37,6 +39,17 @@ class PatchFeatures(Segmenter):
     def patch_statistics(self) -> Mapping[str, NDArray[Any]] | None:
         path = shipped_file(PATCH_STATISTICS)
         return load_file(path) if path.is_file() else None
+
+    def near_frame(self, size: Size, crop: Crop) -> Frame:
+        """The crop's longer side at ``NEAR`` pixels."""
+        x0, y0, x1, y1 = crop
+        scale = NEAR / max(x1 - x0, y1 - y0)
+        resized = max(1, round((y1 - y0) * scale)), max(1, round((x1 - x0) * scale))
+        return self.frame(size).zoomed(crop, resized, multiple=MULTIPLE)
+
+    def match_calibration(self) -> Mapping[str, Any] | None:
+        path = shipped_file(PATCH_STATISTICS).with_suffix(".json")
+        return dict(read_json(path)) if path.is_file() else None
 
     def patch_widths(self) -> list[int]:
         """How many channels each layer of ``patch_features`` has, in their order."""
