@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -168,3 +169,11 @@ def test_two_servers_on_one_postgresql_do_not_overwrite_each_other(postgres: str
         two.click("p2", *BLUE)
         assert one.send(kind="remove", object="p2").status_code == 409
         assert [item["id"] for item in two.look()["objects"]] == ["p1", "p2"]
+
+
+def test_a_database_of_the_newest_schema_is_opened_without_alembic(tmp_path: Path) -> None:
+    address = f"sqlite:///{tmp_path}/a.db"
+    Store(address).close()
+    opened = f"import sys; from segue.annotator.database import open_database; open_database({address!r})"
+    done = subprocess.run([sys.executable, "-c", f"{opened}; assert 'alembic' not in sys.modules"], capture_output=True)
+    assert done.returncode == 0, done.stderr

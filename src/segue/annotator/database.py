@@ -6,14 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
-from alembic import command
-from alembic.config import Config
-from alembic.util.exc import CommandError
 from sqlalchemy import event
 from sqlalchemy.exc import ArgumentError, DatabaseError, SQLAlchemyError
 from sqlmodel import create_engine
 
 from segue.core.errors import ConfigError, MissingExtra, StorageError
+
+MIGRATIONS = Path(__file__).parent / "migrations"
 
 
 def open_database(url: str) -> sa.Engine:
@@ -27,13 +26,8 @@ def open_database(url: str) -> sa.Engine:
     """
     engine = _engine(url)
     try:
-        _migrate(engine)
-    except CommandError as error:  # it has a revision that is not among ours
-        raise StorageError(
-            f"the database {_shown(url)}, which a newer segue has written",
-            "one of this version or older",
-            "update segue, or choose another with --db",
-        ) from error
+        if not _is_newest(engine):
+            _migrate(engine, url)
     except (DatabaseError, OSError) as error:
         raise _unreachable(url, error) from error
     return engine
@@ -45,14 +39,34 @@ def first_line(error: Exception) -> str:
     return str(cause).strip().splitlines()[0] if str(cause).strip() else type(error).__name__
 
 
-def _migrate(engine: sa.Engine) -> None:
+def _is_newest(engine: sa.Engine) -> bool:
+    """Whether the schema is at the newest revision; the files of the revisions are named by their numbers."""
+    newest = max(path.name[1:5] for path in (MIGRATIONS / "versions").glob("v[0-9]*.py"))
+    with engine.connect() as connection:
+        if not sa.inspect(connection).has_table("alembic_version"):
+            return False
+        return list(connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalars()) == [newest]
+
+
+def _migrate(engine: sa.Engine, url: str) -> None:
+    from alembic import command  # slow to import, and most databases are at the newest schema
+    from alembic.config import Config
+    from alembic.util.exc import CommandError
+
     config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
-    with engine.begin() as connection:
-        if engine.dialect.name == "sqlite":
-            connection.exec_driver_sql("BEGIN IMMEDIATE")
-        config.attributes["connection"] = connection
-        command.upgrade(config, "head")
+    config.set_main_option("script_location", str(MIGRATIONS))
+    try:
+        with engine.begin() as connection:
+            if engine.dialect.name == "sqlite":
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+    except CommandError as error:  # it has a revision that is not among ours
+        raise StorageError(
+            f"the database {_shown(url)}, which a newer segue has written",
+            "one of this version or older",
+            "update segue, or choose another with --db",
+        ) from error
 
 
 def _engine(url: str) -> sa.Engine:
