@@ -12,7 +12,10 @@ from tests.annotator.fake_model import ColourModel
 
 TEXT = (Path(__file__).resolve().parents[2] / "docs" / "annotator.md").read_text()
 
-KINDS = ("prompt", "stroke", "edit", "remove", "copy", "state", "undo", "redo", "decide", "replaced")
+KINDS = (
+    *("prompt", "stroke", "edit", "remove", "copy", "state", "undo", "redo", "decide", "replaced"),
+    *("shape", "reshape", "split", "combine"),
+)
 
 
 def test_every_address_is_documented(folder: Path) -> None:

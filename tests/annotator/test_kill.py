@@ -15,7 +15,7 @@ from segue.annotator.store import Store
 from tests.annotator.person import runs, square
 from tests.annotator.running import Running
 
-ACTIONS, KILLS = 200, 25
+ACTIONS, KILLS = 300, 25
 
 
 class Hand:
@@ -56,6 +56,10 @@ def script(dice: random.Random, step: int, objects: list[str]) -> dict[str, Any]
             {"kind": "stroke", "object": item, "pixels": runs(square(x, y)), "erase": False},
             {"kind": "edit", "object": item, "hidden": bool(step % 2)},
             {"kind": "remove", "object": item},
+            {"kind": "shape", "object": item, "how": dice.choice(["grow", "smooth", "fill-holes"]), "amount": 3},
+            {"kind": "reshape", "object": item, "tolerance": 1, "ring": 0, "points": [x, y, x + 9, y, x, y + 9]},
+            {"kind": "split", "object": item, "parts": f"p{step}"},
+            {"kind": "combine", "object": item, "others": objects[:1], "how": dice.choice(["merge", "subtract"])},
             {"kind": "undo"},
             {"kind": "redo"},
             {"kind": "state", "state": "accepted"},

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
-from segue.annotator import journal, schemas
+from segue.annotator import journal, schemas, schemas_actions
 from segue.annotator.actions import Window
 from segue.annotator.app import build
 from segue.annotator.config import AnnotateConfig
@@ -243,7 +243,7 @@ def test_the_model_can_be_switched_off_and_on(client: TestClient, person: Person
 
 def test_the_mask_is_handed_over_before_it_is_saved_and_not_sent_twice(project: Project, person: Person) -> None:
     prompt = {"type": "click", "x": RED[0], "y": RED[1]}
-    request = schemas.Act(key="k", seen=0, action={"kind": "prompt", "object": "a", "prompts": [prompt]})
+    request = schemas_actions.Act(key="k", seen=0, action={"kind": "prompt", "object": "a", "prompts": [prompt]})
     heard: list[tuple[schemas.Early, int]] = []
 
     def hear(early: schemas.Early) -> None:

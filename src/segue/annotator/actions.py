@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from sqlmodel import Session, col, select
 
-from segue.annotator import journal, schemas
+from segue.annotator import journal, schemas, schemas_actions
 from segue.annotator.codec import STORED, MaskLink, ObjectLink, Packed, SentPrompt, pack, unpack
 from segue.annotator.edits import EFFECTS
 from segue.annotator.library import Library
@@ -65,7 +65,7 @@ class ActionService:
         self,
         image_id: int,
         who: Window,
-        request: schemas.Act,
+        request: schemas_actions.Act,
         early: Callable[[schemas.Early], None] | None = None,
     ) -> schemas.Outcome:
         """Carry out one action: its effect and its journal entry are saved together, or neither is.
@@ -82,7 +82,7 @@ class ActionService:
                 return _outcome(db, row, entry)
             _check_current(row, who, request.seen)
             answer = None
-            if isinstance(action, schemas.Prompted):
+            if isinstance(action, schemas_actions.Prompted):
                 answer = self._answer(db, row, action)
                 if early is not None:
                     early(_early(action.object, answer.packed))
@@ -97,7 +97,7 @@ class ActionService:
                 outcome.took.wait, outcome.took.model = answer.result.wait, answer.result.model
             return outcome
 
-    def guess(self, image_id: int, who: Window, request: schemas.Guess) -> None:
+    def guess(self, image_id: int, who: Window, request: schemas_actions.Guess) -> None:
         """Let the model begin with what an action will probably ask, unless an action is under way."""
         with self._image_lock(image_id, wait=False) as free:
             if not free:
@@ -130,7 +130,7 @@ class ActionService:
             db.add(row)
         return True
 
-    def _keep_masks(self, changes: ChangeSet, action: schemas.Replaced) -> None:
+    def _keep_masks(self, changes: ChangeSet, action: schemas_actions.Replaced) -> None:
         """Masks on another file of the same name: fitted to its size, or removed."""
         row = changes.image
         assert row is not None
@@ -147,7 +147,7 @@ class ActionService:
         changes.change(row, height=size[0], width=size[1])
         row.stamp = f"{self.library.stamp(row.path)}:{self.library.digest(row.path)}"
 
-    def _answer(self, db: Session, row: ImageRow, action: schemas.Prompted) -> Answer:
+    def _answer(self, db: Session, row: ImageRow, action: schemas_actions.Prompted) -> Answer:
         question, stored = self._question(db, row, action)
         db.commit()  # nothing is read while the model is waited for
         result = self.worker.answer(question)
@@ -160,7 +160,7 @@ class ActionService:
         return Answer(result, pack(result.mask), stored)
 
     def _question(
-        self, db: Session, row: ImageRow, action: schemas.Prompted
+        self, db: Session, row: ImageRow, action: schemas_actions.Prompted
     ) -> tuple[DecodeRequest, list[dict[str, Any]]]:
         """What the model is to answer, and the new prompts as the journal keeps them; raises what the action would."""
         assert row.id is not None
@@ -184,18 +184,20 @@ class ActionService:
         image = self.library.pixels(image_row(db, prompt.image).path)
         return Reference(image, unpack(get_mask(db, prompt.mask), image.shape[:2]))
 
-    def _carry_out(self, changes: ChangeSet, request: schemas.Act, who: str, answer: Answer | None) -> JournalEntry:
+    def _carry_out(
+        self, changes: ChangeSet, request: schemas_actions.Act, who: str, answer: Answer | None
+    ) -> JournalEntry:
         action = request.action
         what = action.model_dump(exclude={"kind", "pixels"}, exclude_none=True)
         meta = ActionMeta(request.key, who, action.kind, what)
-        if isinstance(action, schemas.Undo):
+        if isinstance(action, schemas_actions.Undo):
             return journal.undo(changes, meta)
-        if isinstance(action, schemas.Redo):
+        if isinstance(action, schemas_actions.Redo):
             return journal.redo(changes, meta)
-        if isinstance(action, schemas.Prompted):
+        if isinstance(action, schemas_actions.Prompted):
             assert answer is not None
             _keep_answer(changes, action, answer, request.seconds)
-        elif isinstance(action, schemas.Replaced):
+        elif isinstance(action, schemas_actions.Replaced):
             self._keep_masks(changes, action)
         else:
             EFFECTS[type(action)](changes, action, request.seconds)
@@ -224,7 +226,7 @@ def _stored(db: Session, prompt: SentPrompt) -> Any:
     return MaskLink(source.image_id, source.mask_id)
 
 
-def _keep_answer(changes: ChangeSet, action: schemas.Prompted, answer: Answer, spent: float) -> None:
+def _keep_answer(changes: ChangeSet, action: schemas_actions.Prompted, answer: Answer, spent: float) -> None:
     """The new mask, on top of all prompts before; a box or a text is one interaction, as a click is."""
     target = changes.paintable(action.object)
     now: dict[str, Any] = {"mask_id": put_mask(changes.db, answer.packed), "score": answer.result.score}

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from segue.annotator import schemas
+from segue.annotator import schemas_actions, shaping
 from segue.annotator.codec import pack, unpack
 from segue.annotator.store import (
     ChangeSet,
@@ -23,8 +23,10 @@ from segue.annotator.tables import Finding, ObjectRow
 from segue.core.errors import InputError, MissingFile
 from segue.core.types import Mask
 
+MOST_DISTANCE = 200  # pixels
 
-def stroke(changes: ChangeSet, action: schemas.Stroke, spent: float) -> None:
+
+def stroke(changes: ChangeSet, action: schemas_actions.Stroke, spent: float) -> None:
     """Paint pixels in or out; the model continues from the painted mask."""
     pixels = unpack(action.pixels.packed(), changes.size)
     target = changes.paintable(action.object)
@@ -43,7 +45,7 @@ def stroke(changes: ChangeSet, action: schemas.Stroke, spent: float) -> None:
     changes.change(target, prompts=[], strokes=target.strokes + 1, seconds=target.seconds + spent, **now)
 
 
-def edit(changes: ChangeSet, action: schemas.Edit, spent: float) -> None:
+def edit(changes: ChangeSet, action: schemas_actions.Edit, spent: float) -> None:
     """Class, lock, visibility and place of an object."""
     target = _existing(changes, action.object)
     now: dict[str, Any] = {"seconds": target.seconds + spent}
@@ -59,7 +61,7 @@ def edit(changes: ChangeSet, action: schemas.Edit, spent: float) -> None:
             changes.change(other, rank=rank)
 
 
-def remove(changes: ChangeSet, action: schemas.Remove, _spent: float) -> None:
+def remove(changes: ChangeSet, action: schemas_actions.Remove, _spent: float) -> None:
     """Take an object away."""
     target = _existing(changes, action.object)
     if target.locked:
@@ -67,7 +69,7 @@ def remove(changes: ChangeSet, action: schemas.Remove, _spent: float) -> None:
     changes.change(target, deleted=True)
 
 
-def copy(changes: ChangeSet, action: schemas.Copy, _spent: float) -> None:
+def copy(changes: ChangeSet, action: schemas_actions.Copy, _spent: float) -> None:
     """Objects of other images, at the same pixels; parts outside this image are cut off."""
     for source_id, new_id in action.objects.items():
         source = changes.db.get(ObjectRow, source_id)
@@ -81,7 +83,7 @@ def copy(changes: ChangeSet, action: schemas.Copy, _spent: float) -> None:
         changes.create_object(new_id, source.label_id, mask_id=mask_id, base_id=mask_id, origin="copy")
 
 
-def set_state(changes: ChangeSet, action: schemas.SetState, _spent: float) -> None:
+def set_state(changes: ChangeSet, action: schemas_actions.SetState, _spent: float) -> None:
     """Accepted, skipped, or open again. Raises ``InputError`` for accepting an object without a pixel."""
     assert changes.image is not None
     assert changes.image.id is not None
@@ -98,7 +100,7 @@ def set_state(changes: ChangeSet, action: schemas.SetState, _spent: float) -> No
     changes.change(changes.image, state=action.state)
 
 
-def decide(changes: ChangeSet, action: schemas.Decide, _spent: float) -> None:
+def decide(changes: ChangeSet, action: schemas_actions.Decide, _spent: float) -> None:
     """A found mask becomes an object, or is put aside."""
     assert changes.image is not None
     finding = changes.db.get(Finding, action.finding)
@@ -113,13 +115,64 @@ def decide(changes: ChangeSet, action: schemas.Decide, _spent: float) -> None:
         changes.create_object(action.object, finding.label_id, origin="found", score=finding.score, **masks)
 
 
+def shape(changes: ChangeSet, action: schemas_actions.Shape, spent: float) -> None:
+    """A rule on an object's mask."""
+    target, mask = _mask_of(changes, action.object)
+    _set_mask(changes, target, shaping.shaped(mask, action.how, limited(action.how, action.amount)), spent)
+
+
+def reshape(changes: ChangeSet, action: schemas_actions.Reshape, spent: float) -> None:
+    """A ring of the polygon view that was edited."""
+    target, mask = _mask_of(changes, action.object)
+    if len(action.points) % 2 or 0 < len(action.points) < 6:
+        raise InputError(f"a ring of {len(action.points)} numbers", "x and y of at least three points, or none")
+    _set_mask(changes, target, shaping.reshaped(mask, action.tolerance, action.ring, action.points), spent)
+
+
+def split(changes: ChangeSet, action: schemas_actions.Split, spent: float) -> None:
+    """Every part an object of its own."""
+    target, mask = _mask_of(changes, action.object)
+    largest, *rest = shaping.parts(mask)
+    _set_mask(changes, target, largest, spent)
+    for number, part in enumerate(rest):
+        _check_free(changes, f"{action.parts}-{number}")
+        mask_id = put_mask(changes.db, pack(part))
+        masks = {"mask_id": mask_id, "base_id": mask_id}
+        changes.create_object(f"{action.parts}-{number}", target.label_id, origin="split", **masks)
+
+
+def combine(changes: ChangeSet, action: schemas_actions.Combine, spent: float) -> None:
+    """Other objects merged into one, or taken from it."""
+    target, mask = _mask_of(changes, action.object)
+    for other_id in dict.fromkeys(action.others):
+        if other_id == action.object:
+            raise InputError("an object with itself", "other objects")
+        merging = action.how == "merge"
+        other, pixels = _mask_of(changes, other_id, locked=not merging)
+        mask = mask | pixels if merging else mask & ~pixels
+        if merging:
+            changes.change(other, deleted=True)
+    _set_mask(changes, target, shaping.checked(mask), spent)
+
+
+def limited(how: str, amount: float) -> float:
+    """``amount`` where the rule can take it. Raises ``InputError`` for distances above 200 pixels."""
+    if how not in ("fill-holes", "drop-islands") and amount > MOST_DISTANCE:
+        raise InputError(f"a distance of {amount:g} pixels", f"at most {MOST_DISTANCE}")
+    return amount
+
+
 EFFECTS: dict[type, Callable[[ChangeSet, Any, float], None]] = {
-    schemas.Stroke: stroke,
-    schemas.Edit: edit,
-    schemas.Remove: remove,
-    schemas.Copy: copy,
-    schemas.SetState: set_state,
-    schemas.Decide: decide,
+    schemas_actions.Stroke: stroke,
+    schemas_actions.Edit: edit,
+    schemas_actions.Remove: remove,
+    schemas_actions.Copy: copy,
+    schemas_actions.SetState: set_state,
+    schemas_actions.Decide: decide,
+    schemas_actions.Shape: shape,
+    schemas_actions.Reshape: reshape,
+    schemas_actions.Split: split,
+    schemas_actions.Combine: combine,
 }
 
 
@@ -128,6 +181,22 @@ def _existing(changes: ChangeSet, object_id: str) -> ObjectRow:
     if target is None:
         raise MissingFile(f"object {object_id}", "an object of this image", "reload the page")
     return target
+
+
+def _mask_of(changes: ChangeSet, object_id: str, *, locked: bool = False) -> tuple[ObjectRow, Mask]:
+    """An object that may be changed (or, with ``locked``, only read), and its mask (H, W)."""
+    target = _existing(changes, object_id)
+    if target.locked and not locked:
+        raise InputError("an action on a locked object", "an unlocked object", "unlock it first")
+    if target.mask_id is None:
+        raise InputError("an object without a mask", "an object with pixels", "draw it first")
+    return target, unpack(get_mask(changes.db, target.mask_id), changes.size)
+
+
+def _set_mask(changes: ChangeSet, target: ObjectRow, mask: Mask, spent: float) -> None:
+    """The model goes on from this mask, without the prompts of before."""
+    mask_id = put_mask(changes.db, pack(mask))
+    changes.change(target, mask_id=mask_id, base_id=mask_id, prompts=[], seconds=target.seconds + spent)
 
 
 def _check_free(changes: ChangeSet, object_id: str) -> None:

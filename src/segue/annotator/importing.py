@@ -17,7 +17,8 @@ from sqlmodel import Session, col, select
 from segue.annotator.codec import pack
 from segue.annotator.edits import set_state
 from segue.annotator.project import Project, class_colour
-from segue.annotator.schemas import LONGEST_NAME, SetState
+from segue.annotator.schemas import LONGEST_NAME
+from segue.annotator.schemas_actions import SetState
 from segue.annotator.schemas_jobs import Imported, ImportOut, TaskState
 from segue.annotator.store import ActionMeta, ChangeSet, check_holder, get_masks, live_labels, live_objects, put_mask
 from segue.annotator.tables import ImageRow, Label

@@ -1,12 +1,14 @@
-"""The polygon view of an object: computed from its mask when asked, never stored."""
+"""What an object would look like, as polygons or after a rule: computed from its mask when asked, never stored."""
 
 from __future__ import annotations
 
 from sqlmodel import Session
 
 from segue.annotator import schemas
-from segue.annotator.codec import unpack
+from segue.annotator.codec import pack, unpack
+from segue.annotator.edits import limited
 from segue.annotator.project import Project
+from segue.annotator.shaping import shaped
 from segue.annotator.store import get_mask, image_row
 from segue.annotator.tables import ObjectRow
 from segue.core.errors import MissingFile
@@ -26,6 +28,14 @@ def polygon_of(project: Project, image_id: int, object_id: str, tolerance: float
         points=sum(len(ring) for ring in rings),
         iou=1.0 if union == 0 else int((mask & filled).sum()) / union,
     )
+
+
+def preview(project: Project, image_id: int, object_id: str, how: str, amount: float) -> schemas.Preview:
+    """The mask that the rule ``how`` would leave."""
+    with project.store.read() as db:
+        mask = stored_mask(db, image_id, object_id)
+    packed = pack(shaped(mask, how, limited(how, amount)))
+    return schemas.Preview(box=packed.box, area=packed.area, data=packed.text)
 
 
 def stored_mask(db: Session, image_id: int, object_id: str) -> Mask:

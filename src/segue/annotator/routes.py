@@ -14,7 +14,7 @@ from fastapi import Path as PathParameter
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import FileResponse, StreamingResponse
 
-from segue.annotator import polygons, schemas
+from segue.annotator import polygons, schemas, schemas_actions
 from segue.annotator.actions import Window
 from segue.annotator.codec import Key
 from segue.annotator.project import Project
@@ -134,7 +134,7 @@ def let_go(project: Open, who: Who, image_id: ImageId) -> None:
     response_model=schemas.Outcome,
     responses={200: {"content": {LINES: {"schema": {"type": "string"}}}}},
 )
-async def act(project: Open, who: Who, image_id: ImageId, request: schemas.Act, accept: Accept = "") -> Any:
+async def act(project: Open, who: Who, image_id: ImageId, request: schemas_actions.Act, accept: Accept = "") -> Any:
     """Carry out one action; the answer is sent after the action and its journal entry are saved.
 
     A page that accepts lines of JSON gets the model's mask in the first line, ``{"early": ...}``, while it is being
@@ -156,7 +156,7 @@ async def act(project: Open, who: Who, image_id: ImageId, request: schemas.Act, 
 
 
 @router.post("/images/{image_id}/guesses", status_code=202)
-def guess(project: Open, who: Who, image_id: ImageId, request: schemas.Guess) -> None:
+def guess(project: Open, who: Who, image_id: ImageId, request: schemas_actions.Guess) -> None:
     """Let the model begin with an answer that is not asked for yet: a button went down. Nothing is saved."""
     project.actions.guess(image_id, who, request)
 
@@ -213,6 +213,18 @@ def polygon(
 ) -> schemas.PolygonOut:
     """An object as polygons with holes, simplified by at most ``tolerance`` pixels; the mask is not changed."""
     return polygons.polygon_of(project, image_id, object_id, tolerance)
+
+
+@router.get("/images/{image_id}/objects/{object_id}/shape")
+def shape(
+    project: Open,
+    image_id: ImageId,
+    object_id: Key,
+    how: schemas_actions.Rule,
+    amount: Annotated[float, Query(ge=0, le=100_000_000, allow_inf_nan=False)],
+) -> schemas.Preview:
+    """The mask that a rule would leave; nothing is changed."""
+    return polygons.preview(project, image_id, object_id, how, amount)
 
 
 @router.get("/journal")

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 from typing import Annotated, Any, Literal
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, StringConstraints
 
-from segue.annotator.codec import Key, Packed, SentPrompt
-from segue.core.errors import InputError
+from segue.annotator.codec import Key
 
 LONGEST_NAME = 80  # characters of a class name
 Name = Annotated[
@@ -35,21 +32,6 @@ class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
-class Runs(Strict):
-    """A mask: ``box`` (x0, y0, x1, y1) in pixels, right and bottom exclusive, and ``data``: base64 of deflated
-    varints, the row-major run lengths inside the box, background first."""
-
-    box: tuple[int, int, int, int]
-    data: Annotated[str, StringConstraints(max_length=8_000_000)]
-
-    def packed(self) -> Packed:
-        """The stored form; its area is not known before it is unpacked."""
-        try:
-            return Packed(self.box, 0, base64.b64decode(self.data, validate=True))
-        except (binascii.Error, ValueError) as error:
-            raise InputError("mask data that is not base64", "base64 of deflated runs") from error
-
-
 class MaskOut(BaseModel):
     """A stored mask; ``id`` never changes its meaning, so a page may keep it."""
 
@@ -57,107 +39,6 @@ class MaskOut(BaseModel):
     box: tuple[int, int, int, int]
     area: int
     data: str
-
-
-class Prompted(Strict):
-    """Prompts for the model; the object is made when it does not exist yet."""
-
-    kind: Literal["prompt"]
-    object: Key
-    prompts: Annotated[list[SentPrompt], Field(min_length=1, max_length=64)]
-    label: Ids | None = None
-
-
-class Stroke(Strict):
-    """Pixels painted into (or erased from) an object; it is made when it does not exist yet."""
-
-    kind: Literal["stroke"]
-    object: Key
-    erase: bool = False
-    pixels: Runs
-    label: Ids | None = None
-
-
-class Edit(Strict):
-    """An object's class, lock, visibility or place in the stack (0 is the bottom)."""
-
-    kind: Literal["edit"]
-    object: Key
-    label: Ids | None = None
-    locked: bool | None = None
-    hidden: bool | None = None
-    place: Annotated[int, Field(ge=0, le=100_000)] | None = None
-
-
-class Remove(Strict):
-    """Take an object away."""
-
-    kind: Literal["remove"]
-    object: Key
-
-
-class Copy(Strict):
-    """Copy objects of other images into this one, at the same pixels."""
-
-    kind: Literal["copy"]
-    objects: Annotated[dict[Key, Key], Field(min_length=1, max_length=500)]
-
-
-class SetState(Strict):
-    """Accept an image, skip it, or open it again."""
-
-    kind: Literal["state"]
-    state: Literal["started", "accepted", "skipped"]
-
-
-class Undo(Strict):
-    """Take the newest action on the image back."""
-
-    kind: Literal["undo"]
-
-
-class Redo(Strict):
-    """Repeat the action last taken back."""
-
-    kind: Literal["redo"]
-
-
-class Decide(Strict):
-    """Accept a found mask as a new object, or reject it."""
-
-    kind: Literal["decide"]
-    finding: Ids
-    accept: bool
-    object: Key
-
-
-class Replaced(Strict):
-    """The file is another one than its masks were made on: keep them, fitted to its size, or remove them."""
-
-    kind: Literal["replaced"]
-    masks: Literal["keep", "remove"]
-
-
-AnyAction = Annotated[
-    Prompted | Stroke | Edit | Remove | Copy | SetState | Undo | Redo | Decide | Replaced, Field(discriminator="kind")
-]
-
-
-class Act(Strict):
-    """One action on an image. ``key`` is unique per action, so a repeated request acts once; ``seen`` is the
-    newest journal entry that the page knows of this image; ``seconds`` the active time since its last action."""
-
-    key: Key
-    seen: Head
-    seconds: Seconds = 0.0
-    action: AnyAction
-
-
-class Guess(Strict):
-    """The action that will probably follow; ``seen`` as in an action."""
-
-    seen: Head
-    action: Prompted
 
 
 class ObjectOut(FromRow):
@@ -177,13 +58,18 @@ class ObjectOut(FromRow):
     seconds: float
 
 
-class Early(BaseModel):
-    """The model's mask for ``object`` before it is saved; the outcome follows in the same answer without it."""
+class Preview(BaseModel):
+    """A mask that is not saved."""
 
-    object: str
     box: tuple[int, int, int, int]
     area: int
     data: str
+
+
+class Early(Preview):
+    """The model's mask for ``object`` before it is saved; the outcome follows in the same answer without it."""
+
+    object: str
 
 
 class Milliseconds(BaseModel):

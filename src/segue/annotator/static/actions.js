@@ -37,7 +37,7 @@ export async function openImage(id, { force = false, history: remember = true } 
   if (turn !== opening) return;
   if (before && before !== id) request("DELETE", `images/${before}/hold`).catch(() => {});
   heads.set(id, Math.max(image.head, queues.has(id) ? heads.get(id) ?? 0 : 0));
-  Object.assign(state, { image, objects, polygon: null, lastClick: 0, problem: "", reviewLater: false, status: null });
+  Object.assign(state, { image, objects, polygon: null, lastClick: 0, problem: "", reviewLater: false, status: null, picked: new Set() });
   if (before !== id) resetColours();
   state.active = before === id && objectOf(state.active) ? state.active : null;
   lastAction = performance.now();
@@ -239,7 +239,10 @@ async function apply(outcome, work) {
   const changed = await withShapes(outcome.changed);
   const image = state.image;
   if (!image) return;
-  for (const id of outcome.removed) removed.add(id);
+  for (const id of outcome.removed) {
+    removed.add(id);
+    state.picked.delete(id);
+  }
   const byId = new Map(state.objects.map((object) => [object.id, object]));
   for (const object of changed) {
     removed.delete(object.id);
@@ -316,6 +319,7 @@ export function finishObject() {
 /** @param {string | null} id */
 export function select(id) {
   state.active = id;
+  state.picked = new Set();
   state.polygon = null;
   emit("active", "objects", "polygon");
 }

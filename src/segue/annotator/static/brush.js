@@ -40,6 +40,27 @@ export class Stroke {
     return changed;
   }
 
+  /** The pixels whose centre lies inside a closed line, an odd number of times around. @param {Point[]} points */
+  fill(points) {
+    for (let y = 0; y < this.height; y++) {
+      const centre = y + 0.5;
+      const crossings = [];
+      for (let i = 0; i < points.length; i++) {
+        const a = points[i];
+        const b = points[(i + 1) % points.length];
+        if (a.y > centre !== b.y > centre) crossings.push(a.x + ((centre - a.y) * (b.x - a.x)) / (b.y - a.y));
+      }
+      crossings.sort((a, b) => a - b);
+      for (let i = 0; i + 1 < crossings.length; i += 2) {
+        const last = Math.min(this.width, Math.ceil(crossings[i + 1] - 0.5));
+        for (let x = Math.max(0, Math.ceil(crossings[i] - 0.5)); x < last; x++) {
+          this.pixels[y * this.width + x] = 1;
+          this.grow(x, y);
+        }
+      }
+    }
+  }
+
   /** @param {number} x @param {number} y */
   grow(x, y) {
     const box = this.box;

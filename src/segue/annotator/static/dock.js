@@ -1,12 +1,11 @@
 // The tools over the photo: modes, words, undo, zoom, polygon view.
 // @ts-check
 import { byId, h, icon } from "./dom.js";
-import { get } from "./api.js";
 import { keysOf, runCommand } from "./keys.js";
 import { view } from "./stage.js";
-import { active, emit, follow, state } from "./state.js";
+import { active, follow, state } from "./state.js";
 import { prompt } from "./actions.js";
-import { choose, setBrush } from "./tools.js";
+import { setBrush } from "./tools.js";
 /** @typedef {import("./dom.js").IconName} IconName */
 
 /** @param {string} command @param {IconName} name @param {string} label */
@@ -28,16 +27,17 @@ export function startDock() {
   });
   const modes = [
     ["click", tool("tool-click", "click", "Click and box")], ["brush", tool("tool-brush", "brush", "Brush")],
-    ["eraser", tool("tool-eraser", "eraser", "Eraser")], ["pan", tool("tool-pan", "hand", "Move the photo")],
+    ["eraser", tool("tool-eraser", "eraser", "Eraser")], ["lasso", tool("tool-lasso", "lasso", "Lasso")], ["pan", tool("tool-pan", "hand", "Move the photo")],
   ];
   const undo = tool("undo", "undo", "Undo");
   const redo = tool("redo", "redo", "Redo");
   const polygon = tool("polygon", "polygon", "Polygon view");
+  const shaping = tool("shape", "sliders", "Shape the mask");
   const fresh = tool("new", "plus", "Next object");
   byId("dock").append(
-    ...modes.map(([, button]) => button), sizeBox, words, h("span", { class: "rule" }), undo, redo, h("span", { class: "rule" }), polygon, fresh,
+    ...modes.map(([, button]) => button), sizeBox, words, h("span", { class: "rule" }), undo, redo, h("span", { class: "rule" }), polygon, shaping, fresh,
   );
-  byId("zoom").append(tool("zoom-in", "plus", "Zoom in"), tool("zoom-out", "minus", "Zoom out"), tool("fit", "fit", "Fit the photo"));
+  byId("zoom").append(tool("see", "eye", "View"), tool("zoom-in", "plus", "Zoom in"), tool("zoom-out", "minus", "Zoom out"), tool("fit", "fit", "Fit the photo"));
   byId("zoom-text").addEventListener("click", () => runCommand("fit"));
 
   const update = () => {
@@ -50,12 +50,13 @@ export function startDock() {
     words.hidden = !state.project?.model.accepts.includes("text");
     polygon.disabled = !active();
     polygon.setAttribute("aria-pressed", String(state.polygonOn));
+    shaping.disabled = !active();
+    shaping.setAttribute("aria-pressed", String(state.hand.doing === "shaping"));
     fresh.disabled = !state.active;
-    byId("polygon").hidden = !state.polygonOn || !active();
+    byId("polygon").hidden = !state.polygonOn || !active() || state.hand.doing === "shaping";
   };
-  follow(["tool", "objects", "active", "image", "project", "status", "polygon"], update);
+  follow(["tool", "objects", "active", "image", "project", "status", "polygon", "hand"], update);
   follow(["view"], () => (byId("zoom-text").textContent = `${Math.round(view.scale * 100)} %`));
-  startPolygon();
   update();
 }
 
@@ -63,45 +64,3 @@ export function startDock() {
 const radiusAt = (value) => 0.5 * Math.pow(600, value / 100);
 /** @param {number} radius */
 const valueAt = (radius) => (100 * Math.log(radius / 0.5)) / Math.log(600);
-
-/** Slider to tolerance in pixels: all the way to the right follows the mask exactly. @param {number} value */
-const toleranceAt = (value) => (value >= 100 ? 0 : 0.3 * Math.pow(60, (100 - value) / 100));
-
-function startPolygon() {
-  const slider = /** @type {HTMLInputElement} */ (byId("detail"));
-  let turn = 0;
-  const refresh = async () => {
-    const object = active();
-    if (!state.polygonOn || !object || !state.image) {
-      if (state.polygon) {
-        state.polygon = null;
-        emit("polygon");
-      }
-      return;
-    }
-    const mine = ++turn;
-    const tolerance = toleranceAt(Number(slider.value));
-    const polygon = await get(`images/${state.image.id}/objects/${object.id}/polygon?tolerance=${tolerance.toFixed(3)}`).catch(() => null);
-    if (mine !== turn || !state.polygonOn) return;
-    state.polygon = polygon;
-    byId("polygon-text").textContent = polygon
-      ? `${polygon.points} points in ${polygon.rings.length} ${polygon.rings.length === 1 ? "ring" : "rings"} · IoU ${polygon.iou.toFixed(polygon.iou > 0.999 ? 4 : 3)}`
-      : "";
-    emit("polygon");
-  };
-  slider.addEventListener("input", refresh);
-  let last = "";
-  follow(["active", "objects", "tool"], () => {
-    const now = `${state.polygonOn} ${state.active} ${active()?.mask_id}`;
-    if (now !== last) {
-      last = now;
-      void refresh();
-    }
-  });
-}
-
-export function togglePolygon() {
-  state.polygonOn = !state.polygonOn && Boolean(active());
-  if (state.polygonOn) choose("click");
-  emit("tool", "polygon");
-}

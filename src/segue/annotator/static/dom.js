@@ -58,6 +58,10 @@ const ICONS = {
   download: "M12 4v11M7 10.500l5 5 5-5M5 20h14", upload: "M12 16V5M7 9.500l5-5 5 5M5 20h14", theme: "M12 4v16M12 4a8 8 0 1 0 0 16 8 8 0 0 0 0-16z",
   help: "M9.200 9a3 3 0 1 1 4 2.800c-.8.4-1.200 1-1.200 2M12 17.200h.01M12 21a9 9 0 1 0 0-18 9 9 0 0 0 0 18z", learn: "M4 18l5-6 4 3 7-9M15.500 6H20v4.500",
   find: "M10.500 17a6.500 6.500 0 1 0 0-13 6.500 6.500 0 0 0 0 13zM20 20l-4.800-4.800", power: "M12 4v8M7.500 6.500a7 7 0 1 0 9 0", journal: "M6 4h12v16H6zM9 8.500h6M9 12h6M9 15.500h4",
+  cut: "M6 9a2.500 2.500 0 1 0 0-5 2.500 2.500 0 0 0 0 5zM6 20a2.500 2.500 0 1 0 0-5 2.500 2.500 0 0 0 0 5zM8 8l11 10M8 16L19 6",
+  merge: "M9 15a5.500 5.500 0 1 1 5.900-6M15 20.500a5.500 5.500 0 1 0 0-11 5.500 5.500 0 0 0 0 11z",
+  lasso: "M7.500 15.700C4.800 14.700 3 12.800 3 10.500c0-3.400 4-6 9-6s9 2.600 9 6-4 6-9 6c-.7 0-1.400 0-2-.1M10 16.500a2.200 2.200 0 1 1-4.300-.5 2.200 2.200 0 0 1 4.300.5zM8 18.700c0 1.300-.7 2-2 2.300",
+  sliders: "M5 7h7M16 7h3M5 12h2M11 12h8M5 17h6M15 17h4M14 5v4M9 10v4M13 15v4",
   skip: "M6 6l7 6-7 6zM17 6v12",
 };
 
@@ -77,14 +81,15 @@ export function icon(name) {
 /** @typedef {keyof typeof ICONS} IconName */
 
 /**
- * A menu under (or over) an element; arrow keys move, Escape closes.
+ * A menu under (or over) an element, null for a rule; arrow keys move, Escape closes.
  * @param {HTMLElement} anchor
- * @param {({label: string, icon: IconName, keys?: string, danger?: boolean, disabled?: boolean, act: () => void} | null)[]} lines
+ * @param {({label: string, icon: IconName, keys?: string, danger?: boolean, disabled?: boolean, act: () => void} | null | false | undefined)[]} lines
  */
 export function openMenu(anchor, lines) {
   document.querySelector(".menu")?.remove();
   const menu = h("div", { class: "menu", role: "menu" });
   for (const line of lines) {
+    if (line === false || line === undefined) continue;
     if (!line) {
       menu.append(h("hr"));
       continue;

@@ -3,6 +3,7 @@
 import { Stroke } from "./brush.js";
 import { act, finishObject, guess, notify, prompt, select, target } from "./actions.js";
 import { byId } from "./dom.js";
+import { endReshape, grab, handleAt, reshapeTo } from "./polygon.js";
 import { redraw, redrawAll, view } from "./stage.js";
 import { active, become, emit, objectAt, objectOf, rest, state, subscribe } from "./state.js";
 /** @typedef {import("./types").Point} Point */
@@ -26,7 +27,7 @@ function place(event) {
   return { x: event.clientX - box.left, y: event.clientY - box.top };
 }
 
-const resting = () => ["idle", "reviewing", "crosshair"].includes(state.hand.doing);
+const resting = () => ["idle", "reviewing", "crosshair", "shaping"].includes(state.hand.doing);
 
 /** @param {PointerEvent} event */
 function down(event) {
@@ -46,6 +47,9 @@ function down(event) {
   if (event.button === 1 || spaceHeld || state.tool === "pan") return become({ doing: "panning" });
   const swapped = event.button === 2 || event.shiftKey;
   if (eraser || state.tool === "brush" || state.tool === "eraser") return beginStroke(at, eraser || (state.tool === "eraser") !== swapped);
+  if (state.tool === "lasso") return beginLasso(at, swapped);
+  const reshaping = grab(at, swapped, event.altKey);
+  if (reshaping) return become(reshaping);
   const positive = !swapped;
   become({ doing: "pressing", screen, at, positive, other: event.altKey, touch });
   if (touch) expecting = window.setTimeout(takeAway, LONG);
@@ -87,6 +91,12 @@ function move(event) {
     for (const part of event.getCoalescedEvents?.() ?? []) state.hand.stroke.to(view.toImage(place(part)));
     state.hand.stroke.to(at);
     redraw("overlay");
+  } else if (state.hand.doing === "lassoing") {
+    for (const part of event.getCoalescedEvents?.() ?? []) state.hand.points.push(view.toImage(place(part)));
+    state.hand.points.push(at);
+    redraw("marks");
+  } else if (state.hand.doing === "reshaping") {
+    reshapeTo(state.hand, at);
   } else if (state.hand.doing === "pressing") {
     const { screen: from, at: begun, positive, other, touch } = state.hand;
     if (Math.hypot(screen.x - from.x, screen.y - from.y) <= (touch ? 2 : 1) * DRAG) return;
@@ -118,6 +128,8 @@ function up(event) {
   if (hand.doing === "pinching" ? fingers.size : resting()) return;
   if (hand.doing === "painting") return void (event.type === "pointercancel" ? cancelStroke() : endStroke());
   rest();
+  if (hand.doing === "reshaping") return endReshape(hand, event.type !== "pointercancel");
+  if (hand.doing === "lassoing") return endLasso(hand, event.type !== "pointercancel");
   if (event.type === "pointercancel") return;
   if (hand.doing === "boxing") {
     const box = boxOf(hand.from, view.toImage(place(event)));
@@ -176,13 +188,32 @@ export function boxOf(a, b) {
   return x1 - x0 < 2 || y1 - y0 < 2 ? null : { type: "box", x0, y0, x1, y1 };
 }
 
+/** The object to paint in or erase from; null, and why, where there is none. @param {boolean} erase */
+function paintable(erase) {
+  if (!erase || objectOf(state.active) || state.pending.some((work) => work.action.object === state.active)) return target();
+  rest();
+  notify("There is nothing to erase from. Choose an object in the list.");
+  return null;
+}
+
+/** @param {Point} at @param {boolean} erase */
+function beginLasso(at, erase) {
+  const object = paintable(erase);
+  if (object) become({ doing: "lassoing", points: [at], erase, object });
+}
+
+/** @param {Extract<import("./state.js").Hand, {doing: "lassoing"}>} hand @param {boolean} kept */
+function endLasso({ points, erase, object }, kept) {
+  if (!state.image) return;
+  const stroke = new Stroke(state.image.width, state.image.height, 0);
+  if (kept) stroke.fill(points);
+  if (stroke.empty) return cancelStroke();
+  void act({ kind: "stroke", object, erase, label: state.label }, { stroke });
+}
+
 /** @param {Point} at @param {boolean} erase */
 function beginStroke(at, erase) {
-  if (erase && !objectOf(state.active) && !state.pending.some((work) => work.action.object === state.active)) {
-    rest();
-    return notify("There is nothing to erase from. Choose an object in the list.");
-  }
-  const object = target();
+  const object = paintable(erase);
   if (!object || !state.image) return;
   const stroke = new Stroke(state.image.width, state.image.height, state.brush);
   stroke.to(at);
@@ -208,7 +239,7 @@ function letGo() {
   clearTimeout(expecting);
   fingers.clear();
   if (state.hand.doing === "painting") endStroke();
-  else if (!resting()) rest();
+  else if (!resting()) leave();
 }
 
 /** Where the pointer is: the brush's cursor, the object under it, and what a press would do. @param {Point | null} at @param {boolean} [other] */
@@ -221,6 +252,7 @@ function point(at, other = false) {
     state.hover = under;
     emit("hover");
   }
+  if (at && state.polygonOn && handleAt(at)) return void (stage.dataset.does = "reshape");
   stage.dataset.does = at && state.tool === "click" && view.holds(at) ? meaningOf(at, true, other).kind : "";
 }
 
@@ -256,7 +288,9 @@ export function moveCrosshair(dx, dy) {
 
 /** Escape: leave what is being done, else the object. */
 export function leave() {
-  if (state.hand.doing === "painting") return cancelStroke();
+  const { hand } = state;
+  if (hand.doing === "painting" || hand.doing === "lassoing") return cancelStroke();
+  if (hand.doing === "reshaping") endReshape(hand, false);
   if (state.hand.doing === "reviewing") state.reviewLater = true;
   if (state.hand.doing === "idle") return finishObject();
   rest();

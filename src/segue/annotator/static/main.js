@@ -2,7 +2,9 @@
 // @ts-check
 import { byId, h, icon } from "./dom.js";
 import { WINDOW, get, newId, post } from "./api.js";
-import { startDock, togglePolygon } from "./dock.js";
+import { startDock } from "./dock.js";
+import { startPolygon, togglePolygon } from "./polygon.js";
+import { applyShaping, openShaping, startShaping } from "./shape.js";
 import { showExport, showMenu } from "./exchange.js";
 import { startHand, clickAt, holdSpace, leave, moveCrosshair } from "./hand.js";
 import { close, go, nextImage, previousImage, reopen, startImages, undoClosing } from "./images.js";
@@ -14,6 +16,7 @@ import { emit, follow, state, subscribe } from "./state.js";
 import { startMarks } from "./marks.js";
 import { startPhoto } from "./photo.js";
 import { redraw, startStage } from "./stage.js";
+import { startSeeing, toggleNames, toggleOutline, toggleSeeing } from "./seeing.js";
 import { startStatus } from "./status.js";
 import { choose, fitPhoto, setBrush, startTools, zoomBy } from "./tools.js";
 import { act, busy, finishObject, notify, setNotify } from "./actions.js";
@@ -33,10 +36,11 @@ function commands() {
     ["lock", "Lock or unlock the object", ["L"], () => toggle(state.active, "locked")],
     ["hide", "Hide or show the object", ["V"], () => toggle(state.active, "hidden")],
     ["copy", "Copy the object to the next image", ["K"], () => void copyToNext(state.active)],
-    ["polygon", "Polygon view", ["P"], togglePolygon],
+    ["polygon", "Polygon view: its vertices can be moved", ["P"], togglePolygon],
+    ["shape", "Shape the mask: holes, islands, edges", ["G"], openShaping],
   ]);
   add("Images", [
-    ["accept", "Accept the image and go to the next; accept what was found", ["Enter"], () => void (state.hand.doing === "reviewing" ? decide(true) : close("accepted"))],
+    ["accept", "Accept the image and go to the next; accept what was found", ["Enter"], accept],
     ["reject", "Reject what was found", ["X"], () => void (state.hand.doing === "reviewing" && decide(false))],
     ["reopen", "Open the image again", ["O"], () => void reopen()],
     ["skip", "Skip the image", ["S"], () => void close("skipped")],
@@ -48,6 +52,7 @@ function commands() {
     ["tool-click", "Click and box", ["C"], () => choose("click")],
     ["tool-brush", "Brush", ["B"], () => choose("brush")],
     ["tool-eraser", "Eraser", ["E"], () => choose("eraser")],
+    ["tool-lasso", "Lasso", ["A"], () => choose("lasso")],
     ["tool-pan", "Move the photo", ["M"], () => choose("pan")],
     ["smaller", "Smaller brush", ["["], () => setBrush(state.brush / 1.2)],
     ["larger", "Larger brush", ["]"], () => setBrush(state.brush * 1.2 + 0.5)],
@@ -59,11 +64,19 @@ function commands() {
     ["fit", "Fit the photo", ["F", "0"], fitPhoto],
     ["move", "Move the photo while held", ["Space"], () => holdSpace(true), () => holdSpace(false)],
     ["peek", "Hide all masks while held", ["H"], () => overlays(false), () => overlays(true)],
+    ["see", "View: opacity, levels of the photo", ["W"], toggleSeeing],
+    ["outline", "Outlines only", ["I"], toggleOutline],
+    ["names", "Names on the photo", ["T"], toggleNames],
     ["panels", "Photo only", ["\\"], () => document.body.classList.toggle("wide-photo")],
     ["help", "Keys and mouse", ["?", "Shift+?"], showKeys],
   ]);
   add("Classes", [["class-search", "Find a class by its name", ["/"], searchLabels]]);
   add("Classes", Array.from({ length: 9 }, (_, i) => [`class-${i + 1}`, `Class ${i + 1}`, [String(i + 1)], () => chooseLabelAt(i)]));
+}
+
+function accept() {
+  if (state.hand.doing === "shaping") applyShaping();
+  else void (state.hand.doing === "reviewing" ? decide(true) : close("accepted"));
 }
 
 /** @param {boolean} shown */
@@ -155,6 +168,9 @@ async function start() {
   startHand();
   startKeys();
   startDock();
+  startPolygon();
+  startShaping();
+  startSeeing();
   startLabels();
   startObjects();
   startLoop();
@@ -191,6 +207,6 @@ window.addEventListener("beforeunload", (event) => {
   if (state.saving) event.preventDefault();
 });
 window.addEventListener("unhandledrejection", (event) => notify(String(event.reason?.message ?? event.reason), { bad: true }));
-for (const panel of document.querySelectorAll("aside, .dock, footer.status, #queue, #no-photo")) panel.addEventListener("click", (event) => backToPhoto(/** @type {MouseEvent} */ (event)));
+for (const panel of document.querySelectorAll("aside, .dock, #seeing, footer.status, #queue, #no-photo")) panel.addEventListener("click", (event) => backToPhoto(/** @type {MouseEvent} */ (event)));
 
 void start();

@@ -2,6 +2,7 @@
 // @ts-check
 import { footprint } from "./brush.js";
 import { boxOf } from "./hand.js";
+import { drawMagnifier, drawNames } from "./seeing.js";
 import { addPainter, clear, contextOf, outline, redraw, view } from "./stage.js";
 import { active, colourOf, follow, state } from "./state.js";
 
@@ -10,6 +11,7 @@ const marks = contextOf("marks");
 function draw() {
   clear(marks);
   marks.setTransform(view.ratio, 0, 0, view.ratio, 0, 0);
+  drawNames(marks);
   const object = active();
   if (state.overlays && !state.polygonOn) for (const p of object && !object.hidden ? object.prompts.flat() : []) drawPrompt(p, false);
   if (object && state.polygonOn && state.polygon) drawPolygon(object, state.polygon);
@@ -17,9 +19,15 @@ function draw() {
   const { hand } = state;
   const proposal = state.image?.findings[0]?.shape;
   if (proposal && !state.reviewLater) drawProposal(proposal);
+  if (hand.doing === "lassoing") drawLine(hand.points, hand.erase ? "#ff8d8d" : "#fff");
+  if (hand.doing === "shaping" && hand.shape && object?.shape) drawChange(object.shape, hand.shape, hand.how);
   if (hand.doing === "boxing") drawBox(boxOf(hand.from, hand.to), true);
   if (hand.doing === "crosshair") drawCrosshair(hand.at);
-  if (state.pointer && (state.tool === "brush" || state.tool === "eraser")) drawCursor(state.pointer);
+  const brush = state.tool === "brush" || state.tool === "eraser";
+  if (state.pointer && brush) drawCursor(state.pointer);
+  if (state.pointer && ["painting", "lassoing", "reshaping"].includes(hand.doing)) {
+    drawMagnifier(marks, state.pointer, brush ? footprint(state.pointer, state.brush) : undefined);
+  }
 }
 
 /** @param {import("./types").Shape} shape */
@@ -31,6 +39,40 @@ function drawProposal(shape) {
   marks.globalAlpha = 1;
   outline(marks, shape.path, "#fff", 2);
   marks.setTransform(view.ratio, 0, 0, view.ratio, 0, 0);
+}
+
+/** What a rule would add (green) and take (red). @param {import("./types").Shape} before @param {import("./types").Shape} after @param {string} how */
+function drawChange(before, after, how) {
+  const both = new Path2D(before.path);
+  both.addPath(after.path);
+  view.apply(marks);
+  marks.fillStyle = { "fill-holes": "#3ecf8e", grow: "#3ecf8e", smooth: "#fff" }[how] ?? "#ff5b5b";
+  marks.globalAlpha = 0.75;
+  marks.fill(both, "evenodd");
+  marks.globalAlpha = 1;
+  outline(marks, after.path, "#fff", 1.5);
+  marks.setTransform(view.ratio, 0, 0, view.ratio, 0, 0);
+}
+
+/** @param {import("./types").Point[]} points @param {string} colour */
+function drawLine(points, colour) {
+  for (const [style, width] of /** @type {[string, number][]} */ ([["#000a", 3.5], [colour, 1.5]])) {
+    marks.beginPath();
+    for (const point of points) {
+      const { x, y } = view.toScreen(point);
+      marks.lineTo(x, y);
+    }
+    marks.strokeStyle = style;
+    marks.lineWidth = width;
+    marks.stroke();
+  }
+  const [first, last] = [view.toScreen(points[0]), view.toScreen(points[points.length - 1])];
+  marks.setLineDash([4, 4]);
+  marks.beginPath();
+  marks.moveTo(first.x, first.y);
+  marks.lineTo(last.x, last.y);
+  marks.stroke();
+  marks.setLineDash([]);
 }
 
 /** @param {import("./types").Prompt} p @param {boolean} waiting */
@@ -128,7 +170,7 @@ function drawPolygon(object, polygon) {
   marks.lineWidth = 1.5;
   const box = object.shape?.box ?? [0, 0, 0, 0];
   const spacing = (2 * view.scale * (box[2] - box[0] + box[3] - box[1])) / polygon.points;
-  const radius = Math.max(1, Math.min(2.6, spacing / 4));
+  const radius = Math.max(1, Math.min(3.6, spacing / 4));
   marks.lineWidth = Math.min(1.5, radius * 0.6);
   for (const ring of polygon.rings) {
     for (let i = 0; i < ring.length; i += 2) {

@@ -5,7 +5,8 @@ import { newId } from "./api.js";
 import { keysOf } from "./keys.js";
 import { colourOf, emit, follow, labelOf, objectOf, state } from "./state.js";
 import { act, actOn, notify, prompt, select } from "./actions.js";
-import { togglePolygon } from "./dock.js";
+import { togglePolygon } from "./polygon.js";
+import { combine, openShaping, splitObject } from "./shape.js";
 import { go, neighbour } from "./images.js";
 /** @typedef {import("./state.js").Drawn} Drawn */
 
@@ -49,16 +50,29 @@ function menu(anchor, id) {
   const object = objectOf(id);
   if (!object) return;
   const at = state.objects.indexOf(object);
+  const together = state.picked.size + Number(!state.picked.has(id));
   const example = state.project?.model.accepts.includes("reference");
   openMenu(anchor, [
     { label: "Polygon view", icon: "polygon", keys: keysOf("polygon"), act: () => (select(object.id), togglePolygon()) },
+    { label: "Shape the mask", icon: "sliders", keys: keysOf("shape"), disabled: object.locked, act: () => (select(object.id), openShaping()) },
+    { label: "Split into parts", icon: "cut", disabled: object.locked, act: () => splitObject(object.id) },
+    together > 1 && { label: `Merge ${together} objects`, icon: "merge", disabled: object.locked, act: () => combine(object.id, "merge") },
+    together > 1 && { label: "Subtract the others", icon: "minus", disabled: object.locked, act: () => combine(object.id, "subtract") },
     { label: "Copy to next image", icon: "copy", keys: keysOf("copy"), act: () => copyToNext(object.id) },
-    example ? { label: "Use as example", icon: "star", act: () => useAsExample(object) } : null,
+    example && { label: "Use as example", icon: "star", act: () => useAsExample(object) },
     { label: "Move up", icon: "up", keys: "Alt ↑", disabled: at === state.objects.length - 1, act: () => shift(object.id, 1) },
     { label: "Move down", icon: "down", keys: "Alt ↓", disabled: at === 0, act: () => shift(object.id, -1) },
     null,
     { label: "Remove", icon: "trash", keys: keysOf("remove"), danger: true, disabled: object.locked, act: () => removeObject(object.id) },
   ]);
+}
+
+/** Choose or leave an object together with others. @param {string} id */
+function pick(id) {
+  const picked = new Set(state.picked.size ? state.picked : state.active ? [state.active] : []);
+  if (!picked.delete(id)) picked.add(id);
+  state.picked = picked;
+  emit("active");
 }
 
 /** Find another object that looks like this one, in this image. @param {Drawn} object */
@@ -72,7 +86,7 @@ function useAsExample(object) {
 function facts(object, number) {
   const { id, hidden, locked, clicks, strokes, origin } = object;
   const name = `${labelOf(object.label)?.name ?? "object"} ${number}`;
-  return { id, hidden, locked, clicks, strokes, origin, name, seconds: Math.round(object.seconds), area: object.shape?.area ?? 0, colour: colourOf(object), current: id === state.active };
+  return { id, hidden, locked, clicks, strokes, origin, name, seconds: Math.round(object.seconds), area: object.shape?.area ?? 0, colour: colourOf(object), current: id === state.active, picked: state.picked.has(id) };
 }
 
 /** @param {string | null} id */
@@ -91,10 +105,10 @@ function row(shown, key) {
   const element = h(
     "li",
     {
-      class: `object${hidden ? " off" : ""}`, tabIndex: 0, draggable: true, "aria-current": String(shown.current), "data-id": id, "data-key": key,
+      class: `object${hidden ? " off" : ""}${shown.picked ? " picked" : ""}`, tabIndex: 0, draggable: true, "aria-current": String(shown.current), "data-id": id, "data-key": key,
       "aria-label": `${name}, ${clicks} clicks${locked ? ", locked" : ""}${hidden ? ", hidden" : ""}`,
       title: `${shown.area.toLocaleString("en")} px · ${clicks} clicks · ${strokes} strokes · ${seconds} s`,
-      onclick: () => select(id === state.active ? null : id), onpointerenter: () => hover(id), onpointerleave: () => hover(null),
+      onclick: (/** @type {MouseEvent} */ e) => (e.ctrlKey || e.metaKey || e.shiftKey ? pick(id) : select(id === state.active ? null : id)), onpointerenter: () => hover(id), onpointerleave: () => hover(null),
     },
     h("i", { class: "swatch", style: { background: shown.colour } }),
     h("span", { class: "name grow ellipsis" }, name),

@@ -23,6 +23,9 @@ function draw() {
   photo.drawImage(level, 0, 0, width, height);
 }
 
+/** The smallest copy of the photo, which tells as much of its levels. */
+export const smallest = () => levels.at(-1);
+
 async function load() {
   const image = state.image;
   const wanted = image ? `${image.id} ${image.stamp} ${image.width} ${image.height}` : "";

@@ -1,6 +1,7 @@
 // Where the photo lies on the screen, and the masks on it, redrawn only when what they show changed.
 // @ts-check
 import { byId } from "./dom.js";
+import { fillOf } from "./seeing.js";
 import { active, colourOf, emit, follow, objectOf, state, subscribe } from "./state.js";
 /** @typedef {import("./types").Point} Point */
 /** @typedef {import("./state.js").Drawn} Drawn */
@@ -225,9 +226,10 @@ function paint(context, object, isActive) {
     context.globalCompositeOperation = "source-over";
   }
   const colour = colourOf(object);
-  context.globalAlpha = isActive ? 0.4 : 0.28;
+  const alpha = fillOf(isActive);
+  context.globalAlpha = alpha;
   context.fillStyle = colour;
-  if (!(isActive && state.polygonOn)) context.fill(path, "evenodd");
+  if (alpha && !(isActive && state.polygonOn)) context.fill(path, "evenodd");
   context.globalAlpha = 1;
   outline(context, path, colour, isActive ? 2 : 1.5);
 }
@@ -266,7 +268,7 @@ function paintStrokes(id, strokes) {
   }
   layer.globalCompositeOperation = "source-over";
   overlay.setTransform(1, 0, 0, 1, 0, 0);
-  overlay.globalAlpha = 0.5;
+  overlay.globalAlpha = Math.max(0.25, fillOf(true)) + 0.1; // what is being painted can always be seen
   overlay.drawImage(layer.canvas, 0, 0);
   overlay.globalAlpha = 1;
 }

@@ -11,12 +11,16 @@
 
 /**
  * What the hand is doing: one thing at a time, left by every release, refusal, other image and lost connection.
- * "reviewing": a found mask waits for a decision; "crosshair": the keyboard's pointer is on the photo.
+ * "reviewing": a found mask waits for a decision; "crosshair": the keyboard's pointer is on the photo; "shaping": a rule
+ * is being tried on the active object.
  * @typedef {import("./types").Point} Point
  * @typedef {{doing: "idle" | "reviewing" | "panning" | "pinching"} | {doing: "crosshair", at: Point}
  *   | {doing: "pressing", screen: Point, at: Point, positive: boolean, other: boolean, touch: boolean}
  *   | {doing: "boxing", from: Point, to: Point, begins: boolean}
- *   | {doing: "painting", stroke: import("./brush.js").Stroke, erase: boolean, object: string}} Hand
+ *   | {doing: "painting", stroke: import("./brush.js").Stroke, erase: boolean, object: string}
+ *   | {doing: "lassoing", points: Point[], erase: boolean, object: string}
+ *   | {doing: "shaping", how: string, amount: number, object: string, shape: import("./types").Shape | null} | Reshaping} Hand
+ * @typedef {{doing: "reshaping", ring: number, index: number, whole: boolean, from: Point, moved: boolean, points: number[]}} Reshaping
  */
 
 export const state = {
@@ -28,9 +32,11 @@ export const state = {
   objects: [],
   /** @type {string | null} */
   active: null,
+  /** Objects chosen together with the active one. @type {Set<string>} */
+  picked: new Set(),
   /** The class of the next object. @type {number | null} */
   label: null,
-  /** @type {"click" | "brush" | "eraser" | "pan"} */
+  /** @type {"click" | "brush" | "eraser" | "lasso" | "pan"} */
   tool: "click",
   /** Radius in image pixels. */
   brush: Number(localStorage.getItem("segue.brush")) || 12,

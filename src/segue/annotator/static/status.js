@@ -79,6 +79,8 @@ function draw() {
 }
 
 const REVIEW = "Enter accepts what was found, X rejects it, Esc puts it off";
+const SHAPING = "Green is added, red goes. Enter applies, Esc leaves";
+const POLYGON = "Drag a vertex or an edge; right click removes the vertex. Alt: the whole ring";
 const CROSSHAIR = "Arrows move, Enter adds, X removes, Esc leaves the crosshair";
 
 function hint() {
@@ -86,16 +88,17 @@ function hint() {
   const hints = {
     click: last?.type === "text" ? `“${last.words}”: click adds what is missing, right click removes` : state.active ? `Editing ${nameOf(state.active)}: click adds, right click removes; a drag outside it or N begins the next` : "Click an object, or drag a box around it; a click on a mask chooses it",
     brush: "Drag paints; the right button erases. [ and ] change the size",
+    lasso: "Drag around what to add; with the right button, what to take away",
     eraser: "Drag erases; the right button paints. [ and ] change the size",
     pan: "Drag moves the photo, the wheel zooms",
   };
-  const what = state.hand.doing === "reviewing" ? REVIEW : state.hand.doing === "crosshair" ? CROSSHAIR : hints[state.tool];
+  const what = state.hand.doing === "reviewing" ? REVIEW : state.hand.doing === "crosshair" ? CROSSHAIR : state.hand.doing === "shaping" ? SHAPING : state.polygonOn && active() ? POLYGON : hints[state.tool];
   byId("hint").textContent = [what, state.image?.shown].filter(Boolean).join(" · ");
 }
 
 export function startStatus() {
   follow(["status", "pending", "project", "mask"], draw);
-  follow(["tool", "active", "objects", "image", "hand"], hint);
+  follow(["tool", "active", "objects", "image", "hand", "polygon"], hint);
   subscribe(["image"], () => void ask());
   hint();
   void ask();

@@ -34,7 +34,7 @@ export interface Project {
   effort: { objects: number; clicks: number; strokes: number; seconds: number }; model: Model; last: number | null;
   head: number; images: number;
 }
-export interface Polygon { rings: number[][]; points: number; iou: number }
+export interface Polygon { rings: number[][]; points: number; iou: number; tolerance: number }
 export interface Runs { box: Box; data: string }
 /** A mask ready to draw: `path` in image pixels along pixel edges. */
 export interface Shape { box: Box; area: number; path: Path2D }
