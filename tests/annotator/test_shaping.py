@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy import ndimage
 
 from segue.annotator.shaping import RULES, parts, reshaped, shaped
 from segue.core.errors import InputError
@@ -15,7 +15,7 @@ from tests.annotator.person import Person, mask_of, runs, square
 
 
 def blob(seed: int, size: tuple[int, int] = (60, 80)) -> np.ndarray:
-    noise = ndimage.gaussian_filter(np.random.default_rng(seed).normal(size=size), 3)
+    noise = cv2.GaussianBlur(np.random.default_rng(seed).normal(size=size), (0, 0), 3)
     return noise > np.quantile(noise, 0.6)
 
 

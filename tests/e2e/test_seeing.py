@@ -74,9 +74,9 @@ def test_names_and_the_magnifier(window: Window) -> None:
     x, y = window.at(50, 40)
     x, y = x - stage["x"], y - stage["y"]
     assert marked(window, x, y - 12) == 0
-    window.page.keyboard.press("t")
+    window.page.keyboard.press("q")
     assert marked(window, x, y - 12) > 200
-    window.page.keyboard.press("t")
+    window.page.keyboard.press("q")
     window.page.keyboard.press("b")
     x, y = window.at(80, 90)
     window.page.mouse.move(x, y)

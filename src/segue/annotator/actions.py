@@ -16,7 +16,7 @@ from segue.annotator import journal, schemas, schemas_actions
 from segue.annotator.codec import STORED, MaskLink, ObjectLink, Packed, SentPrompt, pack, unpack
 from segue.annotator.edits import EFFECTS
 from segue.annotator.library import Library
-from segue.annotator.serializers import findings_out, mask_out
+from segue.annotator.serializers import comments_out, findings_out, mask_out
 from segue.annotator.store import (
     ActionMeta,
     ChangeSet,
@@ -92,6 +92,7 @@ class ActionService:
                 entry = self._carry_out(ChangeSet(db, row), request, who.id, answer)
                 outcome = _outcome(db, row, entry, with_masks=answer is None or early is None)
                 row.objects = len(outcome.order)
+                row.touched_by, row.touched_at = who.name, time.time()
             outcome.took.save = 1000 * (time.perf_counter() - began)
             if answer is not None:
                 outcome.took.wait, outcome.took.model = answer.result.wait, answer.result.model
@@ -201,6 +202,9 @@ class ActionService:
             self._keep_masks(changes, action)
         else:
             EFFECTS[type(action)](changes, action, request.seconds)
+        image = changes.image
+        if image is not None and image.review == "approved" and any(one["table"] == "item" for one in changes.changes):
+            changes.change(image, review="")  # what was approved is not what is there now
         return changes.record(meta)
 
     @contextlib.contextmanager
@@ -272,9 +276,7 @@ def _outcome(db: Session, row: ImageRow, entry: JournalEntry, *, with_masks: boo
         masks = get_masks(db, [out.mask_id for out in fresh])
         for out in fresh:
             out.mask = mask_out(out.mask_id, masks)
-    findings = None
-    if any(change["table"] == "finding" for change in entry.changes):
-        findings = findings_out(db, row)
+    touched = {change["table"] for change in entry.changes}
     return schemas.Outcome(
         head=row.head,
         state=row.state,
@@ -283,6 +285,8 @@ def _outcome(db: Session, row: ImageRow, entry: JournalEntry, *, with_masks: boo
         order=order,
         changed=changed,
         removed=sorted(changes.keys() - set(alive)),
-        findings=findings,
+        findings=findings_out(db, row) if "finding" in touched else None,
+        review=row.review,
+        comments=comments_out(db, row) if "comment" in touched else None,
         took=schemas.Milliseconds(),
     )

@@ -84,7 +84,7 @@ def serve(config: AnnotateConfig, load: Callable[[], Segmenter] | None = None) -
     app = build(config, load)
     port = listener.getsockname()[1]
     address = page_address(config, port)
-    images = app.state.project.images(limit=1).total
+    images = app.state.project.overview().images
     sys.stdout.write(
         f"segue annotates {images} images of {config.images}\n  {address}\nCtrl-C ends it; everything is saved.\n"
     )

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from segue.annotator import schemas_actions, shaping
+from segue.annotator import reviewing, schemas_actions, shaping
 from segue.annotator.codec import pack, unpack
 from segue.annotator.store import (
     ChangeSet,
@@ -97,7 +97,7 @@ def set_state(changes: ChangeSet, action: schemas_actions.SetState, _spent: floa
                 "objects with pixels",
                 "remove them, or take back what emptied them",
             )
-    changes.change(changes.image, state=action.state)
+    changes.change(changes.image, state=action.state, review="")
 
 
 def decide(changes: ChangeSet, action: schemas_actions.Decide, _spent: float) -> None:
@@ -155,6 +155,19 @@ def combine(changes: ChangeSet, action: schemas_actions.Combine, spent: float) -
     _set_mask(changes, target, shaping.checked(mask), spent)
 
 
+def relabel(changes: ChangeSet, action: schemas_actions.Relabel, _spent: float) -> None:
+    """One class for all objects."""
+    check_label(changes.db, action.label)
+    for row in _unlocked(changes):
+        changes.change(row, label_id=action.label)
+
+
+def clear(changes: ChangeSet, _action: schemas_actions.Clear, _spent: float) -> None:
+    """No objects but the locked ones."""
+    for row in _unlocked(changes):
+        changes.change(row, deleted=True)
+
+
 def limited(how: str, amount: float) -> float:
     """``amount`` where the rule can take it. Raises ``InputError`` for distances above 200 pixels."""
     if how not in ("fill-holes", "drop-islands") and amount > MOST_DISTANCE:
@@ -173,6 +186,10 @@ EFFECTS: dict[type, Callable[[ChangeSet, Any, float], None]] = {
     schemas_actions.Reshape: reshape,
     schemas_actions.Split: split,
     schemas_actions.Combine: combine,
+    schemas_actions.Relabel: relabel,
+    schemas_actions.Clear: clear,
+    schemas_actions.Review: reviewing.review,
+    schemas_actions.Say: reviewing.comment,
 }
 
 
@@ -181,6 +198,12 @@ def _existing(changes: ChangeSet, object_id: str) -> ObjectRow:
     if target is None:
         raise MissingFile(f"object {object_id}", "an object of this image", "reload the page")
     return target
+
+
+def _unlocked(changes: ChangeSet) -> list[ObjectRow]:
+    assert changes.image is not None
+    assert changes.image.id is not None
+    return [row for row in live_objects(changes.db, changes.image.id) if not row.locked]
 
 
 def _mask_of(changes: ChangeSet, object_id: str, *, locked: bool = False) -> tuple[ObjectRow, Mask]:

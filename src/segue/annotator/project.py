@@ -11,7 +11,6 @@ from pathlib import Path
 
 import sqlalchemy as sa
 from sqlmodel import Session, col, func, select
-from sqlmodel.sql.expression import SelectOfScalar
 
 import segue
 from segue.annotator import journal, schemas, serializers
@@ -33,7 +32,7 @@ from segue.annotator.store import (
 )
 from segue.annotator.tables import Finding, ImageRow, JournalEntry, Label, ObjectRow, Setting
 from segue.annotator.worker import Worker
-from segue.core.errors import InputError, MissingFile
+from segue.core.errors import ImageError, InputError, MissingFile
 from segue.core.segmenter import Segmenter
 
 PALETTE = (
@@ -59,8 +58,8 @@ class Project:
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as home:
     ...     project = Project(AnnotateConfig(db=f"sqlite:///{home}/p.db"))
-    ...     [line.path for line in project.images().images]
-    ['astronaut.jpg', 'cat.jpg', 'coffee.jpg', 'rocket.jpg']
+    ...     project.overview().images
+    4
     """
 
     def __init__(self, config: AnnotateConfig, load: Callable[[], Segmenter] | None = None) -> None:
@@ -116,24 +115,6 @@ class Project:
             adapter=self.adapter,
         )
 
-    def images(
-        self, state: str | None = None, search: str = "", offset: int = 0, limit: int = 200
-    ) -> schemas.ImagePage:
-        """Part of the list: images in one ``state`` (or all) whose path contains ``search``."""
-        query = _listed(state, search)
-        with self.store.read() as db:
-            total = db.exec(select(func.count()).select_from(query.subquery())).one()
-            rows = db.exec(query.order_by(col(ImageRow.id)).offset(offset).limit(limit))
-            return schemas.ImagePage(total=total, offset=offset, images=[serializers.image_line(row) for row in rows])
-
-    def neighbour(self, image_id: int, step: int, state: str | None = None, search: str = "") -> int | None:
-        """The next (or previous) image of the same list, wherever ``image_id`` itself is."""
-        number = col(ImageRow.id)
-        beyond, order = (number > image_id, number) if step > 0 else (number < image_id, number.desc())
-        with self.store.read() as db:
-            row = db.exec(_listed(state, search).where(beyond).order_by(order).limit(1)).first()
-            return None if row is None else row.id
-
     def look(self, image_id: int, who: Window) -> schemas.ImageOut:
         """One image and everything on it."""
         with self.store.read() as db:
@@ -184,7 +165,12 @@ class Project:
         """Look at an image, hold it if it is free, encode it now and its successors afterwards."""
         with contextlib.suppress(Conflict):
             self.claim(image_id, who, force=force)
-        shown = self.look(image_id, who)
+        try:
+            shown = self.look(image_id, who)
+        except ImageError as error:
+            self._note_problem(image_id, str(error))
+            raise
+        self._note_problem(image_id, "")
         with self.store.read() as db:
             query = select(ImageRow.id, ImageRow.path).where(
                 col(ImageRow.present), col(ImageRow.id) > image_id, col(ImageRow.state).in_(("new", "started"))
@@ -197,6 +183,14 @@ class Project:
         """Hold an image for the next 45 seconds. Raises ``Conflict`` when another page holds it."""
         with self.store.write() as db:
             hold(db, image_row(db, image_id), who.id, who.name, force=force)
+
+    def _note_problem(self, image_id: int, problem: str) -> None:
+        with self.store.read() as db:
+            row = image_row(db, image_id)
+            if row.problem != problem:
+                with self.store.write(db):
+                    row.problem = problem
+                    db.add(row)
 
     def release(self, image_id: int, who: Window) -> None:
         """Let the image go."""
@@ -271,17 +265,6 @@ def class_colour(rank: int) -> str:
     lightness, saturation = (0.62, 0.5, 0.72)[rank % 3], (0.75, 0.6)[rank % 2]
     channels = colorsys.hls_to_rgb(rank * GOLDEN % 1, lightness, saturation)
     return "#" + "".join(f"{round(255 * channel):02X}" for channel in channels)
-
-
-def _listed(state: str | None, search: str) -> SelectOfScalar[ImageRow]:
-    query = select(ImageRow).where(col(ImageRow.present))
-    if state == "open":
-        query = query.where(col(ImageRow.state).in_(("new", "started")))
-    elif state:
-        query = query.where(ImageRow.state == state)
-    if search:
-        query = query.where(func.lower(ImageRow.path).contains(search.lower(), autoescape=True))
-    return query
 
 
 def _head(db: Session) -> int:

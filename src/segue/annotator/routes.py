@@ -13,12 +13,14 @@ from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from fastapi import Path as PathParameter
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import FileResponse, StreamingResponse
+from pydantic import Field
 
-from segue.annotator import polygons, schemas, schemas_actions
+from segue.annotator import lists, polygons, schemas, schemas_actions
 from segue.annotator.actions import Window
 from segue.annotator.codec import Key
 from segue.annotator.project import Project
 from segue.annotator.store import Conflict
+from segue.annotator.thumbnails import drawn
 from segue.core.errors import MissingFile, SegueError, StorageError
 
 PROBLEMS: dict[int | str, dict[str, Any]] = {
@@ -68,8 +70,20 @@ def window_of(
     return Window(segue_window, unquote(segue_name))
 
 
-ListState = Literal["open", "new", "started", "accepted", "skipped"]
-Search = Annotated[str, Query(max_length=200, pattern=r"^[^\x00]*$")]
+class ListPage(lists.ListFilter):
+    """A part of a list."""
+
+    offset: Annotated[int, Field(ge=0, le=2**31 - 1)] = 0
+    limit: Annotated[int, Field(ge=1, le=500)] = 200
+
+
+class ListStep(lists.ListFilter):
+    """A step in a list."""
+
+    of: Annotated[int, Field(ge=0, le=2**31 - 1)]
+    step: Literal["1", "-1"] = "1"
+
+
 Open = Annotated[Project, Depends(project_of)]
 Who = Annotated[Window, Depends(window_of)]
 Accept = Annotated[str, Header(include_in_schema=False)]
@@ -82,27 +96,28 @@ def overview(project: Open) -> schemas.ProjectOut:
 
 
 @router.get("/images")
-def images(
-    project: Open,
-    state: ListState | None = None,
-    search: Search = "",
-    offset: Big = 0,
-    limit: Annotated[int, Query(ge=1, le=500)] = 200,
-) -> schemas.ImagePage:
-    """A part of the image list."""
-    return project.images(state, search, offset, limit)
+def images(project: Open, wanted: Annotated[ListPage, Query()]) -> schemas.ImagePage:
+    """A part of the image list, filtered and sorted."""
+    return lists.page(project, wanted, wanted.offset, wanted.limit)
 
 
 @router.get("/images/neighbour")
-def neighbour(
-    project: Open,
-    of: Big,
-    step: Literal["1", "-1"] = "1",
-    state: ListState | None = None,
-    search: Search = "",
-) -> schemas.Neighbour:
-    """The next (or previous) image after ``of`` in the list of that state and search."""
-    return schemas.Neighbour(id=project.neighbour(of, int(step), state, search))
+def neighbour(project: Open, wanted: Annotated[ListStep, Query()]) -> schemas.Neighbour:
+    """The next (or previous) image after ``of`` in the same list."""
+    return schemas.Neighbour(id=lists.neighbour(project, wanted.of, int(wanted.step), wanted))
+
+
+@router.get("/people")
+def people(project: Open) -> list[str]:
+    """Names of those who have worked on images."""
+    with project.store.read() as db:
+        return lists.people(db)
+
+
+@router.post("/bulk")
+def bulk(project: Open, who: Who, request: lists.Bulk) -> lists.BulkOut:
+    """One change of many images, each an action of its own."""
+    return lists.bulk(project, who, request)
 
 
 @router.get("/images/{image_id}")
@@ -189,9 +204,9 @@ def photo(project: Open, image_id: ImageId, stamp: Annotated[str, Query(max_leng
 
 
 @router.get("/images/{image_id}/thumbnail", response_class=Response, responses={200: {"content": {"image/jpeg": {}}}})
-def thumbnail(project: Open, image_id: ImageId) -> Response:
-    """A small JPEG."""
-    content = project.library.thumbnail(project.path_of(image_id))
+def thumbnail(project: Open, image_id: ImageId, masks: Big | None = None) -> Response:
+    """A small JPEG; with ``masks``, the newest journal entry that the page knows, the masks are drawn on it."""
+    content = project.library.thumbnail(project.path_of(image_id)) if masks is None else drawn(project, image_id)
     return Response(content, media_type="image/jpeg", headers={"cache-control": "private, max-age=600"})
 
 

@@ -14,6 +14,7 @@ Name = Annotated[
 ]
 Colour = Annotated[str, StringConstraints(pattern=r"^#[0-9A-Fa-f]{6}$")]
 Policy = Literal["allow", "new", "old"]
+Verdict = Literal["", "approved", "returned"]
 State = Literal["new", "started", "accepted", "skipped"]
 Ids = Annotated[int, Field(ge=1, le=2**31 - 1)]
 Head = Annotated[int, Field(ge=0, le=2**31 - 1)]
@@ -91,6 +92,8 @@ class Outcome(BaseModel):
     changed: list[ObjectOut]
     removed: list[str]
     findings: list[FindingOut] | None = None
+    review: Verdict = ""
+    comments: list[CommentOut] | None = None
     took: Milliseconds
 
 
@@ -101,6 +104,9 @@ class ImageLine(FromRow):
     path: str
     state: State
     objects: int
+    head: int
+    problem: str = ""
+    review: Verdict = ""
     holder: str | None = None
 
 
@@ -130,6 +136,21 @@ class ImageOut(BaseModel):
     holder: str | None
     objects: list[ObjectOut]
     findings: list[FindingOut]
+    review: Verdict
+    comments: list[CommentOut]
+
+
+class CommentOut(FromRow):
+    """What somebody said about an image, a place or an object of it."""
+
+    id: str
+    object: Annotated[str | None, Field(validation_alias=AliasChoices("object_id", "object"))]
+    x: float | None
+    y: float | None
+    text: str
+    who: str
+    at: str
+    done: bool
 
 
 class FindingOut(BaseModel):

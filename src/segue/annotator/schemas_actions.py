@@ -150,6 +150,40 @@ class Combine(Strict):
     how: Literal["merge", "subtract"]
 
 
+class Relabel(Strict):
+    """Give every object that is not locked a class."""
+
+    kind: Literal["relabel"]
+    label: Ids
+
+
+class Clear(Strict):
+    """Take every object away that is not locked."""
+
+    kind: Literal["clear"]
+
+
+class Review(Strict):
+    """A reviewer's verdict on an accepted image; a returned one is open again."""
+
+    kind: Literal["review"]
+    verdict: Literal["approved", "returned"]
+
+
+class Say(Strict):
+    """A new comment, by ``name``, on the image, a place (x, y) or an object; with the id of one that is there, whether
+    it is ``done``."""
+
+    kind: Literal["comment"]
+    comment: Key
+    text: Annotated[str, StringConstraints(max_length=2000, strip_whitespace=True, pattern=r"^[^\x00]*$")] = ""
+    name: Annotated[str, StringConstraints(max_length=60, pattern=r"^[^\x00]*$")] = ""
+    x: Coordinate | None = None
+    y: Coordinate | None = None
+    object: Key | None = None
+    done: bool = False
+
+
 AnyAction = Annotated[
     Prompted
     | Stroke
@@ -164,7 +198,11 @@ AnyAction = Annotated[
     | Shape
     | Reshape
     | Split
-    | Combine,
+    | Combine
+    | Relabel
+    | Clear
+    | Review
+    | Say,
     Field(discriminator="kind"),
 ]
 

@@ -9,6 +9,7 @@ from sqlmodel import Session, col, select
 
 from segue.annotator import schemas
 from segue.annotator.codec import Packed
+from segue.annotator.reviewing import comments_of
 from segue.annotator.store import get_masks, live_objects
 from segue.annotator.tables import Finding, ImageRow
 
@@ -60,7 +61,15 @@ def image_out(
         holder=None if mine else holder_of(row),
         objects=objects,
         findings=findings_out(db, row),
+        review=row.review,
+        comments=comments_out(db, row),
     )
+
+
+def comments_out(db: Session, row: ImageRow) -> list[schemas.CommentOut]:
+    """What was said about an image."""
+    assert row.id is not None
+    return [schemas.CommentOut.model_validate(one) for one in comments_of(db, row.id)]
 
 
 def findings_out(db: Session, row: ImageRow) -> list[schemas.FindingOut]:

@@ -16,7 +16,7 @@ from sqlmodel import Session, SQLModel, col, select
 
 from segue.annotator.codec import Packed
 from segue.annotator.database import first_line, open_database
-from segue.annotator.tables import Finding, ImageRow, JournalEntry, Label, MaskRow, ObjectRow, Setting
+from segue.annotator.tables import Comment, Finding, ImageRow, JournalEntry, Label, MaskRow, ObjectRow, Setting
 from segue.core.errors import InputError, MissingFile, SegueError, StorageError
 
 HOLD_SECONDS = 45.0
@@ -26,6 +26,7 @@ TABLES: dict[str, type[SQLModel]] = {
     "label": Label,
     "setting": Setting,
     "finding": Finding,
+    "comment": Comment,
 }  # by the names that journals use
 
 
@@ -133,12 +134,12 @@ class ChangeSet:
             {"table": name, "id": identity, "was": {key: was[key] for key in different}, "now": different}
         )
 
-    def create(self, row: ObjectRow | Label) -> None:
+    def create(self, row: ObjectRow | Label | Comment) -> None:
         """Add ``row``; taking it back marks it deleted."""
         row.deleted = False
         self.db.add(row)
         self.db.flush()
-        name = "item" if isinstance(row, ObjectRow) else "label"
+        name = next(name for name, kind in TABLES.items() if isinstance(row, kind))
         now = row.model_dump(exclude={"id"})
         self.changes.append({"table": name, "id": row.id, "was": {"deleted": True}, "now": now})
 

@@ -15,7 +15,8 @@ from sqlmodel import Field, SQLModel
 class ImageRow(SQLModel, table=True):
     """One image of the folder. ``head`` is the newest journal entry; ``undo_head`` the entry that undo would take
     back; ``redo_head`` the undo entry that redo would reverse; ``holder`` the page that is working on it; ``stamp`` the
-    content of the file that width, height and masks belong to."""
+    content of the file that width, height and masks belong to; ``touched_by`` who acted last, at ``touched_at`` (Unix
+    seconds); ``review`` a reviewer's verdict: "approved" or "returned"; ``problem`` why it could not be opened."""
 
     __tablename__ = "image"
     __table_args__ = ({"sqlite_autoincrement": True},)
@@ -34,6 +35,10 @@ class ImageRow(SQLModel, table=True):
     holder: str | None = None
     holder_name: str | None = None
     held_until: float = 0.0
+    touched_by: str = Field(default="", sa_column_kwargs={"server_default": ""})
+    touched_at: float = Field(default=0.0, sa_column_kwargs={"server_default": "0"})
+    review: str = Field(default="", sa_column_kwargs={"server_default": ""})
+    problem: str = Field(default="", sa_column_kwargs={"server_default": ""})
 
     @property
     def size_known(self) -> tuple[int, int] | None:
@@ -125,6 +130,23 @@ class Setting(SQLModel, table=True):
 
     key: str = Field(primary_key=True)
     value: Any = Field(default=None, sa_column=Column(JSON))
+
+
+class Comment(SQLModel, table=True):
+    """What somebody (``who``) said about an image, a place or an object of it; ``done`` once it is settled."""
+
+    __tablename__ = "comment"
+
+    id: str = Field(primary_key=True)
+    image_id: int = Field(foreign_key="image.id", index=True)
+    object_id: str | None = None
+    x: float | None = None
+    y: float | None = None
+    text: str
+    who: str = ""
+    at: str = ""
+    done: bool = False
+    deleted: bool = False
 
 
 class Finding(SQLModel, table=True):

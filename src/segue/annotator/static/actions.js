@@ -250,13 +250,13 @@ async function apply(outcome, work) {
   }
   state.objects = outcome.order.flatMap((id) => byId.get(id) ?? []);
   const { head, can_undo, can_redo, findings } = outcome;
-  Object.assign(image, { head, state: outcome.state, can_undo, can_redo });
+  Object.assign(image, { head, state: outcome.state, can_undo, can_redo, review: outcome.review, comments: outcome.comments ?? image.comments });
   if (work.prompts.length) state.lastClick = outcome.took.model;
   if (findings) {
     await drawFindings(findings);
     image.findings = findings;
-    if (state.hand.doing === "reviewing" || state.hand.doing === "idle") rest();
   }
+  if ((findings || state.reviewing) && ["reviewing", "idle"].includes(state.hand.doing)) rest();
   work.end();
   if (work.action.kind === "redo") state.active = changed.at(-1)?.id ?? state.active;
   const expected = state.pending.some((other) => other.action.object === state.active) || state.hand.doing === "painting";

@@ -7,6 +7,7 @@ import { emit, state } from "./state.js";
 import { notify, reloadImage } from "./actions.js";
 import { refreshImages, refreshProject } from "./images.js";
 import { showAdapt, showFind } from "./loop.js";
+import { startReview } from "./review.js";
 
 export function showMenu() {
   const off = state.project?.model.state === "off";
@@ -14,6 +15,7 @@ export function showMenu() {
     { label: "Find this in the other images", icon: "find", act: showFind },
     { label: "Adapt to my images", icon: "learn", act: showAdapt },
     null,
+    { label: "Review accepted images", icon: "check", keys: keysOf("review"), act: startReview },
     { label: "Import masks", icon: "upload", act: showImport },
     { label: "Export", icon: "download", keys: keysOf("export"), act: showExport },
     { label: "Journal of this image", icon: "journal", disabled: !state.image, act: showJournal },

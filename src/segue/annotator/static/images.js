@@ -1,14 +1,15 @@
 // The list of images: drawn only where it is seen, fetched in pages, so that 5,000 images cost what 50 do.
 // @ts-check
 import { arrange, byId, h, icon } from "./dom.js";
-import { emit, follow, state } from "./state.js";
+import { emit, follow, state, subscribe } from "./state.js";
 import { act, notify, openImage } from "./actions.js";
 import { Problem, get } from "./api.js";
+import { choose, chosen, startBulk } from "./bulk.js";
+import { filtered, isFiltered, isSorted, startFilters } from "./filters.js";
 /** @typedef {import("./types").ImageLine} ImageLine */
 
 const ROW = 60;
 const PAGE = 100;
-const FILTERS = /** @type {const} */ ([["", "All"], ["open", "Open"], ["accepted", "Done"], ["skipped", "Skipped"]]);
 const TAIL = 9; // letters of a file name that are never cut: its number and suffix
 const PATIENCE = 50; // unreadable images in a row that are stepped over
 const list = byId("image-list");
@@ -16,8 +17,6 @@ const space = byId("image-space");
 /** @type {Map<number, ImageLine[]>} */
 let pages = new Map();
 let total = 0;
-let filter = "";
-let search = "";
 let turn = 0;
 /** @type {Set<number>} */
 let asked = new Set();
@@ -60,27 +59,36 @@ async function fetchPage(page) {
   draw();
 }
 
-/** The list that is seen, as the server knows it. @param {Record<string, string>} more */
-const filtered = (more) => new URLSearchParams({ ...more, search, ...(filter ? { state: filter } : {}) });
-
 /** @param {number} at @returns {ImageLine | undefined} */
-const lineAt = (at) => pages.get(Math.floor(at / PAGE))?.[at % PAGE];
+export const lineAt = (at) => pages.get(Math.floor(at / PAGE))?.[at % PAGE];
+
+export const totalImages = () => total;
+
+/** Ids of the lines that are fetched, in their order. */
+export const linesShown = () => [...pages].sort(([a], [b]) => a - b).flatMap(([, lines]) => lines.map((line) => line.id));
+
+/** Fetch what is missing between two places. @param {number} first @param {number} last */
+export function neededTo(first, last) {
+  for (let page = Math.floor(first / PAGE); page * PAGE < last; page++) void fetchPage(page);
+}
 
 function draw() {
+  emit("list");
+  byId("total").textContent = isFiltered() ? `${total} of ${state.project?.images ?? total} images` : "";
   space.style.height = `${total * ROW}px`;
   const first = Math.max(0, Math.floor(list.scrollTop / ROW) - 3);
   const last = Math.min(total, Math.ceil((list.scrollTop + list.clientHeight) / ROW) + 3);
-  for (let page = Math.floor(first / PAGE); page * PAGE < last; page++) void fetchPage(page);
+  neededTo(first, last);
   const there = new Map([...space.children].map((child) => [/** @type {HTMLElement} */ (child).dataset.key, child]));
   /** @type {Element[]} */
   const rows = [];
   for (let at = first; at < last; at++) {
     const line = lineAt(at);
     if (!line) continue;
-    const key = `${at}:${line.id}:${line.state}:${line.objects}:${line.holder}:${line.id === state.image?.id}:${unreadable.has(line.id)}`;
+    const key = `${at}:${line.id}:${line.state}:${line.objects}:${line.review}:${line.holder}:${line.id === state.image?.id}:${unreadable.has(line.id)}:${chosen.has(line.id)}`;
     rows.push(there.get(key) ?? row(line, at, key));
   }
-  if (!total) rows.push(h("p", { class: "empty" }, search || filter ? "No image matches." : "This folder holds no image."));
+  if (!total) rows.push(h("p", { class: "empty" }, isFiltered() ? "No image matches." : "This folder holds no image."));
   arrange(space, rows);
 }
 
@@ -90,14 +98,14 @@ function row(line, at, key) {
   const others = line.holder && line.id !== state.image?.id ? line.holder : "";
   const about = others || unreadable.has(line.id)
     ? others || "cannot be read"
-    : { new: "", started: `${line.objects} ${line.objects === 1 ? "object" : "objects"}`, accepted: `${line.objects} done`, skipped: "skipped" }[line.state];
+    : line.review === "returned" ? "sent back" : { new: "", started: `${line.objects} ${line.objects === 1 ? "object" : "objects"}`, accepted: `${line.objects} ${line.review || "done"}`, skipped: "skipped" }[line.state];
   const name = line.path.slice(slash + 1);
   const cut = Math.max(0, name.length - TAIL);
   return h(
     "div",
     {
-      class: `line ${line.state}${others ? " held" : ""}${unreadable.has(line.id) ? " unreadable" : ""}`, role: "option", id: `image-${line.id}`, "data-key": key, "aria-selected": String(line.id === state.image?.id), "aria-posinset": at + 1, "aria-setsize": total,
-      title: unreadable.get(line.id) ?? line.path, style: { top: `${at * ROW}px` }, onclick: () => void go(line.id),
+      class: `line ${line.state}${others ? " held" : ""}${unreadable.has(line.id) ? " unreadable" : ""}${chosen.has(line.id) ? " chosen" : ""}`, role: "option", id: `image-${line.id}`, "data-key": key, "aria-selected": String(line.id === state.image?.id), "aria-posinset": at + 1, "aria-setsize": total,
+      title: unreadable.get(line.id) ?? line.path, style: { top: `${at * ROW}px` }, onclick: (/** @type {MouseEvent} */ event) => choose(event, line.id, linesShown()) || void go(line.id),
     },
     h("span", { class: "thumb" }, thumbnail(line.id)),
     h("span", { class: "grow" }, h("span", { class: "name" }, h("span", { class: "ellipsis" }, name.slice(0, cut)), h("span", {}, name.slice(cut))), h("span", { class: "about ellipsis" }, line.state === "accepted" ? icon("check") : line.state === "skipped" ? icon("skip") : null, about)),
@@ -135,13 +143,21 @@ export async function neighbour(step, from = state.image?.id ?? 0) {
   return (await get(`images/neighbour?${filtered({ of: String(from), step: String(step) })}`)).id;
 }
 
-/** Walk through the list that is seen, over images that cannot be read. @param {1 | -1} step */
-async function walk(step) {
+/** The next image that is not finished, whatever the list shows. */
+export async function nextUnfinished() {
+  const { id } = await get(`images/neighbour?of=${state.image?.id ?? 0}&state=open`);
+  const first = id ?? (await get("images?state=open&limit=1")).images[0]?.id;
+  if (!first) return notify("Every image is finished.");
+  await go(first);
+}
+
+/** Walk through the list that is seen, over images that cannot be read. @param {1 | -1} step @param {number | null} [known] the first to try */
+async function walk(step, known) {
   /** @type {number | undefined} */
   let from = state.image?.id;
   const passed = [];
   for (let tries = 0; tries < PATIENCE; tries++) {
-    const id = await neighbour(step, from);
+    const id = tries || known === undefined ? await neighbour(step, from) : known;
     if (!id) break;
     if (await go(id)) {
       if (passed.length) notify(`${passed.length === 1 ? "One image" : `${passed.length} images`} could not be read and ${passed.length === 1 ? "was" : "were"} passed over: ${unreadable.get(passed[0])}`, { bad: true });
@@ -161,11 +177,12 @@ export const previousImage = () => walk(-1);
 export async function close(what) {
   const image = state.image;
   if (!image) return;
+  const next = isSorted() ? await neighbour(1) : undefined; // what is done now may move it in the list
   if (image.state !== what) {
     if (!(await act({ kind: "state", state: what }))) return;
     closed = image.id;
   }
-  if (state.image?.id === image.id) await nextImage();
+  if (state.image?.id === image.id) await walk(1, next);
 }
 
 /** An accepted or skipped image is worked on again. */
@@ -189,7 +206,7 @@ function touch() {
   if (!image) return;
   for (const lines of pages.values()) {
     const line = lines.find((one) => one.id === image.id);
-    if (line) Object.assign(line, { state: image.state, objects: state.objects.length });
+    if (line) Object.assign(line, { state: image.state, objects: state.objects.length, head: image.head, review: image.review });
   }
   draw();
 }
@@ -225,23 +242,8 @@ function drawProgress() {
 }
 
 export function startImages() {
-  const filters = byId("filters");
-  for (const [value, label] of FILTERS) {
-    filters.append(h("button", { role: "radio", "aria-checked": String(value === filter), onclick: (/** @type {any} */ event) => {
-      filter = value;
-      for (const button of filters.children) button.setAttribute("aria-checked", String(button === event.currentTarget));
-      void restart();
-    } }, label));
-  }
-  const input = /** @type {HTMLInputElement} */ (byId("search"));
-  let timer = 0;
-  input.addEventListener("input", () => {
-    clearTimeout(timer);
-    timer = window.setTimeout(() => {
-      search = input.value.trim();
-      void restart();
-    }, 150);
-  });
+  startFilters(() => void restart());
+  startBulk();
   list.addEventListener("scroll", () => requestAnimationFrame(draw), { passive: true });
   new ResizeObserver(draw).observe(list);
   list.addEventListener("keydown", (event) => {
@@ -264,6 +266,7 @@ export function startImages() {
     counting = window.setTimeout(() => void count(), 50);
   });
   follow(["project"], drawProgress);
+  subscribe(["files"], () => void refreshImages());
   return restart();
 }
 

@@ -2,11 +2,10 @@
 // @ts-check
 import { byId, h, openDialog } from "./dom.js";
 import { get, newId, post } from "./api.js";
-import { keysOf } from "./keys.js";
-import { active, follow, rest, state } from "./state.js";
-import { act, notify } from "./actions.js";
+import { active, follow, state } from "./state.js";
+import { notify } from "./actions.js";
 import { showImport } from "./exchange.js";
-import { go, refreshImages } from "./images.js";
+import { reviewNext } from "./review.js";
 
 export async function showAdapt() {
   const { dialog, body } = openDialog("Adapt to my images");
@@ -92,48 +91,6 @@ function findView(job, object, dialog) {
   return parts;
 }
 
-/** Go to the next image that has a proposal. */
-export async function reviewNext() {
-  const found = await get("find/next");
-  if (!found) {
-    notify("No proposals are left.");
-    await refreshImages();
-    return;
-  }
-  await go(found.image);
-}
-
-/** Show the open proposals of this image as a bar with accept and reject. */
-async function drawBar() {
-  const bar = byId("queue");
-  const findings = state.image?.findings ?? [];
-  bar.hidden = !findings.length;
-  if (!findings.length) return;
-  const { open } = await get("find");
-  if (findings !== state.image?.findings) return;
-  bar.replaceChildren(
-    h("span", {}, `Found here, ${Math.round(100 * findings[0].score)} % sure`),
-    h("span", { class: "muted numbers" }, `${findings.length} here, ${open} in all`),
-    h("button", { class: "primary", onclick: () => void decide(true) }, "Accept", h("kbd", {}, keysOf("accept").replace("Enter", "↵"))),
-    h("button", { class: "quiet", onclick: () => void decide(false) }, "Reject", h("kbd", {}, keysOf("reject"))),
-    h("button", { class: "quiet", onclick: later, hidden: state.reviewLater }, "Later", h("kbd", {}, keysOf("leave"))),
-  );
-}
-
-function later() {
-  state.reviewLater = true;
-  rest();
-}
-
-/** Accept or reject what was found here, and go to the next. @param {boolean} accept */
-export async function decide(accept) {
-  const finding = state.image?.findings[0];
-  if (!finding) return;
-  state.reviewLater = false;
-  if (!(await act({ kind: "decide", finding: finding.id, accept, object: newId() }))) return;
-  if (!state.image?.findings.length) await reviewNext();
-}
-
 const WORK = { adapt: ["Adapting", "Adapter trained"], find: ["Finding", "Search ended"], import: ["Importing", "Import ended"] };
 /** What ended and was looked at. @type {Set<string>} */
 const looked = new Set();
@@ -165,5 +122,4 @@ function drawChip() {
 
 export function startLoop() {
   follow(["status"], drawChip);
-  follow(["image", "hand"], () => void drawBar());
 }

@@ -7,10 +7,12 @@ import { startPolygon, togglePolygon } from "./polygon.js";
 import { applyShaping, openShaping, startShaping } from "./shape.js";
 import { showExport, showMenu } from "./exchange.js";
 import { startHand, clickAt, holdSpace, leave, moveCrosshair } from "./hand.js";
-import { close, go, nextImage, previousImage, reopen, startImages, undoClosing } from "./images.js";
+import { startGrid, toggleGrid } from "./grid.js";
+import { close, go, nextImage, nextUnfinished, previousImage, reopen, startImages, undoClosing } from "./images.js";
 import { addCommand, addPhotoKey, keysOf, showKeys, startKeys } from "./keys.js";
 import { chooseLabelAt, searchLabels, startLabels } from "./labels.js";
-import { decide, startLoop } from "./loop.js";
+import { startLoop } from "./loop.js";
+import { decide, startReview, startReviewing, write } from "./review.js";
 import { copyToNext, removeObject, startObjects, toggle } from "./objects.js";
 import { emit, follow, state, subscribe } from "./state.js";
 import { startMarks } from "./marks.js";
@@ -41,11 +43,15 @@ function commands() {
   ]);
   add("Images", [
     ["accept", "Accept the image and go to the next; accept what was found", ["Enter"], accept],
-    ["reject", "Reject what was found", ["X"], () => void (state.hand.doing === "reviewing" && decide(false))],
+    ["reject", "Reject what was found; send the reviewed image back", ["X"], () => void (state.hand.doing === "reviewing" && decide(false))],
     ["reopen", "Open the image again", ["O"], () => void reopen()],
     ["skip", "Skip the image", ["S"], () => void close("skipped")],
     ["next", "Next image", ["PageDown", "."], () => void nextImage()],
     ["previous", "Previous image", ["PageUp", ","], () => void previousImage()],
+    ["review", "Review accepted images", ["Shift+R"], () => void startReview()],
+    ["comment", "Comment on the place under the pointer", ["D"], () => write()],
+    ["unfinished", "Next image that is not finished", ["J"], () => void nextUnfinished()],
+    ["grid", "Grid of images", ["R"], toggleGrid],
     ["export", "Export", ["Ctrl+E"], () => void showExport()],
   ]);
   add("Tools", [
@@ -66,7 +72,7 @@ function commands() {
     ["peek", "Hide all masks while held", ["H"], () => overlays(false), () => overlays(true)],
     ["see", "View: opacity, levels of the photo", ["W"], toggleSeeing],
     ["outline", "Outlines only", ["I"], toggleOutline],
-    ["names", "Names on the photo", ["T"], toggleNames],
+    ["names", "Names on the photo", ["Q"], toggleNames],
     ["panels", "Photo only", ["\\"], () => document.body.classList.toggle("wide-photo")],
     ["help", "Keys and mouse", ["?", "Shift+?"], showKeys],
   ]);
@@ -145,6 +151,7 @@ async function start() {
   commands();
   photoKeys();
   byId("menu-button").append(icon("menu"));
+  byId("grid-button").append(icon("grid"));
   byId("menu-button").addEventListener("click", showMenu);
   byId("accept").addEventListener("click", () => void close("accepted"));
   byId("skip").addEventListener("click", () => void close("skipped"));
@@ -174,6 +181,7 @@ async function start() {
   startLabels();
   startObjects();
   startLoop();
+  startReviewing();
   follow(["image", "objects"], () => {
     const now = state.image?.state;
     /** @type {HTMLElement} */ (byId("accept").firstElementChild).textContent = now === "accepted" ? "Next" : "Accept and next";
@@ -188,6 +196,7 @@ async function start() {
   follow(["project"], () => (overlap.value = state.project?.overlap ?? "allow"));
   emit("project", "tool");
   await startImages();
+  startGrid();
   startStatus();
   const first = (await get("images?limit=1")).images[0];
   const wanted = Number(location.hash.slice(1)) || project.last || first?.id;

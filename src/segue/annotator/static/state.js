@@ -5,13 +5,13 @@
 /**
  * Topics: "project" (classes, settings, model), "image" (another image), "objects" (any object changed), "mask" (an
  * answer that is still being saved), "active" (selection), "tool", "status", "pending", "view" (zoom, pan), "polygon", "hand", "hover"
- * (the object under the pointer), "lost" (the server does not answer).
- * @typedef {"project" | "image" | "objects" | "mask" | "active" | "tool" | "status" | "pending" | "view" | "polygon" | "hand" | "hover" | "lost"} Topic
+ * (the object under the pointer), "list" (the images that are shown or chosen), "files" (many images changed), "lost" (the server does not answer).
+ * @typedef {"project" | "image" | "objects" | "mask" | "active" | "tool" | "status" | "pending" | "view" | "polygon" | "hand" | "hover" | "list" | "files" | "lost"} Topic
  */
 
 /**
  * What the hand is doing: one thing at a time, left by every release, refusal, other image and lost connection.
- * "reviewing": a found mask waits for a decision; "crosshair": the keyboard's pointer is on the photo; "shaping": a rule
+ * "reviewing": a found mask waits for a decision, or the image for a verdict; "crosshair": the keyboard's pointer is on the photo; "shaping": a rule
  * is being tried on the active object.
  * @typedef {import("./types").Point} Point
  * @typedef {{doing: "idle" | "reviewing" | "panning" | "pinching"} | {doing: "crosshair", at: Point}
@@ -34,6 +34,8 @@ export const state = {
   active: null,
   /** Objects chosen together with the active one. @type {Set<string>} */
   picked: new Set(),
+  /** Whether accepted images are given verdicts, one after the other. */
+  reviewing: false,
   /** The class of the next object. @type {number | null} */
   label: null,
   /** @type {"click" | "brush" | "eraser" | "lasso" | "pan"} */
@@ -119,7 +121,9 @@ export function become(hand) {
 
 /** The hand lets go of whatever it was doing. */
 export function rest() {
-  become({ doing: state.image?.findings.length && !state.reviewLater ? "reviewing" : "idle" });
+  const { image } = state;
+  const waits = image && (image.findings.length || (state.reviewing && image.state === "accepted" && !image.review));
+  become({ doing: waits && !state.reviewLater ? "reviewing" : "idle" });
 }
 
 /** @param {string | null} id */

@@ -78,7 +78,7 @@ function draw() {
   saved.classList.toggle("bad", Boolean(state.problem));
 }
 
-const REVIEW = "Enter accepts what was found, X rejects it, Esc puts it off";
+const REVIEW = "Enter says yes, X says no, Esc puts it off; D comments on the place under the pointer";
 const SHAPING = "Green is added, red goes. Enter applies, Esc leaves";
 const POLYGON = "Drag a vertex or an edge; right click removes the vertex. Alt: the whole ring";
 const CROSSHAIR = "Arrows move, Enter adds, X removes, Esc leaves the crosshair";

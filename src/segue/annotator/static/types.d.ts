@@ -15,14 +15,17 @@ export type ImageState = "new" | "started" | "accepted" | "skipped";
 export interface ImageMessage {
   id: number; path: string; width: number; height: number; shown: string; stamp: string; replaced: boolean; state: ImageState; head: number; can_undo: boolean;
   can_redo: boolean; mine: boolean; holder: string | null; objects: ObjectMessage[]; findings: Finding[];
+  review: Verdict; comments: Comment[];
 }
+export type Verdict = "" | "approved" | "returned";
+export interface Comment { id: string; object: string | null; x: number | null; y: number | null; text: string; who: string; at: string; done: boolean }
 export interface Outcome {
   head: number; state: ImageState; can_undo: boolean; can_redo: boolean; order: string[]; changed: ObjectMessage[];
-  removed: string[]; findings: Finding[] | null; took: { wait: number; model: number; save: number };
+  removed: string[]; findings: Finding[] | null; review: Verdict; comments: Comment[] | null; took: { wait: number; model: number; save: number };
 }
 /** The model's mask before it is saved. */
 export interface Early { object: string; box: Box; area: number; data: string }
-export interface ImageLine { id: number; path: string; state: ImageState; objects: number; holder: string | null }
+export interface ImageLine { id: number; path: string; state: ImageState; objects: number; head: number; problem: string; review: Verdict; holder: string | null }
 export interface ImagePage { total: number; offset: number; images: ImageLine[] }
 export interface Label { id: number; name: string; colour: string }
 export interface Model { name: string; state: "off" | "loading" | "ready" | "failed"; accepts: string[]; message: string; adapter: string | null }
