@@ -313,3 +313,14 @@ def test_a_guess_saves_nothing_and_the_click_that_follows_is_answered_as_without
     both = mask_of(person.click("o1", *BLUE)["changed"][0])
     assert both[RED[1], RED[0]]
     assert both[BLUE[1], BLUE[0]]
+
+
+def test_a_preview_is_what_the_click_then_gives_and_saves_nothing(client: TestClient, person: Person) -> None:
+    prompt = {"kind": "prompt", "object": "a", "prompts": [{"type": "click", "x": 30, "y": 40}]}
+    person.click("warm", 100, 90)
+    body = {"seen": person.head, "action": prompt}
+    seen = client.post("/api/images/1/preview", json=body, headers=person.headers).json()
+    assert [one["id"] for one in person.look()["objects"]] == ["warm"]
+    mask = person.act(**prompt)["changed"][0]["mask"]
+    assert {key: mask[key] for key in seen} == seen
+    assert client.post("/api/images/1/preview", json=body, headers=person.headers).status_code == 409

@@ -6,6 +6,7 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from typing import Any, NamedTuple
 
 import cv2
@@ -98,16 +99,24 @@ class ActionService:
                 outcome.took.wait, outcome.took.model = answer.result.wait, answer.result.model
             return outcome
 
-    def guess(self, image_id: int, who: Window, request: schemas_actions.Guess) -> None:
-        """Let the model begin with what an action will probably ask, unless an action is under way."""
+    def guess(self, image_id: int, who: Window, request: schemas_actions.Guess) -> Future[DecodeResult] | None:
+        """Let the model begin with what an action will probably ask; None while an action or an answer is under way."""
         with self._image_lock(image_id, wait=False) as free:
             if not free:
-                return
+                return None
             with self.store.read() as db:
                 row = self.measured(db, image_id)
                 _check_current(row, who, request.seen)
                 question, _ = self._question(db, row, request.action)
-            self.worker.guess(question)
+            return self.worker.guess(question)
+
+    def preview(self, image_id: int, who: Window, request: schemas_actions.Guess) -> schemas.Preview | None:
+        """The mask that an action would give; None while anything else is waited for. Nothing is saved."""
+        begun = self.guess(image_id, who, request)
+        if begun is None:
+            return None
+        packed = pack(begun.result().mask)
+        return schemas.Preview(box=packed.box, area=packed.area, data=packed.text)
 
     def measured(self, db: Session, image_id: int) -> ImageRow:
         """The image's row, with width, height and content noted when they are not known yet."""

@@ -176,6 +176,12 @@ def guess(project: Open, who: Who, image_id: ImageId, request: schemas_actions.G
     project.actions.guess(image_id, who, request)
 
 
+@router.post("/images/{image_id}/preview")
+def preview(project: Open, who: Who, image_id: ImageId, request: schemas_actions.Guess) -> schemas.Preview | None:
+    """The mask that a prompt would give, for a pointer that rests; null while anything else is waited for."""
+    return project.actions.preview(image_id, who, request)
+
+
 async def _lines(
     early: asyncio.Future[schemas.Early], sent: threading.Event, saving: asyncio.Future[schemas.Outcome]
 ) -> AsyncIterator[str]:

@@ -160,15 +160,16 @@ class Worker:
         finally:
             self._began(-1)
 
-    def guess(self, request: DecodeRequest) -> None:
-        """Begin with what will probably be asked for next, where that delays nobody; ``answer`` finds it done."""
+    def guess(self, request: DecodeRequest) -> Future[DecodeResult] | None:
+        """Begin with what will probably be asked for next, where that delays nobody (None where it would); ``answer``
+        finds it done."""
         encoded = self.encoder.ready.get(request.image_id)
         if self._waiting or encoded is None:
-            return
+            return None
         self._began(+1)
-        self._answers.submit(self._decode, encoded, request, time.perf_counter()).add_done_callback(
-            lambda _: self._began(-1)
-        )
+        begun = self._answers.submit(self._decode, encoded, request, time.perf_counter())
+        begun.add_done_callback(lambda _: self._began(-1))
+        return begun
 
     def stop(self) -> None:
         """End both threads."""

@@ -294,13 +294,19 @@ export function target(begins = false) {
   return state.active;
 }
 
-/** Let the model begin: these prompts will probably follow. @param {import("./types").Prompt[]} prompts @param {boolean} begins */
-export function guess(prompts, begins) {
+/** @param {"guesses" | "preview"} what @param {import("./types").Prompt[]} prompts @param {boolean} begins @returns {Promise<any>} */
+async function askAhead(what, prompts, begins) {
   const id = state.image?.id;
-  if (!id || !heads.has(id) || busy(id) || (!begins && active()?.locked)) return;
+  if (!id || !heads.has(id) || busy(id) || (!begins && active()?.locked)) return null;
   const action = { kind: "prompt", object: begins ? upcoming : state.active, prompts, label: state.label };
-  post(`images/${id}/guesses`, { seen: heads.get(id), action }).catch(() => {});
+  return post(`images/${id}/${what}`, { seen: heads.get(id), action }).catch(() => null);
 }
+
+/** Let the model begin: these prompts will probably follow. @param {import("./types").Prompt[]} prompts @param {boolean} begins */
+export const guess = (prompts, begins) => void askAhead("guesses", prompts, begins);
+
+/** The mask that these prompts would give; null where it is not known at once. @param {import("./types").Prompt[]} prompts @param {boolean} begins @returns {Promise<Omit<import("./types").MaskMessage, "id"> | null>} */
+export const askPreview = (prompts, begins) => askAhead("preview", prompts, begins);
 
 /** Ask the model. @param {import("./types").Prompt[]} prompts @param {{at?: number, begins?: boolean}} [options] */
 export function prompt(prompts, { at, begins = false } = {}) {

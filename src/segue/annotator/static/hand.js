@@ -3,6 +3,7 @@
 import { Stroke } from "./brush.js";
 import { act, finishObject, guess, notify, prompt, select, target } from "./actions.js";
 import { byId } from "./dom.js";
+import { expect, forget } from "./preview.js";
 import { endReshape, grab, handleAt, reshapeTo } from "./polygon.js";
 import { redraw, redrawAll, view } from "./stage.js";
 import { active, become, emit, objectAt, objectOf, rest, state, subscribe } from "./state.js";
@@ -252,8 +253,15 @@ function point(at, other = false) {
     state.hover = under;
     emit("hover");
   }
-  if (at && state.polygonOn && handleAt(at)) return void (stage.dataset.does = "reshape");
-  stage.dataset.does = at && state.tool === "click" && view.holds(at) ? meaningOf(at, true, other).kind : "";
+  if (at && state.polygonOn && handleAt(at)) {
+    forget();
+    return void (stage.dataset.does = "reshape");
+  }
+  const here = at && state.tool === "click" && view.holds(at);
+  const meaning = here ? meaningOf(at, true, other).kind : "";
+  stage.dataset.does = meaning;
+  if (here && (meaning === "add" || meaning === "begin")) expect(clickOf(at, true), meaning === "begin");
+  else forget();
 }
 
 /** @param {WheelEvent} event */

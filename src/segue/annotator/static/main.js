@@ -16,6 +16,7 @@ import { decide, startReview, startReviewing, write } from "./review.js";
 import { copyToNext, removeObject, startObjects, toggle } from "./objects.js";
 import { emit, follow, state, subscribe } from "./state.js";
 import { startMarks } from "./marks.js";
+import { startPreview } from "./preview.js";
 import { startPhoto } from "./photo.js";
 import { redraw, startStage } from "./stage.js";
 import { startSeeing, toggleNames, toggleOutline, toggleSeeing } from "./seeing.js";
@@ -182,6 +183,7 @@ async function start() {
   startObjects();
   startLoop();
   startReviewing();
+  startPreview();
   follow(["image", "objects"], () => {
     const now = state.image?.state;
     /** @type {HTMLElement} */ (byId("accept").firstElementChild).textContent = now === "accepted" ? "Next" : "Accept and next";

@@ -2,6 +2,7 @@
 // @ts-check
 import { footprint } from "./brush.js";
 import { boxOf } from "./hand.js";
+import { drawPreview } from "./preview.js";
 import { drawPins } from "./review.js";
 import { drawMagnifier, drawNames } from "./seeing.js";
 import { addPainter, clear, contextOf, outline, redraw, view } from "./stage.js";
@@ -13,6 +14,7 @@ function draw() {
   clear(marks);
   marks.setTransform(view.ratio, 0, 0, view.ratio, 0, 0);
   drawNames(marks);
+  drawPreview(marks);
   drawPins(marks);
   const object = active();
   if (state.overlays && !state.polygonOn) for (const p of object && !object.hidden ? object.prompts.flat() : []) drawPrompt(p, false);

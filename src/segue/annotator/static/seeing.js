@@ -5,7 +5,7 @@ import { smallest } from "./photo.js";
 import { redraw, view } from "./stage.js";
 import { follow, nameOf, state } from "./state.js";
 
-const FIRST = { opacity: 40, outline: false, names: false, magnifier: true };
+const FIRST = { opacity: 40, outline: false, names: false, magnifier: true, ahead: true };
 const LEVELS = { low: 0, high: 255, gamma: 1 };
 const SPAN = 36; // CSS pixels around the cursor that the magnifier shows
 const POWER = 3;
@@ -21,8 +21,8 @@ export const fillOf = (isActive) => (seeing.outline ? 0 : (seeing.opacity / 100)
 /** @param {Partial<typeof seeing>} change */
 function set(change) {
   Object.assign(seeing, change);
-  const { opacity, outline, names, magnifier } = seeing;
-  localStorage.setItem("segue.seeing", JSON.stringify({ opacity, outline, names, magnifier }));
+  const { opacity, outline, names, magnifier, ahead } = seeing;
+  localStorage.setItem("segue.seeing", JSON.stringify({ opacity, outline, names, magnifier, ahead }));
   show();
   redraw("below", "overlay", "marks");
 }
@@ -150,7 +150,7 @@ export function drawMagnifier(marks, point, cursor) {
 export function startSeeing() {
   panel.append(
     h("h2", {}, "View"),
-    slider("opacity", "Opacity", 0, 100, 1), box("outline", "Outlines only"), box("names", "Names on the photo"), box("magnifier", "Magnifier while painting"),
+    slider("opacity", "Opacity", 0, 100, 1), box("outline", "Outlines only"), box("names", "Names on the photo"), box("magnifier", "Magnifier while painting"), box("ahead", "Mask before the click"),
     h("h2", {}, "Photo"),
     slider("low", "Black", 0, 254, 1), slider("high", "White", 1, 255, 1), slider("gamma", "Gamma", 0.2, 4, 0.05),
     h("div", { class: "row" },
