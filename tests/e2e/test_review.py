@@ -69,3 +69,15 @@ def test_a_comment_on_a_place_and_escape_puts_the_review_off(window: Window) -> 
     assert window.state("hand.doing") == "idle"
     page.click("#queue button:has-text('Stop')")
     until(lambda: page.locator("#queue").is_hidden())
+
+
+def test_the_statistics_show_what_was_done(window: Window) -> None:
+    page = window.page
+    window.drag((20, 20), (60, 60))
+    page.click("#menu-button")
+    page.click(".menu button:has-text('Statistics')")
+    until(lambda: page.locator("dialog td").count() > 4)
+    assert "1,600" in page.locator("dialog section").first.inner_text()
+    with page.expect_download() as saved:
+        page.click("#statistics-csv")
+    assert "class,object,,1,1600,1," in saved.value.path().read_text()

@@ -90,7 +90,7 @@ class ActionService:
             began = time.perf_counter()
             with self.store.write(db):
                 hold(db, row, who.id, who.name)
-                entry = self._carry_out(ChangeSet(db, row), request, who.id, answer)
+                entry = self._carry_out(ChangeSet(db, row), request, who, answer)
                 outcome = _outcome(db, row, entry, with_masks=answer is None or early is None)
                 row.objects = len(outcome.order)
                 row.touched_by, row.touched_at = who.name, time.time()
@@ -195,11 +195,13 @@ class ActionService:
         return Reference(image, unpack(get_mask(db, prompt.mask), image.shape[:2]))
 
     def _carry_out(
-        self, changes: ChangeSet, request: schemas_actions.Act, who: str, answer: Answer | None
+        self, changes: ChangeSet, request: schemas_actions.Act, who: Window, answer: Answer | None
     ) -> JournalEntry:
         action = request.action
         what = action.model_dump(exclude={"kind", "pixels"}, exclude_none=True)
-        meta = ActionMeta(request.key, who, action.kind, what)
+        if who.name:
+            what["by"] = who.name
+        meta = ActionMeta(request.key, who.id, action.kind, what)
         if isinstance(action, schemas_actions.Undo):
             return journal.undo(changes, meta)
         if isinstance(action, schemas_actions.Redo):

@@ -14,9 +14,11 @@ from starlette.background import BackgroundTask
 
 from segue.annotator import exporting, schemas
 from segue.annotator import schemas_jobs as messages
+from segue.annotator import statistics as numbers
 from segue.annotator.adapt_service import AdaptService
 from segue.annotator.importing import ImportService
 from segue.annotator.routes import PROBLEMS, Open, Who
+from segue.annotator.statistics import StatisticsOut
 
 router = APIRouter(prefix="/api", responses=PROBLEMS)
 
@@ -35,6 +37,20 @@ def import_service_of(request: Request) -> ImportService:
 
 Importing = Annotated[ImportService, Depends(import_service_of)]
 Adapting = Annotated[AdaptService, Depends(adapt_service_of)]
+
+
+@router.get("/statistics")
+def statistics(project: Open) -> StatisticsOut:
+    """Objects, pixels, clicks and seconds by class, by day and by adapter, and how far two people agree."""
+    return numbers.statistics(project)
+
+
+@router.get("/statistics.csv", response_class=Response, responses={200: {"content": {"text/csv": {}}}})
+def statistics_table(project: Open) -> Response:
+    """The same as one table."""
+    name = quote(f"{project.library.folder.name}-statistics.csv")
+    headers = {"content-disposition": f"attachment; filename*=UTF-8''{name}"}
+    return Response(numbers.as_csv(numbers.statistics(project)), media_type="text/csv", headers=headers)
 
 
 @router.get("/formats")
