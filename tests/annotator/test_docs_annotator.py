@@ -14,7 +14,7 @@ TEXT = (Path(__file__).resolve().parents[2] / "docs" / "annotator.md").read_text
 
 KINDS = (
     *("prompt", "stroke", "edit", "remove", "copy", "state", "undo", "redo", "decide", "replaced"),
-    *("shape", "reshape", "split", "combine", "relabel", "clear", "review", "comment"),
+    *("shape", "reshape", "split", "combine", "relabel", "clear", "review", "comment", "describe"),
 )
 
 

@@ -298,6 +298,7 @@ def _outcome(db: Session, row: ImageRow, entry: JournalEntry, *, with_masks: boo
         removed=sorted(changes.keys() - set(alive)),
         findings=findings_out(db, row) if "finding" in touched else None,
         review=row.review,
+        tags=row.tags,
         comments=comments_out(db, row) if "comment" in touched else None,
         took=schemas.Milliseconds(),
     )

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from segue.annotator import reviewing, schemas_actions, shaping
+from segue.annotator import attributes, reviewing, schemas_actions, shaping
 from segue.annotator.codec import pack, unpack
 from segue.annotator.store import (
     ChangeSet,
@@ -190,6 +190,7 @@ EFFECTS: dict[type, Callable[[ChangeSet, Any, float], None]] = {
     schemas_actions.Clear: clear,
     schemas_actions.Review: reviewing.review,
     schemas_actions.Say: reviewing.comment,
+    schemas_actions.Describe: attributes.describe,
 }
 
 

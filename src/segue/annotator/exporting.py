@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from sqlmodel import col, select
 
+from segue.annotator.attributes import image_extra, to_extra
 from segue.annotator.codec import unpack
 from segue.annotator.project import Project
 from segue.annotator.schemas_jobs import FormatOut
@@ -126,10 +127,10 @@ def annotated_images(project: Project, accepted: bool, exported: Exported) -> It
             size, file = row.size, None
         drawn = [unpack(masks[one.mask_id or 0], size) for one in full]
         annotations = [
-            Annotation(names.get(one.label_id, ""), Rle.from_mask(mask), one.id)
+            Annotation(names.get(one.label_id, ""), Rle.from_mask(mask), one.id, extra=to_extra(one.attributes))
             for one, mask in zip(full, resolved(drawn, policy), strict=True)
         ]
-        yield AnnotatedImage(row.path, size, tuple(annotations), file)
+        yield AnnotatedImage(row.path, size, tuple(annotations), file, extra=image_extra(row.tags))
 
 
 def _file_of(project: Project, row: ImageRow) -> tuple[tuple[int, int], Path | None]:

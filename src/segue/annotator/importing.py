@@ -10,10 +10,12 @@ import uuid
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import numpy as np
 from sqlmodel import Session, col, select
 
+from segue.annotator.attributes import from_extra, take_in
 from segue.annotator.codec import pack
 from segue.annotator.edits import set_state
 from segue.annotator.project import Project, class_colour
@@ -233,8 +235,13 @@ def _add(project: Project, incoming: AnnotatedImage, who: str, accept: bool) -> 
                     before += packed.area > 0
                     continue
                 mask_id = put_mask(db, packed)
-                changes.create_object(uuid.uuid4().hex[:24], label, mask_id=mask_id, base_id=mask_id, origin="import")
+                values = take_in(changes, "object", from_extra(annotation.extra))
+                stored: dict[str, Any] = {"mask_id": mask_id, "base_id": mask_id}
+                changes.create_object(uuid.uuid4().hex[:24], label, origin="import", attributes=values, **stored)
                 count += 1
+            tags = take_in(changes, "image", from_extra(incoming.extra)) if count else {}
+            if tags:
+                changes.change(row, tags={**row.tags, **tags})
             if accept and count + before:
                 set_state(changes, SetState(kind="state", state="accepted"), 0)
             if changes.changes:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import time
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints
-from sqlalchemy import ColumnElement, and_, or_
+from sqlalchemy import ColumnElement, String, and_, cast, or_
 from sqlmodel import Session, col, func, select
 from sqlmodel.sql.expression import SelectOfScalar
 
@@ -29,7 +30,8 @@ class ListFilter(Strict):
 
     Those in one ``state`` ("open": not finished; "unreviewed": accepted without a verdict) whose path contains
     ``search``, with an object of a class (``label``), with an object of at most ``score``, of ``least`` to ``most``
-    objects, last worked on by ``who``, within ``days``; ``failed`` ones could not be opened.
+    objects, last worked on by ``who``, within ``days``, with an ``attribute`` (of a ``value``); ``failed`` ones could
+    not be opened.
     """
 
     state: Literal["open", "new", "started", "accepted", "skipped", "unreviewed", "approved", "returned"] | None = None
@@ -40,6 +42,8 @@ class ListFilter(Strict):
     most: Count | None = None
     who: Annotated[str, StringConstraints(max_length=60, pattern=r"^[^\x00]*$")] | None = None
     days: Annotated[float, Field(ge=0, le=36_500)] | None = None
+    attribute: Annotated[str, StringConstraints(max_length=80, pattern=r"^[^\x00]*$")] | None = None
+    value: Annotated[str, StringConstraints(max_length=500, pattern=r"^[^\x00]*$")] | None = None
     failed: bool = False
     sort: Literal["path", "objects", "score", "recent"] = "path"
 
@@ -85,10 +89,27 @@ class ListFilter(Strict):
         wanted = []
         if self.label is not None:
             wanted.append(select(ObjectRow.id).where(*_here(), col(ObjectRow.label_id) == self.label).exists())
+        if self.attribute is not None:
+            wanted.append(self._described(self.attribute))
         if self.score is not None:
             asked = col(ObjectRow.origin).in_(("prompt", "found"))  # what is drawn by hand has no score
             wanted.append(select(ObjectRow.id).where(*_here(), asked, col(ObjectRow.score) <= self.score).exists())
         return wanted
+
+    def _described(self, name: str) -> Any:
+        """An object or an image with this attribute; with ``value`` one that is written like that."""
+        ends: list[str] = [""]
+        if self.value is not None:
+            number = self.value.replace(".", "", 1).lstrip("-").isdigit()
+            ends = [json.dumps(self.value), *([json.dumps(float(self.value))] if number else [])]
+            ends += [self.value.lower()] if self.value.lower() in ("true", "false") else []
+
+        def holds(values: Any) -> Any:
+            text = cast(values, String)
+            return or_(*(text.contains(f"{json.dumps(name)}: {end}", autoescape=True) for end in ends))
+
+        of_object = select(ObjectRow.id).where(*_here(), holds(col(ObjectRow.attributes))).exists()
+        return or_(of_object, holds(col(ImageRow.tags)))
 
 
 BulkChange = Annotated[

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from sqlmodel import Session, col, func, select
 
 import segue
-from segue.annotator import journal, schemas, serializers
+from segue.annotator import attributes, journal, schemas, serializers
 from segue.annotator.actions import ActionService, Window
 from segue.annotator.budget import MemoryBudget
 from segue.annotator.config import AnnotateConfig
@@ -95,6 +95,7 @@ class Project:
                 version=segue.__version__,
                 labels=[schemas.LabelOut.model_validate(label) for label in live_labels(db)],
                 overlap=setting(db, "overlap", "allow"),
+                attributes=attributes.definitions(db),
                 counts=schemas.Counts(**dict(db.exec(states).all())),
                 effort=_effort(db),
                 model=self.model_out(),
@@ -214,11 +215,15 @@ class Project:
         with self.store.write() as db:
             if entry_of(db, request.key, None) is not None:
                 return
-            row = db.get(Setting, "overlap") or Setting(key="overlap", value="allow")
-            db.add(row)
             changes = ChangeSet(db)
-            changes.change(row, value=request.overlap)
-            _record_once(changes, ActionMeta(request.key, who, "settings", {"overlap": request.overlap}))
+            if request.overlap is not None:
+                row = db.get(Setting, "overlap") or Setting(key="overlap", value="allow")
+                db.add(row)
+                changes.change(row, value=request.overlap)
+            if request.attributes is not None:
+                attributes.define(changes, request.attributes)
+            what = request.model_dump(exclude={"key"}, exclude_none=True)
+            _record_once(changes, ActionMeta(request.key, who, "settings", what))
 
     def journal(self, image_id: int | None, after: int, limit: int) -> list[schemas.EntryOut]:
         """Lines of the journal."""

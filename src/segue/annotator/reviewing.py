@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+from typing import Any
 
 from sqlmodel import Session, col, select
 
@@ -38,7 +39,7 @@ def comment(changes: ChangeSet, action: schemas_actions.Say, _spent: float) -> N
     if action.object is not None and changes.object_row(action.object) is None:
         raise InputError(f"a comment on object {action.object}", "an object of this image", "reload the page")
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-    place = {"x": action.x, "y": action.y, "object_id": action.object}
+    place: dict[str, Any] = {"x": action.x, "y": action.y, "object_id": action.object}
     changes.create(
         Comment(id=action.comment, image_id=changes.image.id, text=action.text, who=action.name, at=now, **place)
     )

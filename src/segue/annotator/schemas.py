@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+import math
+from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, StringConstraints
 
 from segue.annotator.codec import Key
+from segue.core.errors import InputError
 
 LONGEST_NAME = 80  # characters of a class name
+LONGEST_VALUE = 500  # characters of an attribute
 Name = Annotated[
     str, StringConstraints(min_length=1, max_length=LONGEST_NAME, strip_whitespace=True, pattern=r"^[^\x00-\x1f]+$")
 ]
 Colour = Annotated[str, StringConstraints(pattern=r"^#[0-9A-Fa-f]{6}$")]
+Value: TypeAlias = str | float | bool
 Policy = Literal["allow", "new", "old"]
 Verdict = Literal["", "approved", "returned"]
 State = Literal["new", "started", "accepted", "skipped"]
@@ -52,6 +56,7 @@ class ObjectOut(FromRow):
     mask_id: int | None
     mask: MaskOut | None = None
     prompts: list[Any]
+    attributes: dict[str, Any] = Field(default_factory=dict)
     origin: str
     score: float
     clicks: int
@@ -93,6 +98,7 @@ class Outcome(BaseModel):
     removed: list[str]
     findings: list[FindingOut] | None = None
     review: Verdict = ""
+    tags: dict[str, Any] = Field(default_factory=dict)
     comments: list[CommentOut] | None = None
     took: Milliseconds
 
@@ -137,6 +143,7 @@ class ImageOut(BaseModel):
     objects: list[ObjectOut]
     findings: list[FindingOut]
     review: Verdict
+    tags: dict[str, Any]
     comments: list[CommentOut]
 
 
@@ -164,6 +171,38 @@ class FindingOut(BaseModel):
     mask: MaskOut | None = None
 
 
+class Attribute(Strict):
+    """What a project notes ``of`` every object, or of every image (a tag): a text, a number, one of ``choices``, or a
+    flag."""
+
+    name: Name
+    type: Literal["text", "number", "choice", "flag"]
+    of: Literal["object", "image"] = "object"
+    choices: Annotated[list[Name], Field(max_length=200)] = []
+
+    def checked(self, value: Value) -> Value:
+        """``value`` as it is kept. Raises ``InputError`` where it is of another type.
+
+        >>> Attribute(name="age", type="number").checked("2.5")
+        2.5
+        """
+        if self.type == "flag" and str(value).lower() in ("true", "false"):
+            return str(value).lower() == "true"
+        if self.type == "number" and not isinstance(value, bool):
+            try:
+                number = float(value)
+            except ValueError:
+                number = math.nan
+            if math.isfinite(number):
+                return number
+        if self.type == "text":
+            return str(value)[:LONGEST_VALUE]
+        if self.type == "choice" and value in self.choices:
+            return value
+        expected = {"flag": "true or false", "number": "a number"}.get(self.type, f"one of {', '.join(self.choices)}")
+        raise InputError(f"'{value}' as {self.name}", expected)
+
+
 class LabelOut(FromRow):
     """A class of objects."""
 
@@ -186,7 +225,8 @@ class SettingsIn(Strict):
     """Project-wide settings."""
 
     key: Key
-    overlap: Policy
+    overlap: Policy | None = None
+    attributes: Annotated[list[Attribute], Field(max_length=200)] | None = None
 
 
 class Counts(BaseModel):
@@ -225,6 +265,7 @@ class ProjectOut(BaseModel):
     version: str
     labels: list[LabelOut]
     overlap: Policy
+    attributes: list[Attribute] = []
     counts: Counts
     effort: Effort
     model: ModelOut

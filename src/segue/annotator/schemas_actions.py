@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from pydantic import Field, StringConstraints
 
 from segue.annotator.codec import Key, Packed, SentPrompt
-from segue.annotator.schemas import Head, Ids, Seconds, Strict
+from segue.annotator.schemas import Head, Ids, Name, Seconds, Strict
 from segue.core.errors import InputError
 
 
@@ -109,6 +109,7 @@ class Replaced(Strict):
 
 Rule = Literal["fill-holes", "drop-islands", "smooth", "grow", "shrink"]
 Amount = Annotated[float, Field(ge=0, le=100_000_000, allow_inf_nan=False)]
+Amounts = Annotated[float, Field(allow_inf_nan=False)]
 Coordinate = Annotated[float, Field(ge=-100_000, le=200_000, allow_inf_nan=False)]
 
 
@@ -184,6 +185,17 @@ class Say(Strict):
     done: bool = False
 
 
+class Describe(Strict):
+    """Attributes of an object, or tags of the image without one; null takes one away."""
+
+    kind: Literal["describe"]
+    object: Key | None = None
+    values: Annotated[
+        dict[Name, Annotated[str, StringConstraints(max_length=500, pattern=r"^[^\x00]*$")] | bool | Amounts | None],
+        Field(min_length=1, max_length=100),
+    ]
+
+
 AnyAction = Annotated[
     Prompted
     | Stroke
@@ -202,7 +214,8 @@ AnyAction = Annotated[
     | Relabel
     | Clear
     | Review
-    | Say,
+    | Say
+    | Describe,
     Field(discriminator="kind"),
 ]
 

@@ -62,6 +62,7 @@ def image_out(
         objects=objects,
         findings=findings_out(db, row),
         review=row.review,
+        tags=row.tags,
         comments=comments_out(db, row),
     )
 

@@ -38,6 +38,7 @@ class ImageRow(SQLModel, table=True):
     touched_by: str = Field(default="", sa_column_kwargs={"server_default": ""})
     touched_at: float = Field(default=0.0, sa_column_kwargs={"server_default": "0"})
     review: str = Field(default="", sa_column_kwargs={"server_default": ""})
+    tags: dict[str, Any] = Field(default_factory=dict, sa_column=Column(JSON, nullable=False, server_default="{}"))
     problem: str = Field(default="", sa_column_kwargs={"server_default": ""})
 
     @property
@@ -96,6 +97,9 @@ class ObjectRow(SQLModel, table=True):
     mask_id: int | None = Field(default=None, foreign_key="mask.id")
     base_id: int | None = Field(default=None, foreign_key="mask.id")
     prompts: list[Any] = Field(default_factory=list, sa_column=Column(JSON, nullable=False))
+    attributes: dict[str, Any] = Field(
+        default_factory=dict, sa_column=Column(JSON, nullable=False, server_default="{}")
+    )
     origin: str = "prompt"
     score: float = 0.0
     clicks: int = 0

@@ -22,7 +22,7 @@ def drawn(project: Project, image_id: int) -> bytes:
     content = project.library.thumbnail(row.path)
     if not objects:
         return content
-    picture = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR).astype(np.float32)
+    picture = np.asarray(cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR), np.float32)
     size = (picture.shape[1], picture.shape[0])
     for one in objects:
         mask = unpack(masks[one.mask_id or 0], row.size)

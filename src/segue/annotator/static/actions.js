@@ -145,7 +145,7 @@ export class Work {
       state.pending = state.pending.filter((other) => other !== this);
     }
     /** @type {Drawn} */
-    const blank = { id, label: /** @type {any} */ (this.action.label), locked: false, hidden: false, mask_id: null, mask: null, prompts: [], origin: "prompt", score: 0, clicks: 0, strokes: 0, seconds: 0, shape };
+    const blank = { id, label: /** @type {any} */ (this.action.label), locked: false, hidden: false, mask_id: null, mask: null, attributes: {}, prompts: [], origin: "prompt", score: 0, clicks: 0, strokes: 0, seconds: 0, shape };
     const object = { ...(this.before ?? blank), shape, prompts: [...(this.before ?? blank).prompts, this.prompts] };
     const at = state.objects.findIndex((other) => other.id === id);
     state.objects = at < 0 ? [...state.objects, object] : state.objects.with(at, object);
@@ -250,7 +250,7 @@ async function apply(outcome, work) {
   }
   state.objects = outcome.order.flatMap((id) => byId.get(id) ?? []);
   const { head, can_undo, can_redo, findings } = outcome;
-  Object.assign(image, { head, state: outcome.state, can_undo, can_redo, review: outcome.review, comments: outcome.comments ?? image.comments });
+  Object.assign(image, { head, state: outcome.state, can_undo, can_redo, review: outcome.review, comments: outcome.comments ?? image.comments, tags: outcome.tags });
   if (work.prompts.length) state.lastClick = outcome.took.model;
   if (findings) {
     await drawFindings(findings);

@@ -6,6 +6,7 @@ import { keysOf, showKeys } from "./keys.js";
 import { emit, state } from "./state.js";
 import { notify, reloadImage } from "./actions.js";
 import { refreshImages, refreshProject } from "./images.js";
+import { editAttributes } from "./attributes.js";
 import { showStatistics } from "./statistics.js";
 import { showAdapt, showFind } from "./loop.js";
 import { startReview } from "./review.js";
@@ -19,6 +20,7 @@ export function showMenu() {
     { label: "Review accepted images", icon: "check", keys: keysOf("review"), act: startReview },
     { label: "Import masks", icon: "upload", act: showImport },
     { label: "Export", icon: "download", keys: keysOf("export"), act: showExport },
+    { label: "Attributes and tags", icon: "sliders", act: editAttributes },
     { label: "Statistics", icon: "chart", act: showStatistics },
     { label: "Journal of this image", icon: "journal", disabled: !state.image, act: showJournal },
     null,

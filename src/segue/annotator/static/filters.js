@@ -46,6 +46,12 @@ function number(key, label, range) {
   return h("label", { class: "field" }, h("span", {}, label), input);
 }
 
+/** @param {string} key @param {string} label */
+function text(key, label) {
+  const input = h("input", { type: "text", id: `filter-${key}`, maxLength: 500, value: wanted[key] ?? "", onchange: () => set(key, input.value.trim()) });
+  return h("label", { class: "field" }, h("span", {}, label), input);
+}
+
 async function open() {
   panel.hidden = !panel.hidden;
   button.setAttribute("aria-expanded", String(!panel.hidden));
@@ -59,6 +65,8 @@ async function open() {
     number("least", "Objects from", { min: 0, step: 1 }), number("most", "Objects to", { min: 0, step: 1 }),
     number("score", "Score at most", { min: 0, max: 1, step: 0.05 }),
     choice("who", "Worked on by", [["", "Anybody"], ...names.map((/** @type {string} */ name) => [name, name])]), choice("days", "When", DAYS),
+    choice("attribute", "Attribute", [["", "Any"], ...new Set((state.project?.attributes ?? []).map(({ name }) => name))].map((one) => (Array.isArray(one) ? one : [one, one]))),
+    text("value", "Its value"),
     h("label", { class: "row" }, failed, "Could not be opened"),
     h("button", { class: "quiet", id: "filter-clear", onclick: clear }, "No filter"),
   );

@@ -44,6 +44,7 @@ function pretty(keys) {
 
 /** A key press as text: modifiers in a fixed order, letters in upper case. @param {KeyboardEvent} event */
 export function spell(event) {
+  if (event.shiftKey && event.code.startsWith("Digit") && !event.ctrlKey && !event.altKey) return `Shift+${event.code.slice(5)}`;
   const key = event.key === " " ? "Space" : event.key.length === 1 ? event.key.toUpperCase() : event.key;
   const shift = event.shiftKey && (event.key.length > 1 || /[a-z]/i.test(event.key) || event.ctrlKey);
   return `${event.ctrlKey || event.metaKey ? "Ctrl+" : ""}${event.altKey ? "Alt+" : ""}${shift ? "Shift+" : ""}${key}`;

@@ -2,6 +2,7 @@
 // @ts-check
 import { byId, h, icon, openDialog } from "./dom.js";
 import { newId, post } from "./api.js";
+import { keysOf } from "./keys.js";
 import { active, emit, follow, state } from "./state.js";
 import { act, notify } from "./actions.js";
 
@@ -45,8 +46,8 @@ function draw() {
     ...labels.map((label, i) =>
       wanted && !label.name.toLowerCase().includes(wanted) ? null : h(
         "button",
-        { role: "radio", "aria-checked": String(label.id === chosen), tabIndex: label.id === chosen ? 0 : -1, title: i < 9 ? `${label.name} (${i + 1})` : label.name, onclick: () => chooseLabel(label.id) },
-        h("i", { class: "swatch", style: { background: label.colour } }), h("span", { class: "ellipsis" }, label.name), i < 9 ? h("small", {}, String(i + 1)) : null,
+        { role: "radio", "aria-checked": String(label.id === chosen), tabIndex: label.id === chosen ? 0 : -1, title: i < 18 ? `${label.name} (${keysOf(`class-${i + 1}`)})` : label.name, onclick: () => chooseLabel(label.id) },
+        h("i", { class: "swatch", style: { background: label.colour } }), h("span", { class: "ellipsis" }, label.name), i < 18 ? h("small", {}, i < 9 ? String(i + 1) : `⇧${i - 8}`) : null,
       ),
     ).filter((chip) => chip !== null),
   );
@@ -61,6 +62,28 @@ async function send(change) {
     emit("project");
   } catch (error) {
     notify(String(/** @type {Error} */ (error).message), { bad: true });
+  }
+}
+
+/** Names of classes in a file: one a line, or the categories of a COCO file, or a list. @param {string} content @returns {string[]} */
+export function namesIn(content) {
+  let names = content.split(/\r?\n/);
+  if (/^\s*[[{]/.test(content)) {
+    const read = JSON.parse(content);
+    names = (Array.isArray(read) ? read : read.categories ?? read.classes ?? []).map((/** @type {any} */ one) => String(one?.name ?? one));
+  }
+  return [...new Set(names.map((name) => name.trim()).filter(Boolean))];
+}
+
+/** Add the classes of a file that are not there yet. @param {File} file */
+async function fromFile(file) {
+  try {
+    const known = new Set(state.project?.labels.map((label) => label.name));
+    const names = namesIn(await file.text()).filter((name) => !known.has(name));
+    for (const name of names) await send({ name: name.slice(0, 80) });
+    notify(`${names.length} ${names.length === 1 ? "class" : "classes"} added from ${file.name}.`);
+  } catch (error) {
+    notify(`${file.name} does not read as classes: one name a line, or JSON with categories. ${/** @type {Error} */ (error).message}`, { bad: true });
   }
 }
 
@@ -90,7 +113,8 @@ function edit() {
     name.focus();
   });
   fill();
-  body.append(rows, form);
+  const file = h("input", { type: "file", accept: ".txt,.json,.names", "aria-label": "Classes from a file", onchange: () => file.files?.[0] && fromFile(file.files[0]).then(fill) });
+  body.append(rows, form, h("label", { class: "field", style: { marginTop: "10px" } }, h("span", {}, "From a file"), file));
   name.focus();
 }
 

@@ -2,6 +2,7 @@
 // @ts-check
 import { byId, h, icon } from "./dom.js";
 import { WINDOW, get, newId, post } from "./api.js";
+import { startAttributes } from "./attributes.js";
 import { startDock } from "./dock.js";
 import { startPolygon, togglePolygon } from "./polygon.js";
 import { applyShaping, openShaping, startShaping } from "./shape.js";
@@ -78,7 +79,7 @@ function commands() {
     ["help", "Keys and mouse", ["?", "Shift+?"], showKeys],
   ]);
   add("Classes", [["class-search", "Find a class by its name", ["/"], searchLabels]]);
-  add("Classes", Array.from({ length: 9 }, (_, i) => [`class-${i + 1}`, `Class ${i + 1}`, [String(i + 1)], () => chooseLabelAt(i)]));
+  add("Classes", Array.from({ length: 18 }, (_, i) => [`class-${i + 1}`, `Class ${i + 1}`, [i < 9 ? String(i + 1) : `Shift+${i - 8}`], () => chooseLabelAt(i)]));
 }
 
 function accept() {
@@ -183,6 +184,7 @@ async function start() {
   startObjects();
   startLoop();
   startReviewing();
+  startAttributes();
   startPreview();
   follow(["image", "objects"], () => {
     const now = state.image?.state;

@@ -76,6 +76,12 @@ export function write(back = false) {
   void draw();
 }
 
+function close() {
+  writing = null;
+  bar.replaceChildren();
+  byId("stage").focus();
+}
+
 /** @param {string} text */
 async function send(text) {
   if (!writing) return;
@@ -83,8 +89,7 @@ async function send(text) {
   if (!text) return notify("Write what is to be changed.");
   const said = { kind: "comment", comment: newId(), text, name: (localStorage.getItem("segue.name") ?? "").slice(0, 60), ...(at ?? {}), ...(object ? { object } : {}) };
   if (!(await act(said))) return;
-  writing = null;
-  byId("stage").focus();
+  close();
   if (back && (await act({ kind: "review", verdict: "returned" }))) {
     done++;
     await nextVerdict();
@@ -93,8 +98,7 @@ async function send(text) {
 }
 
 function putAway() {
-  writing = null;
-  byId("stage").focus();
+  close();
   void draw();
 }
 
@@ -186,7 +190,7 @@ export function drawPins(marks) {
 }
 
 export function startReviewing() {
-  follow(["image"], () => (writing = null));
+  follow(["image"], () => writing && close());
   follow(["image", "hand"], () => void draw());
   follow(["image", "objects"], drawComments);
   byId("add-comment").append(icon("comment"));

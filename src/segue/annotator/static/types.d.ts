@@ -8,20 +8,21 @@ export interface ExamplePrompt { type: "example"; object: string }
 export type Prompt = ClickPrompt | BoxPrompt | TextPrompt | ExamplePrompt;
 export interface ObjectMessage {
   id: string; label: number | null; locked: boolean; hidden: boolean; mask_id: number | null; mask: MaskMessage | null;
-  prompts: Prompt[][]; origin: string; score: number; clicks: number; strokes: number; seconds: number;
+  attributes: Record<string, unknown>; prompts: Prompt[][]; origin: string; score: number; clicks: number; strokes: number; seconds: number;
 }
 export interface Finding { id: number; image: number; path: string; label: number | null; score: number; mask: MaskMessage | null; shape?: Shape }
 export type ImageState = "new" | "started" | "accepted" | "skipped";
 export interface ImageMessage {
   id: number; path: string; width: number; height: number; shown: string; stamp: string; replaced: boolean; state: ImageState; head: number; can_undo: boolean;
   can_redo: boolean; mine: boolean; holder: string | null; objects: ObjectMessage[]; findings: Finding[];
-  review: Verdict; comments: Comment[];
+  review: Verdict; comments: Comment[]; tags: Record<string, unknown>;
 }
+export interface Attribute { name: string; type: "text" | "number" | "choice" | "flag"; of: "object" | "image"; choices: string[] }
 export type Verdict = "" | "approved" | "returned";
 export interface Comment { id: string; object: string | null; x: number | null; y: number | null; text: string; who: string; at: string; done: boolean }
 export interface Outcome {
   head: number; state: ImageState; can_undo: boolean; can_redo: boolean; order: string[]; changed: ObjectMessage[];
-  removed: string[]; findings: Finding[] | null; review: Verdict; comments: Comment[] | null; took: { wait: number; model: number; save: number };
+  removed: string[]; findings: Finding[] | null; review: Verdict; comments: Comment[] | null; tags: Record<string, unknown>; took: { wait: number; model: number; save: number };
 }
 /** The model's mask before it is saved. */
 export interface Early { object: string; box: Box; area: number; data: string }
@@ -35,7 +36,7 @@ export interface Background { kind: "adapt" | "find" | "import"; state: "idle" |
 export interface Project {
   name: string; version: string; labels: Label[]; overlap: "allow" | "new" | "old"; counts: Record<ImageState, number>;
   effort: { objects: number; clicks: number; strokes: number; seconds: number }; model: Model; last: number | null;
-  head: number; images: number;
+  head: number; images: number; attributes: Attribute[];
 }
 export interface Polygon { rings: number[][]; points: number; iou: number; tolerance: number }
 export interface Runs { box: Box; data: string }
