@@ -235,3 +235,19 @@ def test_an_answer_without_a_pixel_changes_nothing_and_says_so(window: Window) -
     until(lambda: "without a single pixel" in window.page.locator("#notice").inner_text())
     assert window.mask() == before
     assert window.objects()[0]["clicks"] == 1
+
+
+def test_accept_is_few_stops_of_the_tab_key_away(window: Window) -> None:
+    page = window.page
+    for number in range(6):
+        window.drag((5 + 25 * number, 10), (20 + 25 * number, 30))
+    page.locator("#labels button[tabindex='0']").focus()
+    stops = 0
+    while page.evaluate("document.activeElement.id") != "accept":
+        page.keyboard.press("Tab")
+        stops += 1
+        assert stops < 10
+    page.locator("#object-list li[tabindex='0']").focus()
+    first = page.evaluate("document.activeElement.dataset.id")
+    page.keyboard.press("ArrowDown")
+    assert page.evaluate("document.activeElement.dataset.id") not in (None, first)

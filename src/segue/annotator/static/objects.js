@@ -95,17 +95,17 @@ function hover(id) {
   emit("hover");
 }
 
-/** @param {ReturnType<typeof facts>} shown @param {string} key */
+/** @param {ReturnType<typeof facts> & {stop: boolean}} shown @param {string} key */
 function row(shown, key) {
   const { id, name, hidden, locked, clicks, strokes, seconds, origin } = shown;
   const button = (/** @type {import("./dom.js").IconName} */ glyph, /** @type {string} */ title, /** @type {boolean} */ set, /** @type {(e: MouseEvent) => void} */ act) =>
-    h("button", { class: `small-icon on-demand${set ? " set" : ""}`, title, "aria-label": `${title} ${name}`, onclick: (/** @type {MouseEvent} */ e) => (e.stopPropagation(), act(e)) }, icon(glyph));
+    h("button", { class: `small-icon on-demand${set ? " set" : ""}`, title, "aria-label": `${title} ${name}`, tabIndex: shown.stop ? 0 : -1, onclick: (/** @type {MouseEvent} */ e) => (e.stopPropagation(), act(e)) }, icon(glyph));
   const counted = (/** @type {number} */ count, /** @type {string} */ what) => (count ? `${count} ${what}${count === 1 ? "" : "s"}` : "");
   const effort = [counted(clicks, "click"), counted(strokes, "stroke")].filter(Boolean).join(", ");
   const element = h(
     "li",
     {
-      class: `object${hidden ? " off" : ""}${shown.picked ? " picked" : ""}`, tabIndex: 0, draggable: true, "aria-current": String(shown.current), "data-id": id, "data-key": key,
+      class: `object${hidden ? " off" : ""}${shown.picked ? " picked" : ""}`, tabIndex: shown.stop ? 0 : -1, draggable: true, "aria-current": String(shown.current), "data-id": id, "data-key": key,
       "aria-label": `${name}, ${clicks} clicks${locked ? ", locked" : ""}${hidden ? ", hidden" : ""}`,
       title: `${shown.area.toLocaleString("en")} px · ${clicks} clicks · ${strokes} strokes · ${seconds} s`,
       onclick: (/** @type {MouseEvent} */ e) => (e.ctrlKey || e.metaKey || e.shiftKey ? pick(id) : select(id === state.active ? null : id)), onpointerenter: () => hover(id), onpointerleave: () => hover(null),
@@ -149,10 +149,11 @@ function draw() {
   const there = new Map([...list.children].map((child) => [/** @type {HTMLElement} */ (child).dataset.key, child]));
   /** Numbers count within a class, oldest first. @type {Map<number | null, number>} */
   const counts = new Map();
+  const stop = objectOf(state.active) ?? state.objects.at(-1); // one row is a stop of the Tab key; arrows reach the others
   /** @type {Element[]} */
   const rows = state.objects.map((object) => {
     counts.set(object.label, (counts.get(object.label) ?? 0) + 1);
-    const shown = facts(object, counts.get(object.label) ?? 1);
+    const shown = { ...facts(object, counts.get(object.label) ?? 1), stop: object === stop };
     const key = Object.values(shown).join();
     return there.get(key) ?? row(shown, key);
   });

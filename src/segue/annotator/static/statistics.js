@@ -27,7 +27,7 @@ export async function showStatistics() {
   const bar = (/** @type {Effort} */ one) => h("span", { class: "track", title: `${one.objects}` }, h("i", { style: { width: `${(100 * one.objects) / most}%` } }));
   body.classList.add("statistics");
   body.replaceChildren(
-    table("By class", ["Class", "", "Objects", "Pixels", "Clicks each", "Seconds each"], found.classes.map((one) => [one.name, bar(one), number(one.objects), number(one.pixels), ...each(one)])),
+    table("By class", ["Class", "Share", "Objects", "Pixels", "Clicks each", "Seconds each"], found.classes.map((one) => [one.name, bar(one), number(one.objects), number(one.pixels), ...each(one)])),
     table("By day", ["Day", "New objects", "Clicks each", "Seconds each"], found.days.map((one) => [one.name, number(one.objects), ...each(one)])),
     table("Before and after an adapter", ["Model", "New objects", "Clicks each", "Seconds each"], found.phases.map((one) => [one.name, number(one.objects), ...each(one)])),
     found.agreement.length
