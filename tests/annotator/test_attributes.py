@@ -16,11 +16,11 @@ from segue.annotator.project import Project
 from tests.annotator.person import Person, runs, square
 
 DEFINED = [
-    {"name": "age", "type": "number", "of": "object", "choices": []},
-    {"name": "ripe", "type": "flag", "of": "object", "choices": []},
-    {"name": "side", "type": "choice", "of": "object", "choices": ["left", "right"]},
-    {"name": "note", "type": "text", "of": "object", "choices": []},
-    {"name": "night", "type": "flag", "of": "image", "choices": []},
+    {"name": "age", "type": "number", "of": "object", "options": []},
+    {"name": "ripe", "type": "flag", "of": "object", "options": []},
+    {"name": "side", "type": "choice", "of": "object", "options": ["left", "right"]},
+    {"name": "note", "type": "text", "of": "object", "options": []},
+    {"name": "night", "type": "flag", "of": "image", "options": []},
 ]
 VALUES = {"age": 2.5, "ripe": True, "side": "left", "note": "a <b> & c"}
 
@@ -79,7 +79,7 @@ def test_definitions_are_checked(client: TestClient) -> None:
     twice = {"key": "a", "attributes": [DEFINED[0], DEFINED[0]]}
     assert "twice" in client.post("/api/settings", json=twice).text
     empty = {"key": "b", "attributes": [{"name": "x", "type": "choice"}]}
-    assert "without choices" in client.post("/api/settings", json=empty).text
+    assert "without options" in client.post("/api/settings", json=empty).text
 
 
 @pytest.mark.parametrize("name", ["coco", "cvat", "label-studio", "labelme"])

@@ -27,22 +27,22 @@ def marked(window: Window, x: float, y: float) -> int:
 def test_opacity_and_outlines_only(window: Window) -> None:
     window.drag((20, 20), (60, 60))
     before = window.mask()
-    assert 95 < window.painted(40, 40) < 110
+    until(lambda: 95 < window.painted(40, 40) < 110)
     window.page.click("#do-see")
     slide(window, "opacity", 80)
-    assert window.painted(40, 40) > 195
+    until(lambda: window.painted(40, 40) > 195)
     window.page.check("#see-outline")
-    assert window.painted(40, 40) == 0
+    until(lambda: window.painted(40, 40) == 0)
     window.page.keyboard.press("Escape")
     window.page.keyboard.press("i")
-    assert window.painted(40, 40) > 195
+    until(lambda: window.painted(40, 40) > 195)
     window.page.keyboard.down("h")
-    assert window.painted(40, 40) == 0
+    until(lambda: window.painted(40, 40) == 0)
     window.page.keyboard.up("h")
     assert window.mask() == before
     window.page.reload()
     window.shown(1)
-    assert window.painted(40, 40) > 100, "kept in this browser"
+    until(lambda: window.painted(40, 40) > 100)
 
 
 def test_the_levels_of_the_photo(window: Window) -> None:

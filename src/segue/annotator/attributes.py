@@ -23,13 +23,13 @@ def definitions(db: Session) -> list[Attribute]:
 
 
 def check_definitions(wanted: Sequence[Attribute]) -> None:
-    """Raise ``InputError`` for a name that is defined twice, and for a choice without choices."""
+    """Raise ``InputError`` for a name that is defined twice, and for a choice without options."""
     names = [(one.of, one.name) for one in wanted]
     for one in wanted:
         if names.count((one.of, one.name)) > 1:
             raise InputError(f"the {one.of}'s attribute '{one.name}' twice", "every name once")
-        if one.type == "choice" and not one.choices:
-            raise InputError(f"the attribute '{one.name}' without choices", "what can be chosen, separated by commas")
+        if one.type == "choice" and not one.options:
+            raise InputError(f"the attribute '{one.name}' without options", "what can be chosen, separated by commas")
 
 
 def describe(changes: ChangeSet, action: schemas_actions.Describe, spent: float) -> None:

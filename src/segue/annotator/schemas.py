@@ -172,13 +172,13 @@ class FindingOut(BaseModel):
 
 
 class Attribute(Strict):
-    """What a project notes ``of`` every object, or of every image (a tag): a text, a number, one of ``choices``, or a
+    """What a project notes ``of`` every object, or of every image (a tag): a text, a number, one of ``options``, or a
     flag."""
 
     name: Name
     type: Literal["text", "number", "choice", "flag"]
     of: Literal["object", "image"] = "object"
-    choices: Annotated[list[Name], Field(max_length=200)] = []
+    options: Annotated[list[Name], Field(max_length=200)] = []
 
     def checked(self, value: Value) -> Value:
         """``value`` as it is kept. Raises ``InputError`` where it is of another type.
@@ -197,9 +197,9 @@ class Attribute(Strict):
                 return number
         if self.type == "text":
             return str(value)[:LONGEST_VALUE]
-        if self.type == "choice" and value in self.choices:
+        if self.type == "choice" and value in self.options:
             return value
-        expected = {"flag": "true or false", "number": "a number"}.get(self.type, f"one of {', '.join(self.choices)}")
+        expected = {"flag": "true or false", "number": "a number"}.get(self.type, f"one of {', '.join(self.options)}")
         raise InputError(f"'{value}' as {self.name}", expected)
 
 

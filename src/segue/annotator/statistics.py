@@ -25,7 +25,7 @@ from segue.core.types import Mask
 MOST_COMPARED = 500  # objects whose masks of two people are compared, the newest
 
 
-class Effort(BaseModel):
+class EffortRow(BaseModel):
     """Objects of one kind (a class, a day, or a phase) with their pixels, and what they took."""
 
     name: str
@@ -47,9 +47,9 @@ class Agreement(BaseModel):
 class StatisticsOut(BaseModel):
     """Objects that are there by class; work by day and by adapter, whatever became of it; and agreement."""
 
-    classes: list[Effort]
-    days: list[Effort]
-    phases: list[Effort]
+    classes: list[EffortRow]
+    days: list[EffortRow]
+    phases: list[EffortRow]
     agreement: list[Agreement]
 
 
@@ -62,8 +62,8 @@ class _Drawn(NamedTuple):
 class _Work:
     """What the journal tells: work by day and by phase, and the masks that people gave an object in turn."""
 
-    days: dict[str, Effort] = field(default_factory=dict)
-    phases: dict[str, Effort] = field(default_factory=dict)
+    days: dict[str, EffortRow] = field(default_factory=dict)
+    phases: dict[str, EffortRow] = field(default_factory=dict)
     drawn: dict[str, list[_Drawn]] = field(default_factory=lambda: defaultdict(list))
     phase: str = "no adapter"
 
@@ -80,7 +80,7 @@ class _Work:
                 continue
             was, now = change["was"], change["now"]
             for efforts, name in ((self.days, entry.at[:10]), (self.phases, self.phase)):
-                effort = efforts.setdefault(name, Effort(name=name))
+                effort = efforts.setdefault(name, EffortRow(name=name))
                 effort.objects += bool(was.get("deleted")) and entry.kind in ("prompt", "stroke")
                 effort.clicks += now.get("clicks", 0) - was.get("clicks", 0)
                 effort.seconds += now.get("seconds", 0.0) - was.get("seconds", 0.0)
@@ -105,13 +105,14 @@ def statistics(project: Project) -> StatisticsOut:
 def as_csv(numbers: StatisticsOut) -> str:
     """The same as one table, a row for each class, day, phase and pair of people.
 
-    >>> as_csv(StatisticsOut(classes=[Effort(name="cat", objects=2)], days=[], phases=[], agreement=[])).splitlines()[1]
+    >>> cats = EffortRow(name="cat", objects=2)
+    >>> as_csv(StatisticsOut(classes=[cats], days=[], phases=[], agreement=[])).splitlines()[1]
     'class,cat,,2,0,0,0.0,'
     """
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
     table.writerow(["table", "name", "second", "objects", "pixels", "clicks", "seconds", "iou"])
-    kinds: Iterable[tuple[str, list[Effort]]] = (
+    kinds: Iterable[tuple[str, list[EffortRow]]] = (
         ("class", numbers.classes),
         ("day", numbers.days),
         ("adapter", numbers.phases),
@@ -131,12 +132,12 @@ def _plain(name: str) -> str:
     return f"'{name}" if name[:1] in "=+-@\t\r" else name
 
 
-def _by_class(db: Session) -> list[Effort]:
+def _by_class(db: Session) -> list[EffortRow]:
     names: dict[int | None, str] = {label.id: label.name for label in live_labels(db)}
-    efforts = {label_id: Effort(name=name) for label_id, name in names.items()}
+    efforts = {label_id: EffortRow(name=name) for label_id, name in names.items()}
     query = select(ObjectRow, MaskRow.area).join(ImageRow).join(MaskRow, col(ObjectRow.mask_id) == col(MaskRow.id))
     for row, area in db.exec(query.where(~col(ObjectRow.deleted), col(ImageRow.present))):
-        effort = efforts.setdefault(row.label_id, Effort(name=names.get(row.label_id, "no class")))
+        effort = efforts.setdefault(row.label_id, EffortRow(name=names.get(row.label_id, "no class")))
         effort.objects += 1
         effort.pixels += area
         effort.clicks += row.clicks

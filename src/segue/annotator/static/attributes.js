@@ -19,7 +19,7 @@ function field(one, values, object) {
     return h("label", { class: "row" }, box, one.name);
   }
   if (one.type === "choice") {
-    const select = h("select", { onchange: () => send(select.value || null) }, h("option", { value: "" }, "–"), ...one.choices.map((choice) => h("option", { value: choice, selected: choice === value }, choice)));
+    const select = h("select", { onchange: () => send(select.value || null) }, h("option", { value: "" }, "–"), ...one.options.map((choice) => h("option", { value: choice, selected: choice === value }, choice)));
     return h("label", { class: "field" }, h("span", { class: "ellipsis" }, one.name), select);
   }
   const input = h("input", { type: one.type === "number" ? "number" : "text", step: "any", maxLength: 500, value: value ?? "", onchange: () => send(input.value === "" ? null : one.type === "number" ? Number(input.value) : input.value) });
@@ -46,7 +46,7 @@ export function editAttributes() {
   const defined = structuredClone(state.project?.attributes ?? []);
   const rows = h("div");
   const fill = () => rows.replaceChildren(...defined.map((one, i) => {
-    const choices = h("input", { type: "text", class: "grow", placeholder: "left, right", hidden: one.type !== "choice", value: one.choices.join(", "), "aria-label": "Choices", onchange: () => (one.choices = choices.value.split(",").map((/** @type {string} */ text) => text.trim()).filter(Boolean)) });
+    const choices = h("input", { type: "text", class: "grow", placeholder: "left, right", hidden: one.type !== "choice", value: one.options.join(", "), "aria-label": "Choices", onchange: () => (one.options = choices.value.split(",").map((/** @type {string} */ text) => text.trim()).filter(Boolean)) });
     const pick = (/** @type {"type" | "of"} */ key, /** @type {string} */ label, /** @type {string[][]} */ options) => {
       const select = h("select", { "aria-label": label, onchange: () => ((/** @type {any} */ (one)[key] = select.value), fill()) }, ...options.map(([value, text]) => h("option", { value, selected: one[key] === value }, text)));
       return select;
@@ -66,7 +66,7 @@ export function editAttributes() {
   };
   fill();
   const add = () => {
-    defined.push({ name: "", type: "text", of: "object", choices: [] });
+    defined.push({ name: "", type: "text", of: "object", options: [] });
     fill();
     /** @type {HTMLElement | null} */ (rows.querySelector(".class-row:last-child input"))?.focus();
   };

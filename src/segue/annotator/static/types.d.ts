@@ -17,7 +17,7 @@ export interface ImageMessage {
   can_redo: boolean; mine: boolean; holder: string | null; objects: ObjectMessage[]; findings: Finding[];
   review: Verdict; comments: Comment[]; tags: Record<string, unknown>;
 }
-export interface Attribute { name: string; type: "text" | "number" | "choice" | "flag"; of: "object" | "image"; choices: string[] }
+export interface Attribute { name: string; type: "text" | "number" | "choice" | "flag"; of: "object" | "image"; options: string[] }
 export type Verdict = "" | "approved" | "returned";
 export interface Comment { id: string; object: string | null; x: number | null; y: number | null; text: string; who: string; at: string; done: boolean }
 export interface Outcome {
