@@ -147,18 +147,18 @@ def test_a_review_has_its_keys_its_count_and_its_undo(window: Window, tmp_path: 
     window.press("PageDown")
     window.shown(2)
     bar = page.locator("#queue")
-    until(lambda: "2 here, 3 in all" in bar.inner_text())
+    until(lambda: "1 of 3" in bar.inner_text())
     assert window.state("hand.doing") == "reviewing"
     assert "Enter accepts what was found" in page.locator("#hint").inner_text()
     window.press("Enter")
     assert [one["origin"] for one in window.objects()] == ["found"]
     assert window.state("image.state") == "started", "the image is not accepted"
-    until(lambda: "1 here, 2 in all" in bar.inner_text())
+    until(lambda: "2 of 3" in bar.inner_text())
     window.press("Control+z")
-    until(lambda: "2 here, 3 in all" in bar.inner_text())
+    until(lambda: "1 of 3" in bar.inner_text())
     assert window.objects() == []
     window.press("x")
-    until(lambda: "1 here, 2 in all" in bar.inner_text())
+    until(lambda: "2 of 3" in bar.inner_text())
     window.press("Escape")
     assert window.state("hand.doing") == "idle"
     window.press("Enter")

@@ -12,14 +12,14 @@ import { emit, follow, nameOf, objectAt, rest, state } from "./state.js";
 const bar = byId("queue");
 /** What is being written: a comment, or why the image is sent back. @type {{back: boolean, at: Point | null, object: string | null} | null} */
 let writing = null;
-/** How many were decided since the queue was begun. */
-let done = 0;
+/** How long each queue has been, so that undo goes back in it too. */
+const longest = { found: 0, verdict: 0 };
 let turn = 0;
 
 /** Give verdicts on accepted images, one after the other. */
 export async function startReview() {
   state.reviewing = true;
-  done = 0;
+  longest.verdict = 0;
   await nextVerdict();
 }
 
@@ -37,7 +37,7 @@ async function nextVerdict() {
     else await go(next);
     return;
   }
-  notify(done ? `Every accepted image has its verdict, ${done} in this review.` : "No accepted image waits for a verdict.");
+  notify(longest.verdict ? `Every accepted image has its verdict, ${longest.verdict} in this review.` : "No accepted image waits for a verdict.");
   stop();
   await refreshImages();
 }
@@ -46,7 +46,7 @@ async function nextVerdict() {
 export async function reviewNext() {
   const found = await get("find/next");
   if (found) return void (await go(found.image));
-  done = 0;
+  longest.found = 0;
   notify("No proposals are left.");
   await refreshImages();
 }
@@ -59,13 +59,9 @@ export async function decide(yes) {
   const finding = image.findings[0];
   if (finding) {
     if (!(await act({ kind: "decide", finding: finding.id, accept: yes, object: newId() }))) return;
-    done++;
     if (!state.image?.findings.length) await reviewNext();
   } else if (!yes) write(true);
-  else if (await act({ kind: "review", verdict: "approved" })) {
-    done++;
-    await nextVerdict();
-  }
+  else if (await act({ kind: "review", verdict: "approved" })) await nextVerdict();
 }
 
 /** Write a comment on the place under the pointer. @param {boolean} [back] the image is sent back with it */
@@ -90,10 +86,7 @@ async function send(text) {
   const said = { kind: "comment", comment: newId(), text, name: (localStorage.getItem("segue.name") ?? "").slice(0, 60), ...(at ?? {}), ...(object ? { object } : {}) };
   if (!(await act(said))) return;
   close();
-  if (back && (await act({ kind: "review", verdict: "returned" }))) {
-    done++;
-    await nextVerdict();
-  }
+  if (back && (await act({ kind: "review", verdict: "returned" }))) await nextVerdict();
   void draw();
 }
 
@@ -141,7 +134,9 @@ async function draw() {
   }
   const left = findings.length ? (await get("find")).open : (await get("images?state=unreviewed&limit=1")).total;
   if (mine !== turn || writing) return;
-  const place = `${Math.min(done + 1, done + left)} of ${done + left}`;
+  const queue = findings.length ? "found" : "verdict";
+  longest[queue] = Math.max(longest[queue], left);
+  const place = left ? `${longest[queue] - left + 1} of ${longest[queue]}` : "";
   bar.replaceChildren(
     ...(findings.length
       ? [h("span", {}, `Found here, ${Math.round(100 * findings[0].score)} % sure`), h("span", { class: "muted numbers" }, place),

@@ -78,7 +78,8 @@ function draw() {
   saved.classList.toggle("bad", Boolean(state.problem));
 }
 
-const REVIEW = "Enter says yes, X says no, Esc puts it off; D comments on the place under the pointer";
+const REVIEW = "Enter accepts what was found, X rejects it, Esc puts it off";
+const VERDICT = "Enter approves, X sends back with a comment on the place under the pointer, Esc puts it off";
 const SHAPING = "Green is added, red goes. Enter applies, Esc leaves";
 const POLYGON = "Drag a vertex or an edge; right click removes the vertex. Alt: the whole ring";
 const CROSSHAIR = "Arrows move, Enter adds, X removes, Esc leaves the crosshair";
@@ -92,7 +93,7 @@ function hint() {
     eraser: "Drag erases; the right button paints. [ and ] change the size",
     pan: "Drag moves the photo, the wheel zooms",
   };
-  const what = state.hand.doing === "reviewing" ? REVIEW : state.hand.doing === "crosshair" ? CROSSHAIR : state.hand.doing === "shaping" ? SHAPING : state.polygonOn && active() ? POLYGON : hints[state.tool];
+  const what = state.hand.doing === "reviewing" ? (state.image?.findings.length ? REVIEW : VERDICT) : state.hand.doing === "crosshair" ? CROSSHAIR : state.hand.doing === "shaping" ? SHAPING : state.polygonOn && active() ? POLYGON : hints[state.tool];
   byId("hint").textContent = [what, state.image?.shown].filter(Boolean).join(" · ");
 }
 
