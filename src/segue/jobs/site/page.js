@@ -97,6 +97,7 @@ async function show(object, answer, since) {
     if (turn !== opening) return;
     const item = view.items[object];
     Object.assign(item, { prompts, redo, paint: cells && tinted(cells, item.colour), any: Boolean(cells?.mask.includes(1)) });
+    byId("status").textContent = file; // whatever was said of the mask before
     draw();
     update();
     requestAnimationFrame(() => setTimeout(() => {
