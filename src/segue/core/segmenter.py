@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, ClassVar, Self
 
@@ -118,6 +119,11 @@ class Segmenter(ABC):
     def export_graphs(self) -> Mapping[str, ExportGraph]:
         """Tensor-only graphs for export and for training, by name."""
         return {}
+
+    def browser_graphs(self) -> Mapping[str, Path | bytes]:
+        """``encoder`` and ``decoder`` as ONNX for the page that answers in a browser. Raises ``ConfigError`` for a
+        model that the page does not restate."""
+        raise ConfigError(f"the model {self.name}", "nano or a model trained from it", "run: segue export --to onnx")
 
     def load_backbone(self, state: Mapping[str, Any]) -> list[str]:
         """Start the encoder from a pretrained backbone's weights; the encoder's keys that these had nothing for.

@@ -109,6 +109,7 @@ def check(config: CheckConfig) -> CheckResult:
     Raises ``DataError`` for a folder of no known format.
 
     >>> import tempfile
+    >>> import numpy as np
     >>> from segue.data.io.image import write_image, write_labels
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     write_image(f"{folder}/images/a.png", np.zeros((9, 9, 3), np.uint8))
@@ -154,6 +155,7 @@ def check(config: CheckConfig) -> CheckResult:
 def suspicions(image: AnnotatedImage, specks: int, most_shared: float) -> Iterator[tuple[str, str]]:
     """(what, where) of everything suspicious in one annotated image.
 
+    >>> import numpy as np
     >>> whole = Annotation("cat", Rle((2, 2), np.array([0, 4])), "a#1")
     >>> list(suspicions(AnnotatedImage("a.png", (2, 2), (whole,)), 0, 0.1))
     [('image file not found', 'a.png'), ('object that covers the whole image', 'a.png a#1')]

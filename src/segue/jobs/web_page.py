@@ -17,12 +17,9 @@ import tempfile
 from importlib.resources import files
 from pathlib import Path
 
-from segue.core.errors import CheckpointError, ConfigError, DownloadError, MissingFile
+from segue.core.errors import CheckpointError, DownloadError, MissingFile
 from segue.core.files import cache_folder
 from segue.core.segmenter import Segmenter
-from segue.models.nano.engines import OnnxEngine
-from segue.models.nano.model import Nano
-from segue.models.nano.settings import ClosePolicy, ZoomPolicy
 
 PAGE = "index.html"
 RUNTIME_VERSION = "1.30.0"
@@ -42,7 +39,7 @@ def write_page(model: Segmenter, folder: Path, runtime: Path | None = None) -> i
     ``runtime`` is the npm package of ONNX Runtime Web where npm cannot fetch it. Raises ``ConfigError`` for a model
     that the page cannot answer for, ``DownloadError`` without the package, ``CheckpointError`` for another one.
     """
-    graphs = _graphs(model)
+    graphs = model.browser_graphs()
     archive = runtime if runtime is not None else fetched_runtime()
     unpack_runtime(archive, folder / "runtime")
     here = Path(str(files("segue")))
@@ -55,18 +52,6 @@ def write_page(model: Segmenter, folder: Path, runtime: Path | None = None) -> i
     for name, graph in graphs.items():
         (folder / f"{name}.onnx").write_bytes(graph if isinstance(graph, bytes) else graph.read_bytes())
     return _keep_offline(folder)
-
-
-def _graphs(model: Segmenter) -> dict[str, Path | bytes]:
-    """The two graphs, shipped or made of the weights as they are."""
-    if not isinstance(model, Nano):
-        raise ConfigError(f"the model {model.name}", "nano or a model trained from it", "run: segue export --to onnx")
-    if (model.zoom, model.close, model.longest) != (ZoomPolicy(), ClosePolicy(), 384):
-        raise ConfigError("a nano with other views", "the views of the shipped one, which the page restates")
-    engine = model.engines.choose("onnx")
-    if not isinstance(engine, OnnxEngine):
-        raise ConfigError("a nano that an adapter has changed", "one without an adapter", "leave out --adapter")
-    return engine.graphs
 
 
 def fetched_runtime() -> Path:

@@ -34,7 +34,7 @@ class Scene:
     """What a simulated user wants in a view: the objects joined in the target (``parts``; none: nothing but
     background), how many ``objects`` are in view, and the pixels of any of them (``occupied``).
 
-    >>> Scene((), np.zeros((2, 2), bool), 0).target.any()
+    >>> bool(Scene((), np.zeros((2, 2), bool), 0).target.any())
     False
     """
 

@@ -40,7 +40,7 @@ class CropsConfig(JobConfig):
 
     >>> CropsConfig.from_fields(sources=[{"path": "coco"}], scale=(1.4, 0.75))
     Traceback (most recent call last):
-    segue.core.errors.ConfigError: got Value error, scale (1.4, 0.75) must rise from above zero; expected ...
+    segue.core.errors.ConfigError: scale (1.4, 0.75) must rise from above zero
     """
 
     sources: Annotated[tuple[RecipeSource, ...], Field(min_length=1, description="Data sets to learn from.")]

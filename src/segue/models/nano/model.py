@@ -38,7 +38,7 @@ from segue.core.types import (
     on_host,
 )
 from segue.models.nano.canvas import canvas_of
-from segue.models.nano.engines import Engines, NanoEngine, TorchEngine
+from segue.models.nano.engines import Engines, NanoEngine, OnnxEngine, TorchEngine
 from segue.models.nano.patch_features import PatchFeatures
 from segue.models.nano.settings import MAPS, ClosePolicy, EngineName, NanoSizes, ZoomPolicy, grouped
 from segue.models.nano.turn import COARSE, Turn, has_canvas
@@ -214,6 +214,15 @@ class Nano(PatchFeatures, Pretrained):
         """``encoder`` (pixels -> maps) and ``decoder`` (maps, clicks, box, previous -> logits, score)."""
         graphs: Mapping[str, ExportGraph] = self.module.graphs()
         return graphs
+
+    def browser_graphs(self) -> Mapping[str, Path | bytes]:
+        """``encoder`` and ``decoder`` as ONNX. Raises ``ConfigError`` for other views than the page restates."""
+        if (self.zoom, self.close, self.longest) != (ZoomPolicy(), ClosePolicy(), 384):
+            raise ConfigError("a nano with other views", "the views of the shipped one, which the page restates")
+        engine = self.engines.choose("onnx")
+        if not isinstance(engine, OnnxEngine):
+            raise ConfigError("a nano that an adapter has changed", "one without an adapter", "leave out --adapter")
+        return engine.graphs
 
     def training_core(self) -> Any:
         from segue.models.nano.training import NanoCore  # PyTorch is loaded only where nano learns
