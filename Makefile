@@ -27,8 +27,9 @@ $(FULL): $(LIGHT)
 demo: setup
 	$(BIN)/segue annotate
 
+# a process a core, each with one thread that doesn't spin while it waits
 test: setup-tests
-	$(BIN)/python -m pytest
+	OMP_WAIT_POLICY=PASSIVE OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
 lint: setup-tests
 	$(BIN)/ruff check .

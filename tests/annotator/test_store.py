@@ -6,7 +6,6 @@ import os
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -91,27 +90,22 @@ def test_a_damaged_database_and_one_of_a_newer_version_are_told_apart(tmp_path: 
         Store(f"sqlite:///{tmp_path}/newer.db")
 
 
-def test_five_thousand_images_open_within_two_seconds(tmp_path: Path) -> None:
+def test_five_thousand_images_are_listed_without_opening_one(tmp_path: Path) -> None:
     first = photo(tmp_path / "photos" / "img0.png", size=(30, 40))
     for number in range(1, 5000):
         os.link(first, first.with_name(f"img{number}.png"))
-    started = time.perf_counter()
+    opened: list[str] = []
+    sys.addaudithook(lambda event, given: opened.append(str(given[0])) if event == "open" else None)
     with TestClient(
         build(AnnotateConfig(folder=first.parent), load=ColourModel), base_url="http://localhost"
     ) as client:
         page = client.get("/api/images?limit=100").json()
         client.get("/api/project")
-        seconds = time.perf_counter() - started
     assert page["total"] == 5000
     assert [line["path"] for line in page["images"][:3]] == ["img0.png", "img1.png", "img2.png"]
-    assert seconds < 2 * load()
-
-
-def load() -> float:
-    """How much slower than usual this machine is now, at least 1: others may be using it."""
-    started = time.perf_counter()
-    sum(k * k for k in range(1_000_000))
-    return max(1.0, (time.perf_counter() - started) / 0.08)
+    assert not [file for file in opened if file.endswith(".png")]
+    first.read_bytes()
+    assert [file for file in opened if file.endswith(".png")] == [str(first)], "the hook sees what is opened"
 
 
 @pytest.fixture(scope="module")
@@ -126,7 +120,7 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     as_user: list[str] = []
     if os.geteuid() == 0:
         shutil.chown(home, "nobody")
-        for parent in (home, *home.parents[:2]):
+        for parent in (home, *home.parents[:3]):  # pytest-xdist puts one more folder between
             parent.chmod(parent.stat().st_mode | 0o711)
         as_user = ["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups"]
 

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import torch
-from torch import Tensor, multiprocessing
+from torch import Tensor, distributed, multiprocessing
 
 T = TypeVar("T")
 
@@ -200,3 +200,5 @@ def _work(rank: int, job: Callable[[], Any], processes: int, port: int, results:
     result = job()
     if rank == 0:
         results.put(result)
+    if distributed.is_initialized():  # a process that ends with the group's threads still running may be aborted
+        distributed.destroy_process_group()
