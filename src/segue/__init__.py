@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from segue.jobs.mask import mask
     from segue.jobs.masks import masks
     from segue.jobs.one_shot import one_shot
+    from segue.jobs.study import study
     from segue.jobs.track import track
     from segue.jobs.train import train
     from segue.session.load import load
@@ -65,6 +66,7 @@ _MODULES = {  # of the public names, each imported when it is first used, so tha
     "masks": "jobs.masks",
     "one_shot": "jobs.one_shot",
     "read_image": "data.io.image",
+    "study": "jobs.study",
     "track": "jobs.track",
     "train": "jobs.train",
 }
@@ -93,6 +95,7 @@ __all__ = [
     "masks",
     "one_shot",
     "read_image",
+    "study",
     "track",
     "train",
 ]

@@ -37,6 +37,7 @@ COMMANDS = {  # name -> what it does; the module of the same name is imported wh
     "adapt": "Train an adapter on your own masks and say, from images it never saw, whether it helps.",
     "train": "Train a click-segmentation model; Ctrl-C leaves a checkpoint that --resume continues exactly.",
     "evaluate": "Count the clicks that a model needs on a data set, by the published robot-click protocol.",
+    "study": "Set a table of a paper beside our own figures, as far as data and weights are there.",
     "models": "What models there are, what they accept, and where their weights come from.",
     "doctor": "Check this installation: libraries, weights, speed, disk; say what is wrong and how to mend it.",
 }
