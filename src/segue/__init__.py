@@ -11,9 +11,11 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from segue.core.errors import naming_extras
+from segue.core.telemetry import report_nothing
 from segue.core.threads import wait_passively
 
-wait_passively()  # before any runtime is loaded
+wait_passively()  # both before any runtime is loaded
+report_nothing()
 
 if TYPE_CHECKING:
     from segue.core.errors import SegueError

@@ -15,6 +15,7 @@ from typer.core import TyperGroup
 
 import segue
 from segue.cli.net import caught
+from segue.core.imports import importing
 
 if TYPE_CHECKING:
     from typer.core import TyperCommand
@@ -70,7 +71,8 @@ def command(name: str) -> TyperCommand:
     >>> [option.name for option in command("models").params]
     ['json', 'debug']
     """
-    module = importlib.import_module(f"segue.cli.{name.replace('-', '_')}")
+    with importing():
+        module = importlib.import_module(f"segue.cli.{name.replace('-', '_')}")
     built: TyperCommand = module.command.build(name, COMMANDS[name])
     return built
 

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from segue.annotator.config import AnnotateConfig
 from segue.cli.options import JobCommand
+from segue.core.imports import importing
 from segue.session.config import CommandLine
 
 
@@ -29,8 +30,9 @@ class _AnnotateConfig(AnnotateConfig):
 
 
 def _annotate(config: _AnnotateConfig) -> Any:
-    from segue.annotator.app import serve  # slow to import, which --help does without
-    from segue.annotator.exchange import ExchangeConfig, run
+    with importing():  # slow, and --help does without
+        from segue.annotator.app import serve
+        from segue.annotator.exchange import ExchangeConfig, run
 
     values = {name: getattr(config, name) for name in config.model_fields_set}
     exchanged = {

@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import fsspec
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError
@@ -73,6 +72,8 @@ class FeatureCache:
     """
 
     def __init__(self, url: str | Path, *, half: bool | None = None, limit: int | None = None) -> None:
+        import fsspec  # not before a cache is wanted
+
         if limit is not None and limit <= 0:
             raise ConfigError(f"a cache limit of {limit} bytes", "a positive number of bytes")
         self.url, self.limit, self.counts = str(url), limit, CacheCounts()

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import PIL.Image
-import tifffile
 from numpy.typing import NDArray
 
 from segue.core.errors import ImageError
@@ -38,7 +37,7 @@ class TiffImage(ImageFile):
     what is no readable TIFF.
     Source: TIFF 6.0; window by window as segment tables allow.
 
-    >>> import tempfile
+    >>> import tempfile, tifffile
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     tifffile.imwrite(f"{folder}/a.tif", np.arange(64 * 64, dtype=np.uint16).reshape(64, 64), tile=(32, 32))
     ...     with TiffImage(Path(folder, "a.tif")) as tiff:
@@ -49,6 +48,8 @@ class TiffImage(ImageFile):
     kind = "TIFF"
 
     def __init__(self, path: Path, max_pixels: int = 150_000_000, head: bytes = b"") -> None:
+        import tifffile  # not before there is a TIFF
+
         super().__init__(path, max_pixels)
         self._bounds: dict[int, Bounds] = {}
         with decoding(path, "a TIFF file"):
@@ -274,6 +275,8 @@ def write_mask_tiff(path: str | os.PathLike[str], rle: Rle) -> None:
     ...         int((tiff.values() > 0).sum())
     600
     """
+    import tifffile  # as above
+
     crop, x, y = rle.crop()
     with writing(path) as file, tifffile.TiffWriter(file, bigtiff=True) as writer:
         writer.write(
