@@ -25,7 +25,7 @@ from segue.data.formats.registry import open_data
 from segue.data.io.image import read_labels, write_image, write_labels
 from segue.evaluation.adapt_result import ClickAdaptResult, TextAdaptResult
 from segue.jobs.adapt import adapt, read_samples, split
-from segue.jobs.adapt_run import validation_split
+from segue.jobs.adapt_training import validation_split
 from segue.models.clipseg.tokens import byte_tokenizer
 from segue.models.pretrained import save_pretrained
 from segue.models.registry import MODELS
@@ -82,7 +82,10 @@ def test_the_folder_holds_an_adapter_and_what_it_is_worth(adapted: Any) -> None:
     assert {"noc85", "noc90", "bnoc85", "miou1"} <= set(result.after)
     assert len(result.clicks_saved_each) == 2
     assert len(result.mbiou_random.after) == len(result.mbiou_random.clicks)
-    assert result.images.to_json() == {"train": 5, "validation": 1, "held_out": 2}
+    assert result.images.to_json() == {"train": 6, "validation": 6, "held_out": 2}
+    assert result.cross_validated  # six images: one in six could not tell when to stop
+    assert "cross-validation" in result.ended
+    assert "the 6 they left out" in (output / "report.md").read_text()
     assert result.verdict == "not proven"  # two images prove nothing
     assert result.sentence in (output / "report.md").read_text()
     assert len(list((output / "overlays").iterdir())) == 2
@@ -126,19 +129,24 @@ def test_an_image_that_does_not_read_is_left_out_and_named(disks: Path, tmp_path
     broken.write_bytes(broken.read_bytes()[:60])
     result = adapt(config(data, tmp_path / "out", steps=1), model=small())
     assert [failure.item for failure in result.failed] == [broken.stem]
-    assert sum((result.images.train, result.images.validation, result.images.held_out)) == 7
+    assert result.images.to_json() == {"train": 5, "validation": 5, "held_out": 2}
     with pytest.raises(ImageError, match=broken.name):
         adapt(config(data, tmp_path / "strict", strict=True), model=small())
 
 
-def test_published_splits_are_kept(tmp_path: Path) -> None:
-    source = write_disks(tmp_path / "source", 5)
+@pytest.fixture(scope="module")
+def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three images to learn from, one to validate by, one to test on."""
+    folder = tmp_path_factory.mktemp("published")
+    source = write_disks(folder / "source", 5)
     groups = ("train", "train", "train", "val", "test")
-    ImageTextMask().write(
-        tmp_path / "split",
-        [replace(s, group=g) for s, g in zip(open_data(source).samples, groups, strict=True)],
-    )
-    train, test = split(list(open_data(tmp_path / "split").samples), config(tmp_path / "split", tmp_path))
+    samples = [replace(s, group=g) for s, g in zip(open_data(source).samples, groups, strict=True)]
+    ImageTextMask().write(folder / "split", samples)
+    return folder / "split"
+
+
+def test_published_splits_are_kept(published: Path, tmp_path: Path) -> None:
+    train, test = split(list(open_data(published).samples), config(published, tmp_path))
     learn, val = validation_split(train)
     assert ([s.group for s in learn], [s.group for s in val], [s.group for s in test]) == (
         ["train"] * 3,
@@ -170,13 +178,13 @@ def test_an_interrupted_run_goes_on_where_it_stopped(disks: Path, tmp_path: Path
 
     with pytest.raises(KeyboardInterrupt, match=r"holds the run: --resume goes on"):
         adapt(config(disks, tmp_path, minutes=0.1, clock="cpu"), small(), stop)  # however busy the machine
-    assert (tmp_path / "checkpoint.pt").exists()
+    assert {p.name for p in tmp_path.iterdir()} == {"checkpoint-fold-0.pt", "folds.jsonl"}
     with pytest.raises(ConfigError, match="--resume goes on with it, --force replaces it"):
         adapt(config(disks, tmp_path, minutes=0.1, clock="cpu"), small())
     result = adapt(config(disks, tmp_path, minutes=0.1, clock="cpu", resume=True), small())
-    assert result.curve[0]["step"] == 0
-    assert result.curve[-1]["minutes"] >= 0.1
-    assert not (tmp_path / "checkpoint.pt").exists()
+    assert result.curve[0]["minutes"] == 0
+    assert result.processor_minutes >= 3 * 0.1 / 4
+    assert not [p.name for p in tmp_path.iterdir() if "checkpoint" in p.name or "folds" in p.name]
 
 
 def test_a_finished_adapter_is_not_overwritten_unasked(adapted: Any, disks: Path) -> None:
@@ -188,11 +196,12 @@ def test_a_finished_adapter_is_not_overwritten_unasked(adapted: Any, disks: Path
 
 
 @pytest.mark.parametrize("kind", ["lora", "head", "full"])
-def test_the_baselines_run_in_the_same_harness(kind: str, disks: Path, tmp_path: Path) -> None:
-    result = adapt(config(disks, tmp_path, steps=1, minutes=10.0, adapter=kind), small())
+def test_the_baselines_run_in_the_same_harness(kind: str, published: Path, tmp_path: Path) -> None:
+    result = adapt(config(published, tmp_path, steps=1, minutes=10.0, adapter=kind), small())
     assert result.adapter == kind
     assert result.steps == 1
     assert result.ended == "1 steps are over"
+    assert not result.cross_validated  # the publisher says what validates
 
 
 def test_wrong_input_is_explained(disks: Path, tmp_path: Path) -> None:

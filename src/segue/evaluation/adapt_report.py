@@ -64,7 +64,7 @@ def click_page(result: ClickAdaptResult) -> str:
     """The Markdown of a click adapter's report."""
     lines = [
         *_head(result),
-        f"Trained on {result.images.train} images, stopped by {result.images.validation} others, measured on "
+        f"Trained on {result.images.train} images, {_stopped(result)}, measured on "
         f"{result.images.held_out} that took no part. {result.parameters:,} learned numbers beside "
         f"{result.base_parameters:,} frozen ones. {result.steps} steps in {result.minutes:.1f} minutes "
         f"({result.processor_minutes:.1f} of processor time), at most {result.peak_memory_mb} MB; "
@@ -82,6 +82,12 @@ def click_page(result: ClickAdaptResult) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def _stopped(result: ClickAdaptResult) -> str:
+    if result.cross_validated:
+        return f"for as long as runs on parts of them got better on the {result.images.validation} they left out"
+    return f"stopped by {result.images.validation} others"
 
 
 def _head(result: AdaptResult) -> list[str]:

@@ -47,7 +47,8 @@ class RandomClicks(JobResult):
 
 
 class ClickAdaptResult(AdaptResult):
-    """Adapting by clicks: the robot's measures on held-out objects, and the course of training."""
+    """Adapting by clicks: the robot's measures on held-out objects, and the course of training: where it is
+    ``cross_validated``, the mean of several runs on images that each of them left out."""
 
     before: dict[str, float]
     after: dict[str, float]
@@ -60,6 +61,7 @@ class ClickAdaptResult(AdaptResult):
     processor_minutes: float
     ended: str
     curve: tuple[dict[str, float], ...]
+    cross_validated: bool = False
 
 
 class TextRun(JobResult):

@@ -8,11 +8,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
-import numpy as np
-import torch
-
 from segue.adapters.base import Adapter, attach, attached, detach, disabled, save_adapter
-from segue.adapters.registry import ADAPTERS
 from segue.core.errors import MissingFile
 from segue.core.files import write_bytes
 from segue.core.segmenter import Segmenter
@@ -29,74 +25,40 @@ from segue.evaluation.adapt_result import (
     TextRun,
 )
 from segue.evaluation.adapt_verdict import Verdict
+from segue.jobs.adapt_training import LEFTOVERS, fresh_adapter, train_by_clicks, validation_split
 from segue.jobs.output import claim_output
-from segue.metrics.interaction import clicks_needed
 from segue.models.registry import MODELS
-from segue.training.click_run import ClickSettings, adapter_run
 from segue.training.config import AdaptConfig
-from segue.training.engine import Engine, Validation
 from segue.training.text_run import TextSettings, text_run
 from segue.training.text_task import text_samples
 
-CHECKPOINT = "checkpoint.pt"
 STOP = 0.9  # the quality at which the robot stops
-TARGET, VALIDATION_CLICKS = 0.85, 20  # validation counts clicks to this IoU, and at most so many
 RANDOM_CLICKS = (1, 2, 3, 5)  # positive, and as many negative
 
 OnRow: TypeAlias = Callable[[Mapping[str, float]], None]
 
 
-def validation_split(
-    train: Sequence[Sample], share: float = 1 / 6, most: int = 24
-) -> tuple[list[Sample], list[Sample]]:
-    """(to learn from, to stop by): published ``val`` samples, or the first sixth, at most ``most`` images."""
-    named = [s for s in train if s.group == "val"]
-    if named and len(named) < len(train):
-        return [s for s in train if s.group != "val"], named[:most]
-    held = min(most, max(1, round(share * len(train))))
-    return list(train[held:]), list(train[:held])
-
-
-def _attached(config: AdaptConfig, model: Segmenter, seed: int) -> Adapter:
-    torch.manual_seed(seed)
-    adapter: Adapter = ADAPTERS.load(config.adapter)(model, **config.settings)
-    return attach(model, adapter)
-
-
 def adapt_by_clicks(
     config: AdaptConfig, model: Segmenter, train: Sequence[Sample], test: Sequence[Sample], on_row: OnRow
 ) -> ClickAdaptResult:
-    """Train on the robot's clicks, stopped by its clicks on a sixth of ``train``, measured on ``test``."""
-    claim_output(config.output, [CHECKPOINT], resume=config.resume, force=config.force)
+    """Train on the robot's clicks, stopped by its clicks on a part of ``train``, measured on ``test``."""
+    claim_output(config.output, LEFTOVERS, resume=config.resume, force=config.force)
 
     def measured(log: Any = None) -> tuple[list[robot.AnnotatedObject], list[float]]:
         objects = robot.annotate(model, test, config.max_clicks, STOP, config.boundary, log)
         random = (model, test, RANDOM_CLICKS, config.seed, log)
         return objects, robot.random_clicks_quality(*random) if config.boundary else []
 
-    def validate(engine: Engine) -> Validation:
-        with engine.averaged():
-            ious = [o.trace.ious for o in robot.annotate(model, val, VALIDATION_CLICKS, TARGET, boundary=False)]
-        clicks = [float(clicks_needed(curve, TARGET, VALIDATION_CLICKS)) for curve in ious]
-        row = {"noc": float(np.mean(clicks)), "miou1": float(np.mean([curve[0] for curve in ious]))}
-        return Validation(row, tuple(n - curve[0] for n, curve in zip(clicks, ious, strict=True)))
-
     protocol = {"most": config.max_clicks, "stop": STOP, "boundary": config.boundary}
     with robot.robot_log(model, config.cache_dir, **protocol) as log:
         before, random_before = measured(log)
-    adapter = _attached(config, model, config.seed)
-    learn, val = validation_split(train)
-    settings = ClickSettings(config.minutes, config.clock, config.steps, config.lr, config.batch or ClickSettings.batch)
-    run = adapter_run(model, adapter, learn, settings, validate, config.output / CHECKPOINT, config.seed)
-    if config.resume:
-        run.resume()
-    ended = run.run(on_row)
-    run.load_best()
+    trained = train_by_clicks(config, model, train, on_row)
     after, random_after = measured()
-    gain = robot.click_gain(before, after, config.max_clicks, run.improving)
+    counts = ImageCounts(train=trained.learned, validation=trained.validated, held_out=len(test))
+    gain = robot.click_gain(before, after, config.max_clicks, trained.improving)
     random = RandomClicks(clicks=RANDOM_CLICKS, before=tuple(random_before), after=tuple(random_after))
     result = ClickAdaptResult(
-        **_header(config, model, adapter, (learn, val, test), gain.verdict, len(after)),
+        **_header(config, model, trained.adapter, counts, gain.verdict, len(after)),
         clicks_saved=gain.clicks_saved,
         clicks_saved_each=gain.clicks_saved_each,
         clicks_saved_interval=gain.clicks_saved_interval,
@@ -104,15 +66,17 @@ def adapt_by_clicks(
         before=robot.click_figures(before, config.max_clicks),
         after=robot.click_figures(after, config.max_clicks),
         mbiou_random=random if config.boundary else None,
-        steps=run.steps,
-        minutes=run.clock.wall,
-        processor_minutes=run.clock.processor,
-        ended=ended,
-        curve=tuple(run.rows),
+        steps=trained.steps,
+        minutes=trained.wall,
+        processor_minutes=trained.processor,
+        ended=trained.ended,
+        curve=trained.curve,
+        cross_validated=trained.cross_validated,
     )
-    _finish(config, model, adapter, result, [result.before, result.after])
+    _finish(config, model, trained.adapter, result, [result.before, result.after])
     write_click_report(config.output, result, model, before, after)
-    (config.output / CHECKPOINT).unlink(missing_ok=True)
+    for name in LEFTOVERS:
+        (config.output / name).unlink(missing_ok=True)
     return result
 
 
@@ -140,7 +104,7 @@ def adapt_by_texts(
     )
     scores, trained = list[texts.BeforeAfter](), list[tuple[float, Adapter]]()
     for seed, checkpoint in checkpoints.items():
-        adapter = _attached(config, model, seed)
+        adapter = fresh_adapter(config, model, seed)
         run = text_run(model, adapter, learn_samples, val_samples, settings, checkpoint, seed)
         if config.resume and checkpoint.is_file():
             run.resume()
@@ -151,8 +115,9 @@ def adapt_by_texts(
         trained.append((run.best_validation[1], adapter))
         detach(model, adapter)
     adapter = attach(model, min(trained, key=lambda pair: pair[0])[1])
+    counts = ImageCounts(train=len(learn), validation=len(val), held_out=len(test))
     result = TextAdaptResult(
-        **_header(config, model, adapter, (learn, val, test), texts.text_verdict(scores), len(scores[0][0])),
+        **_header(config, model, adapter, counts, texts.text_verdict(scores), len(scores[0][0])),
         before=texts.over_seeds([r.before for r in runs]),
         after=texts.over_seeds([r.after for r in runs]),
         minutes=sum(r.minutes for r in runs),
@@ -170,12 +135,11 @@ def _header(
     config: AdaptConfig,
     model: Segmenter,
     adapter: Adapter,
-    images: tuple[Sequence[Sample], Sequence[Sample], Sequence[Sample]],
+    images: ImageCounts,
     verdict: Verdict,
     objects: int,
 ) -> dict[str, Any]:
     """What both kinds of result begin with."""
-    train, val, test = map(len, images)
     with disabled(model, *attached(model)):
         base_parameters = sum(p.numel() for p in model.module.parameters())
     return {
@@ -186,7 +150,7 @@ def _header(
         "seed": config.seed,
         "parameters": adapter.trainable,
         "base_parameters": base_parameters,
-        "images": ImageCounts(train=train, validation=val, held_out=test),
+        "images": images,
         "objects": objects,
         "verdict": verdict.kind,
         "sentence": verdict.sentence,
