@@ -11,7 +11,7 @@ import torch
 from PIL import Image as Pillow
 
 import segue
-from segue.cli import main
+from segue.cli import COMMANDS, command, main
 from segue.data.io.image import read_image, read_labels
 
 CAT = Path(segue.__file__).parent / "samples" / "cat.jpg"
@@ -64,6 +64,22 @@ BAD = {
     "0-byte file": (["mask", "{bad}/empty.png", "--click", "9,9"], "empty"),
     "text named .png": (["mask", "{bad}/text.png", "--click", "9,9"], "text.png"),
     "no such file": (["mask", "{bad}/nothing.jpg", "--click", "9,9"], "nothing.jpg, which is not there"),
+    "no such folder": (["mask", "{bad}/nowhere/", "--click", "9,9"], "nowhere"),
+    "only background clicks": (["mask", "{cat}", "--background-click", "9,9"], "--click X,Y"),
+    "a percentage": (
+        ["evaluate", "--data", "{bad}", "--target", "85"],
+        "target=85.0; expected less than or equal to 1",
+    ),
+    "one reference, nothing shown": (["find", "--reference", "{cat}", "{cat}", "-o", "{bad}/f"], "Add --mask PNG"),
+    "no folder of frames": (
+        ["track", "--reference", "{cat}", "--click", "9,9", "{bad}/nowhere", "-o", "{bad}/t"],
+        "nowhere, which is not there",
+    ),
+    "no images to annotate": (["annotate", "{bad}/nowhere"], "nowhere, which is not there"),
+    "photos without masks": (["adapt", "--data", "{photos}", "-o", "{bad}/a"], "Arrange images/ and masks/"),
+    "unknown format of an export": (["annotate", "{photos}", "--export", "coc", "-o", "x"], "Did you mean 'coco'?"),
+    "no output": (["convert-data", "{photos}", "--to", "coco"], "--output"),
+    "a model that is not there": (["get", "sam-vit-bse"], "Did you mean 'sam-vit-base'?"),
     "a folder": (["mask", "{bad}", "--click", "9,9"], "expected"),
     "click outside": (["mask", "{cat}", "--click", "9999,9"], "inside the image"),
     "negative coordinate": (["mask", "{cat}", "--click=-1,9"], "inside the image"),
@@ -93,23 +109,44 @@ def test_bad_input_is_one_clear_line_and_writes_nothing(
 ) -> None:
     arguments, expected = BAD[case]
     out = tmp_path / "out.png"
-    filled = [a.format(bad=bad, cat=CAT) for a in arguments]
+    filled = [a.format(bad=bad, cat=CAT, photos=CAT.parent) for a in arguments]
     target = ["-o", str(out)] if filled[0] in ("mask", "convert") else []
     assert main([*filled, *target]) == 1
     said = capsys.readouterr().err.strip()
     assert said.startswith("error: ")
     assert len(said.splitlines()) == 1
-    assert "Traceback" not in said
+    assert not any(inside in said for inside in ("Traceback", "Path(", "pydantic", "configuration=", "None"))
     assert len(said) < 700, "what to do must not drown in what there is"
     assert expected in said
     assert not out.exists()
 
 
 @pytest.mark.parametrize(
-    "arguments", [["mask", str(CAT), "--click", "1", "-o", "m.png"], ["mask"], ["no-such-command"]]
+    ("arguments", "said"),
+    [
+        (["mask", str(CAT), "--click", "1", "-o", "m.png"], "120,80"),
+        (["mask", str(CAT), "--click", "225x150", "-o", "m.png"], "120,80"),
+        (["mask", str(CAT), "--click", "9,9"], "'--output'"),
+        (["mask", str(CAT), "--clik", "9,9", "-o", "m.png"], "--click"),
+        (["adapt", "-o", "a"], "'--data'"),
+        (["train"], "CONFIG"),
+        (["export", "--to", "onx", "-o", "e"], "onnx, web"),
+        (["bench", "--size", "512"], "120,80"),
+        (["msk", str(CAT)], "Did you mean 'mask'?"),
+    ],
 )
-def test_wrong_usage_ends_with_status_2(arguments: list[str]) -> None:
+def test_wrong_usage_ends_with_status_2_and_the_right_spelling(
+    arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(arguments) == 2
+    assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_table_has_a_json_twin(name: str) -> None:
+    group = command(name)
+    options = {option.name for option in getattr(group, "commands", {}).values() or group.params}
+    assert "json" in options or name == "serve"
 
 
 def test_an_unreadable_folder_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,6 +6,7 @@ import pytest
 from segue.core.errors import InputError
 from segue.models.sam.model import Sam
 from segue.models.sam.registry import TINY_HIERA, tiny_vit_sam
+from segue.session.load import load
 from segue.session.predictor import SamPredictor
 from tests.fakes import ColourModel
 from tests.models.sam.test_model import lively
@@ -57,6 +58,20 @@ def test_over_any_model_the_mask_is_right_and_comes_back_as_mask_input():
     assert low.shape == (1, 256, 256)
     assert low[0, 85, 150] > 0 > low[0, 20, 20]  # row 20 of 40 is row 85 of the 256-pixel square
     assert predictor.predict(POINT, LABEL, mask_input=low)[0].shape == (1, 40, 60)
+
+
+@pytest.mark.parametrize("multimask", [True, False])
+def test_over_nano_the_best_mask_is_taken_and_fed_back_as_over_a_sam(multimask):
+    predictor = SamPredictor(load("nano"))
+    predictor.set_image(IMAGE)
+    masks, scores, logits = predictor.predict(POINT, LABEL, multimask_output=multimask)
+    assert (masks.shape, scores.shape, logits.shape) == ((1, 40, 60), (1,), (1, 256, 256))
+    best = int(np.argmax(scores))
+    assert masks[best, 20, 30]
+    points, labels = np.array([[30, 20], [5, 5]]), np.array([1, 0])
+    again, _, _ = predictor.predict(points, labels, mask_input=logits[best][None], multimask_output=multimask)
+    assert again[0, 20, 30]
+    assert not again[0, 5, 5]
 
 
 def test_a_batch_answers_like_its_images_one_by_one():

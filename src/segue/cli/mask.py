@@ -10,7 +10,7 @@ from pydantic import Field
 
 from segue.cli.options import JobCommand
 from segue.cli.show import show_result, show_rows
-from segue.core.errors import ConfigError
+from segue.core.errors import ConfigError, MissingFile
 from segue.jobs.mask import MaskConfig, MaskResult, mask
 from segue.jobs.masks import MasksConfig, MasksResult, masks
 
@@ -24,7 +24,12 @@ class _MaskCommand(MasksConfig):
 def _run(config: _MaskCommand) -> MaskResult | MasksResult:
     given = {name: getattr(config, name) for name in config.model_fields_set}
     several = config.prompts_file or config.to or len(config.image) != 1 or Path(config.image[0]).is_dir()
-    if not several and (Path(config.image[0]).exists() or not glob.has_magic(config.image[0])):
+    if not several and not Path(config.image[0]).exists() and not glob.has_magic(config.image[0]):
+        # before the output is looked at, which is a file or a folder as the image is
+        raise MissingFile(
+            f"the path {config.image[0]}, which is not there", "an image or a folder", "check the spelling"
+        )
+    if not several and Path(config.image[0]).exists():
         single = {name: value for name, value in given.items() if name in MaskConfig.model_fields}
         return mask(MaskConfig.from_fields(**single | {"image": config.image[0]}))
     for name in ("overlay", "cutout"):

@@ -34,6 +34,8 @@ _FIXES = {
     errno.EDQUOT: "free some space, or name a place outside the quota",
     errno.EFBIG: "name a file system, or set a limit, that takes larger files",
     errno.ENAMETOOLONG: "choose a shorter name",
+    errno.ENOTDIR: "a file stands where a folder is meant: choose another name",
+    errno.EISDIR: "a folder stands there: name a file in it",
 }
 
 

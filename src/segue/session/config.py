@@ -124,7 +124,8 @@ def _config_error(error: ValidationError, kind: type[BaseModel]) -> SegueError:
     first = min(error.errors(), key=lambda e: e["type"] != "extra_forbidden")  # a misspelt key before a missing one
     if isinstance(cause := first.get("ctx", {}).get("error"), SegueError):
         return cause
-    name, message = ".".join(map(str, first["loc"])), str(first["msg"]).removeprefix("Value error, ")
+    name = ".".join(part for part in map(str, first["loc"]) if not part.isdigit())
+    message = str(first["msg"]).removeprefix("Value error, ")
     if first["type"] == "extra_forbidden":
         near = difflib.get_close_matches(name, kind.model_fields, 1)
         fix = f"Did you mean '{near[0]}'?" if near else ""

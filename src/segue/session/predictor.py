@@ -35,8 +35,9 @@ class Scaled(Protocol):
 class SamPredictor:
     """``set_image``, then ``predict`` as often as you like, with segment-anything's shapes and meanings.
 
-    Models that have one candidate answer with one even for ``multimask_output``. Points are (x, y), boxes
-    (x0, y0, x1, y1), in pixels of the image.
+    Models that have one candidate (all but a SAM) answer with one even for ``multimask_output``: masks (1, H, W),
+    scores (1,), logits (1, 256, 256), so that ``masks[scores.argmax()]`` is right over each of them. Points are
+    (x, y), boxes (x0, y0, x1, y1), in pixels of the image.
 
     Source: segment_anything/predictor.py (its contract).
 
