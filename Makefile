@@ -5,7 +5,7 @@ LIGHT := $(VENV)/.ready
 FULL := $(VENV)/.ready-for-tests
 INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 
-.PHONY: setup setup-tests demo test check lint clean
+.PHONY: setup setup-tests demo test check lint site clean
 
 # what the annotator and every command over nano need; setup-tests adds PyTorch and what tests need
 setup: $(LIGHT)
@@ -36,6 +36,11 @@ lint: setup-tests
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# the documentation, in build/site; a broken link or reference fails it
+site: setup
+	$(INSTALL) --editable '.[docs]'
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
 
 check: lint test
 

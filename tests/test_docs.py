@@ -37,7 +37,9 @@ def test_every_model_is_documented(name: str) -> None:
     assert f"`{name}`" in (DOCS / "models.md").read_text(), f"docs/models.md does not mention `{name}`"
 
 
-@pytest.mark.parametrize("page", sorted(DOCS.glob("*.md")), ids=lambda p: p.name)
+@pytest.mark.parametrize("page", [*sorted(ROOT.glob("*.md")), *sorted(DOCS.rglob("*.md"))], ids=lambda p: p.name)
 def test_links_between_pages_lead_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\((?!https?:|#|mailto:)([^)#\s]+)", page.read_text()):
-        assert (page.parent / target).exists(), f"{page.name} links to {target}"
+        made = re.search(r"reference/\w+\.md$", target)  # by the site's hooks
+        there = f'"{made[0]}":' in (DOCS / "hooks.py").read_text() if made else (page.parent / target).exists()
+        assert there, f"{page.name} links to {target}"
