@@ -11,8 +11,9 @@ import torch
 from PIL import Image as Pillow
 
 import segue
-from segue.cli import COMMANDS, command, main
+from segue.cli import COMMANDS, command, doctor, main
 from segue.data.io.image import read_image, read_labels
+from segue.jobs.doctor import DoctorResult
 
 CAT = Path(segue.__file__).parent / "samples" / "cat.jpg"
 
@@ -180,3 +181,17 @@ def test_models_and_doctor_tell_what_is_there(capsys: pytest.CaptureFixture[str]
     assert found["problems"] == []
     assert found["weights"]["nano"] == "whole"
     assert found["matmul_gflops"] > 0
+    doctor.command.show(DoctorResult.from_json(found))
+    said = capsys.readouterr().out
+    assert said.splitlines()[-1] == "all well"
+    assert "None" not in said
+    assert "speed cold click ms" in said
+    assert "speed warm click ms" in said
+    doctor.command.show(DoctorResult.from_json(found | {"problems": ["no disk left; make room"]}))
+    said = capsys.readouterr().out
+    assert said.splitlines()[-1] == "wrong: no disk left; make room"
+
+
+def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"segue {segue.__version__}\n"
