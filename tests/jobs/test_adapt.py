@@ -91,6 +91,16 @@ def test_the_folder_holds_an_adapter_and_what_it_is_worth(adapted: Any) -> None:
     assert len(list((output / "overlays").iterdir())) == 2
 
 
+def test_progress_rises_through_all_runs_of_the_cross_validation(disks: Path, tmp_path: Path) -> None:
+    rows = list[Mapping[str, float]]()
+    result = adapt(config(disks, tmp_path, boundary=False), small(), rows.append)
+    minutes = [row["minutes"] for row in rows]
+    assert minutes == sorted(minutes)
+    assert minutes[-1] > 0.014  # three of the four parts
+    assert sum("noc" in row for row in rows) >= 6
+    assert len(result.curve) == 6
+
+
 def test_the_base_is_what_it_was_bit_for_bit(adapted: Any) -> None:
     model, frozen, _, _ = adapted
     with disabled(model):
@@ -177,13 +187,13 @@ def test_an_interrupted_run_goes_on_where_it_stopped(disks: Path, tmp_path: Path
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt, match=r"holds the run: --resume goes on"):
-        adapt(config(disks, tmp_path, minutes=0.1, clock="cpu"), small(), stop)  # however busy the machine
+        adapt(config(disks, tmp_path, minutes=0.04, clock="cpu"), small(), stop)  # however busy the machine
     assert {p.name for p in tmp_path.iterdir()} == {"checkpoint-fold-0.pt", "folds.jsonl"}
     with pytest.raises(ConfigError, match="--resume goes on with it, --force replaces it"):
-        adapt(config(disks, tmp_path, minutes=0.1, clock="cpu"), small())
-    result = adapt(config(disks, tmp_path, minutes=0.1, clock="cpu", resume=True), small())
+        adapt(config(disks, tmp_path, minutes=0.04, clock="cpu"), small())
+    result = adapt(config(disks, tmp_path, minutes=0.04, clock="cpu", resume=True), small())
     assert result.curve[0]["minutes"] == 0
-    assert result.processor_minutes >= 3 * 0.1 / 4
+    assert result.processor_minutes >= 3 * 0.04 / 4
     assert not [p.name for p in tmp_path.iterdir() if "checkpoint" in p.name or "folds" in p.name]
 
 

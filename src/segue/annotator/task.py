@@ -35,7 +35,8 @@ def run_adapt(request: Mapping[str, Any]) -> None:
 
     def watch(row: Mapping[str, float]) -> None:
         share = min(1.0, row["minutes"] / config.minutes)
-        say(progress=0.1 + 0.8 * share, message=f"{row['noc']:.2f} clicks an object on the images it stops by")
+        stops = f"{row['noc']:.2f} clicks an object on the images it stops by" if "noc" in row else "Learning from all"
+        say(progress=0.1 + 0.8 * share, message=stops)
 
     say(progress=0.02, message="Counting the clicks that the model needs now")
     adapt(config, on_row=watch)

@@ -138,13 +138,11 @@ def _cross_validated(
     parts = folds(train, MOST)
     with ResumeLog(config.output / FOLD_LOG, job) as log:
         for fold, (learn, val) in enumerate(parts):
-            path, validate = (
-                config.output / FOLD_CHECKPOINTS[fold],
-                _fold_validation(model, val, config.max_clicks, log, fold),
-            )
+            path = config.output / FOLD_CHECKPOINTS[fold]
+            validate = _fold_validation(model, val, config.max_clicks, log, fold)
             adapter = fresh_adapter(config, model, config.seed)
             engine = adapter_run(model, adapter, learn, part, validate, path, config.seed)
-            _run(engine, config.resume and path.is_file(), on_row)
+            _run(engine, config.resume and path.is_file(), _after(fold, part.minutes, on_row))
             detach(model, adapter)
             clocks.append(engine.clock)
             rows = [log[f"{fold} {n}"] for n in range(len(engine.rows))]
@@ -156,8 +154,8 @@ def _cross_validated(
         most = None if part.steps is None else math.ceil(choice.share * part.steps)
         chosen = replace(part, minutes=choice.share * part.minutes, steps=most)
         path = config.output / CHECKPOINT
-        last = adapter_run(model, adapter, train, chosen, None, path, config.seed)
-        ended = _run(last, config.resume and path.is_file(), on_row)
+        last = adapter_run(model, adapter, train, chosen, lambda _: Validation({}), path, config.seed)
+        ended = _run(last, config.resume and path.is_file(), _after(FOLDS, part.minutes, on_row))
         ended += f", the {100 * choice.share:.0f} % of its part that {FOLDS}-fold cross-validation chose"
         adapter.load_state_dict(last.averaged_state())
         steps = last.steps
@@ -175,6 +173,11 @@ def _cross_validated(
         tuple({"minutes": each * k, **row} for k, row in enumerate(choice.rows)),
         cross_validated=True,
     )
+
+
+def _after(runs: int, minutes: float, on_row: OnRow) -> OnRow:
+    """``on_row`` with the minutes of the ``runs`` before, each of which had so many ``minutes``, as this one has."""
+    return lambda row: on_row({**row, "minutes": runs * minutes + min(minutes, row["minutes"])})
 
 
 def _fold_validation(

@@ -194,7 +194,7 @@ def adapter_run(
     adapter: Adapter,
     samples: Sequence[Sample],
     settings: ClickSettings,
-    validate: Callable[[Engine], Validation] | None,
+    validate: Callable[[Engine], Validation],
     checkpoint: Path,
     seed: int = 0,
 ) -> Engine:
