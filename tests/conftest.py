@@ -18,8 +18,9 @@ ROOT = Path(__file__).resolve().parents[1]
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--parity-fixtures",
-        default=str(ROOT.parent / "shared" / "parity"),
-        help="folder of golden inputs and outputs of the official code",
+        default=None,
+        help="folder of golden inputs and outputs of the official code; default: ../shared/parity, else the small "
+        "ones in tests/parity/fixtures",
     )
 
 
@@ -29,15 +30,6 @@ def shared() -> Path:
     path = ROOT.parent / "shared"
     if not path.is_dir():
         pytest.skip(f"needs the shared data folder beside the checkout: {path.name} is absent")
-    return path
-
-
-@pytest.fixture(scope="session")
-def parity_dir(request: pytest.FixtureRequest) -> Path:
-    """The folder given by --parity-fixtures."""
-    path = Path(request.config.getoption("--parity-fixtures"))
-    if not path.is_dir():
-        pytest.skip("needs the parity fixtures (--parity-fixtures DIR)")
     return path
 
 
