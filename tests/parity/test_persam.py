@@ -23,7 +23,7 @@ STAGE, LOGITS = 2e-5, 1e-3  # the third step's prompts come from the second's lo
 def pytest_generate_tests(metafunc):
     if "golden" in metafunc.fixturenames:
         found = folders_where(metafunc.config, lambda c: "attn_size" in c)
-        metafunc.parametrize("golden", found, indirect=True, ids=[p.name for p in found], scope="module")
+        metafunc.parametrize("golden", found, indirect=True, ids=lambda p: p.name, scope="module")
 
 
 @dataclass
