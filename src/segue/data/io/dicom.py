@@ -50,6 +50,16 @@ class DicomImage(ImageFile):
         with decoding(self.path, "a DICOM image"):
             return np.ascontiguousarray(self._shown(self._values(page))[y0:y1, x0:x1])
 
+    @property
+    def level(self) -> Level | None:
+        """The window that is given or stored; None where neither is."""
+        return self._level or _stored(self._data)
+
+    def units(self, page: int = 0) -> NDArray[np.float64]:
+        """(H, W) modality units, whichever of them is black."""
+        with decoding(self.path, "a DICOM image"):
+            return modality_values(self._values(page), self._data)
+
     def _values(self, page: int) -> NDArray[Any]:
         from pydicom.pixels import pixel_array
 
@@ -72,7 +82,7 @@ class DicomImage(ImageFile):
         if values.ndim == 3:
             return as_image(values)
         units = modality_values(values, self._data)
-        level = self._level or _stored(self._data)
+        level = self.level
         grey = as_image(units)[..., 0] if level is None else cut(units, level)
         return as_image(255 - grey if kind == "MONOCHROME1" else grey)
 
@@ -113,13 +123,18 @@ def modality_values(values: NDArray[Any], data: Any) -> NDArray[np.float64]:
     return units
 
 
-def _opened(path: Path) -> Any:
+def header(path: Path) -> Any:
+    """A DICOM file's data without its pixels. Raises as ``DicomImage``."""
+    return _opened(path, pixels=False)
+
+
+def _opened(path: Path, *, pixels: bool = True) -> Any:
     with naming_extras():
         import pydicom
     if not path.is_file():
         raise MissingFile(f"{path}", "a DICOM file", "check the spelling")
     try:
-        return pydicom.dcmread(path)
+        return pydicom.dcmread(path, stop_before_pixels=not pixels)
     except Exception as error:  # pydicom raises what its parsers meet
         raise ImageError(f"{path}, which is no DICOM file ({error})", "a DICOM image") from error
 

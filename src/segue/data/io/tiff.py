@@ -91,6 +91,13 @@ class TiffImage(ImageFile):
         values = values.reshape(*values.shape[:2], -1)
         return np.array(turned(values[..., 0] if values.shape[2] == 1 else values, turn), order="C")
 
+    def spacing(self) -> tuple[float, float, float]:
+        """Between pages, rows and columns: ImageJ's and the resolution tags' units; 1 where nothing is said."""
+        with decoding(self.path):
+            z = float((self._file.imagej_metadata or {}).get("spacing", 1) or 1)
+            rows, columns = (self._page(0).get_resolution())[::-1]
+        return z, 1 / rows if rows > 0 else 1.0, 1 / columns if columns > 0 else 1.0
+
     def labels(self, page: int = 0) -> Labels:
         found = self._page(page)
         if int(found.photometric) in (_SEPARATED, _CIELAB, _ICCLAB):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -57,9 +58,14 @@ class VideoFile(ImageFile):
                 if not container.streams.video:
                     raise ImageError(f"{self.path} without a video stream", "a video")
                 for frame in container.decode(video=0):
-                    turns = round(frame.rotation / 90) % 4  # anticlockwise
-                    yield np.ascontiguousarray(np.rot90(frame.to_ndarray(format="rgb24"), turns))
+                    yield upright(frame)
         except (av.error.FFmpegError, ValueError) as error:
             if isinstance(error, ImageError):
                 raise
             raise ImageError(f"{self.path}, which cannot be decoded ({error})", "a video file or folder") from error
+
+
+def upright(frame: Any) -> Image:
+    """(H, W, 3) uint8 RGB of a decoded PyAV frame, turned as its display matrix says."""
+    turns = round(frame.rotation / 90) % 4  # anticlockwise
+    return np.ascontiguousarray(np.rot90(frame.to_ndarray(format="rgb24"), turns))
