@@ -7,17 +7,17 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import cv2
 import numpy as np
 from sqlmodel import Session, col, select
 
-from segue.annotator import journal, schemas, schemas_actions
+from segue.annotator import clips, journal, schemas, schemas_actions
 from segue.annotator.codec import STORED, MaskLink, ObjectLink, Packed, SentPrompt, pack, unpack
 from segue.annotator.edits import EFFECTS
-from segue.annotator.library import Library
-from segue.annotator.serializers import comments_out, findings_out, mask_out
+from segue.annotator.library import Library, shot
+from segue.annotator.serializers import comments_out, findings_out, mask_out, object_outs
 from segue.annotator.store import (
     ActionMeta,
     ChangeSet,
@@ -54,11 +54,20 @@ class Answer(NamedTuple):
     stored: list[dict[str, Any]]
 
 
+class Propagating(Protocol):
+    """What carries objects through a clip."""
+
+    def check(self, db: Session, row: ImageRow, action: schemas_actions.Propagate, frame: int | None) -> None: ...
+
+    def begin(self, row: ImageRow, action: schemas_actions.Propagate, frame: int, run: int) -> None: ...
+
+
 class ActionService:
     """Actions on the images of one project, one at a time on an image; safe from any thread."""
 
     def __init__(self, store: Store, library: Library, worker: Worker) -> None:
         self.store, self.library, self.worker = store, library, worker
+        self.propagating: Propagating | None = None
         self._locks: dict[int, threading.RLock] = {}
         self._making = threading.Lock()
 
@@ -78,22 +87,28 @@ class ActionService:
         action = request.action
         with self._image_lock(image_id), self.store.read() as db:
             row = self.measured(db, image_id)
+            frame = frame_of(row, request.frame)
             entry = entry_of(db, request.key, image_id)
             if entry is not None:
-                return _outcome(db, row, entry)
+                return _outcome(db, row, entry, frame)
             _check_current(row, who, request.seen)
             answer = None
+            if isinstance(action, schemas_actions.Propagate):
+                assert self.propagating is not None, "the server sets it"
+                self.propagating.check(db, row, action, frame)
             if isinstance(action, schemas_actions.Prompted):
-                answer = self._answer(db, row, action)
+                answer = self._answer(db, row, action, frame)
                 if early is not None:
                     early(_early(action.object, answer.packed))
             began = time.perf_counter()
             with self.store.write(db):
                 hold(db, row, who.id, who.name)
-                entry = self._carry_out(ChangeSet(db, row), request, who, answer)
-                outcome = _outcome(db, row, entry, with_masks=answer is None or early is None)
+                entry = self._carry_out(ChangeSet(db, row, frame), request, who, answer)
+                outcome = _outcome(db, row, entry, frame, with_masks=answer is None or early is None)
                 row.objects = len(outcome.order)
                 row.touched_by, row.touched_at = who.name, time.time()
+            if isinstance(action, schemas_actions.Propagate) and self.propagating and frame is not None:
+                self.propagating.begin(row, action, frame, entry.changes[0]["id"])
             outcome.took.save = 1000 * (time.perf_counter() - began)
             if answer is not None:
                 outcome.took.wait, outcome.took.model = answer.result.wait, answer.result.model
@@ -107,7 +122,7 @@ class ActionService:
             with self.store.read() as db:
                 row = self.measured(db, image_id)
                 _check_current(row, who, request.seen)
-                question, _ = self._question(db, row, request.action)
+                question, _ = self._question(db, row, request.action, frame_of(row, request.frame))
             return self.worker.guess(question)
 
     def preview(self, image_id: int, who: Window, request: schemas_actions.Guess) -> schemas.Preview | None:
@@ -127,15 +142,17 @@ class ActionService:
 
     def note_file(self, db: Session, row: ImageRow) -> bool:
         """Note what the file holds now; False where masks lie on another file of the same name."""
-        stamp, size = self.library.stamp(row.path), self.library.size(row.path)
+        stamp, size = self.library.stamp(row.path), self.library.size(row.path, row.axis)
         if row.stamp.startswith(f"{stamp}:") and row.size_known == size:
             return True
+        frames = self.library.frames(row.path, row.axis)
         digest = self.library.digest(row.path)
         other_content = row.stamp and not row.stamp.endswith(f":{digest}")
         if row.objects and (other_content or row.size_known not in (None, size)):
             return False
         with self.store.write(db):
             row.height, row.width = size
+            row.frames = frames
             row.stamp = f"{stamp}:{digest}"
             db.add(row)
         return True
@@ -145,6 +162,10 @@ class ActionService:
         row = changes.image
         assert row is not None
         assert row.id is not None
+        if row.frames:
+            raise InputError(
+                "a decision about the masks of a clip whose file was replaced", "the file that they are on"
+            )
         before, size = row.size, self.library.size(row.path)
         for one in live_objects(changes.db, row.id):
             if action.masks == "remove" or one.mask_id is None:
@@ -157,8 +178,18 @@ class ActionService:
         changes.change(row, height=size[0], width=size[1])
         row.stamp = f"{self.library.stamp(row.path)}:{self.library.digest(row.path)}"
 
-    def _answer(self, db: Session, row: ImageRow, action: schemas_actions.Prompted) -> Answer:
-        question, stored = self._question(db, row, action)
+    def _turn(self, changes: ChangeSet, axis: int) -> None:
+        """A stack along another axis. Raises ``InputError`` where something is drawn along this one."""
+        row = changes.image
+        assert row is not None
+        assert row.id is not None
+        if live_objects(changes.db, row.id):
+            raise InputError("another axis for a stack with objects", "a stack without", "remove them first")
+        clip = self.library.clip(row.path, axis)
+        changes.change(row, axis=axis, frames=clip.frames, height=clip.size[0], width=clip.size[1])
+
+    def _answer(self, db: Session, row: ImageRow, action: schemas_actions.Prompted, frame: int | None) -> Answer:
+        question, stored = self._question(db, row, action, frame)
         db.commit()  # nothing is read while the model is waited for
         result = self.worker.answer(question)
         if not result.mask.any():
@@ -170,11 +201,11 @@ class ActionService:
         return Answer(result, pack(result.mask), stored)
 
     def _question(
-        self, db: Session, row: ImageRow, action: schemas_actions.Prompted
+        self, db: Session, row: ImageRow, action: schemas_actions.Prompted, frame: int | None
     ) -> tuple[DecodeRequest, list[dict[str, Any]]]:
         """What the model is to answer, and the new prompts as the journal keeps them; raises what the action would."""
         assert row.id is not None
-        target = ChangeSet(db, row).paintable(action.object)
+        target = ChangeSet(db, row, frame).paintable(action.object)
         if target is None:
             check_label(db, action.label)
         links = [_stored(db, prompt) for prompt in action.prompts]
@@ -185,7 +216,8 @@ class ActionService:
         packed = None if base_id is None else get_mask(db, base_id)
         base: Callable[[], Mask] | None = None if packed is None else (lambda: unpack(packed, size))
         *answered, prompts = (tuple(self._prompt(db, prompt) for prompt in group) for group in groups)
-        return DecodeRequest(row.id, row.path, size, action.object, base_id, base, answered, prompts), stored
+        path, number = shot(row.path, row.axis, frame), encode_id(row.id, frame)
+        return DecodeRequest(number, path, size, action.object, base_id, base, answered, prompts), stored
 
     def _prompt(self, db: Session, prompt: Click | Box | Text | MaskLink) -> Prompt:
         """A prompt as the model takes it; an example is read again from the image it was taken from."""
@@ -211,6 +243,8 @@ class ActionService:
             _keep_answer(changes, action, answer, request.seconds)
         elif isinstance(action, schemas_actions.Replaced):
             self._keep_masks(changes, action)
+        elif isinstance(action, schemas_actions.Axis):
+            self._turn(changes, action.axis)
         else:
             EFFECTS[type(action)](changes, action, request.seconds)
         image = changes.image
@@ -229,6 +263,24 @@ class ActionService:
         finally:
             if held:
                 lock.release()
+
+
+def frame_of(row: ImageRow, frame: int | None) -> int | None:
+    """The frame of a clip that is acted on, its first where none is named; None for a still image."""
+    if not row.frames:
+        return None
+    if not 0 <= (frame or 0) < row.frames:
+        raise InputError(f"frame {frame}", f"a number from 0 to {row.frames - 1}", "reload the page")
+    return frame or 0
+
+
+def encode_id(image_id: int, frame: int | None) -> int:
+    """What features are kept by: the image, and of a clip the frame.
+
+    >>> encode_id(7, None), encode_id(7, 2) >> 32
+    (7, 2)
+    """
+    return image_id + ((frame or 0) << 32)
 
 
 def _stored(db: Session, prompt: SentPrompt) -> Any:
@@ -275,13 +327,18 @@ def _early(object_id: str, packed: Packed) -> schemas.Early:
     return schemas.Early(object=object_id, box=packed.box, area=packed.area, data=packed.text)
 
 
-def _outcome(db: Session, row: ImageRow, entry: JournalEntry, *, with_masks: bool = True) -> schemas.Outcome:
-    """What ``entry`` changed, with the masks that it set unless the page has them."""
+def _outcome(
+    db: Session, row: ImageRow, entry: JournalEntry, frame: int | None, *, with_masks: bool = True
+) -> schemas.Outcome:
+    """What ``entry`` changed, with the masks that it set unless the page has them; of a clip as it is seen in the frame
+    that was changed."""
     query = select(ObjectRow.id).where(ObjectRow.image_id == row.id, ~col(ObjectRow.deleted))
     order = list(db.exec(query.order_by(col(ObjectRow.rank), col(ObjectRow.id))))
     changes = {change["id"]: change["now"] for change in entry.changes if change["table"] == "item"}
+    if frame is not None:
+        frame = clips.note_changes(entry, order, frame, changes)
     alive = sorted(set(order).intersection(changes))
-    changed = [schemas.ObjectOut.model_validate(db.get(ObjectRow, object_id)) for object_id in alive]
+    changed = object_outs(db, row, [one for one in (db.get(ObjectRow, i) for i in alive) if one is not None], frame)
     if with_masks:
         fresh = [out for out in changed if {"mask_id", "deleted"} & changes[out.id].keys()]
         masks = get_masks(db, [out.mask_id for out in fresh])
@@ -300,5 +357,6 @@ def _outcome(db: Session, row: ImageRow, entry: JournalEntry, *, with_masks: boo
         review=row.review,
         tags=row.tags,
         comments=comments_out(db, row) if "comment" in touched else None,
+        frame=frame,
         took=schemas.Milliseconds(),
     )

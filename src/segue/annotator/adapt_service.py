@@ -60,6 +60,12 @@ class BackgroundTask:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._process.wait(5)
 
+    def end(self) -> None:
+        """Tell it to end, from the thread that hears it."""
+        self._stopped = True
+        if self._process is not None:
+            self._process.terminate()
+
     def _listen(self, process: subprocess.Popen[str], each: Callable[[dict[str, Any]], None]) -> None:
         assert process.stdout is not None
         failure = "it ended without a word; its folder has a log"
@@ -121,7 +127,7 @@ class AdaptService:
         number = 1 + max((int(p.name) for p in self._adapters()), default=0)
         folder = self.home / "adapters" / f"{number:04d}"
         exporting.export(self.project, "png", folder / "data", images=True)
-        base = {name: value for name, value in self._choice().items() if name != "adapter"}
+        base = {name: value for name, value in model_choice(self.project).items() if name != "adapter"}
         config = {
             "data": str(folder / "data"),
             "output": str(folder / "adapter"),
@@ -174,7 +180,7 @@ class AdaptService:
         data = base64.b64encode(packed.data).decode()
         request = {
             "kind": "find",
-            "model": self._choice(),
+            "model": model_choice(project),
             "reference": reference,
             "mask": {"box": packed.box, "data": data},
             "images": images,
@@ -198,12 +204,6 @@ class AdaptService:
             mask_id = put_mask(db, packed)
             db.add(Finding(image_id=line["found"], label_id=label, mask_id=mask_id, score=line["score"]))
 
-    def _choice(self) -> dict[str, Any]:
-        """The model in use, as a child process loads it."""
-        values = {name: getattr(self.project.config, name) for name in ModelChoice.model_fields}
-        values["adapter"] = self.project.adapter
-        return {name: str(value) if isinstance(value, Path) else value for name, value in values.items()}
-
     def _load(self, adapter: str | None) -> None:
         config = self.project.config.model_copy(update={"adapter": None if adapter is None else Path(adapter)})
         self.project.adapter = adapter
@@ -216,6 +216,13 @@ class AdaptService:
     def _newest(self) -> Path | None:
         done = [p / "adapter" for p in self._adapters() if (p / "adapter" / "report.json").is_file()]
         return done[-1] if done else None
+
+
+def model_choice(project: Project) -> dict[str, Any]:
+    """The model in use, as a child process loads it."""
+    values = {name: getattr(project.config, name) for name in ModelChoice.model_fields}
+    values["adapter"] = project.adapter
+    return {name: str(value) if isinstance(value, Path) else value for name, value in values.items()}
 
 
 def _gain(adapter: Path) -> Gain:

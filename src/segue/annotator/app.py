@@ -24,6 +24,7 @@ from segue.annotator.adapt_service import AdaptService
 from segue.annotator.config import AnnotateConfig
 from segue.annotator.importing import ImportService
 from segue.annotator.project import Project
+from segue.annotator.propagating import PropagateService
 from segue.annotator.security import Guard
 from segue.core.errors import ConfigError, SegueError
 from segue.core.segmenter import Segmenter
@@ -40,11 +41,13 @@ def build(config: AnnotateConfig, load: Callable[[], Segmenter] | None = None) -
     """
     project = Project(config, load)
     adapt_service = AdaptService(project)
+    propagate_service = PropagateService(project)
 
     @contextlib.asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         yield
         adapt_service.close()
+        propagate_service.close()
         project.close()
 
     app = FastAPI(
@@ -56,6 +59,7 @@ def build(config: AnnotateConfig, load: Callable[[], Segmenter] | None = None) -
         lifespan=lifespan,
     )
     app.state.project, app.state.adapt_service = project, adapt_service
+    app.state.propagate_service = propagate_service
     app.state.import_service = ImportService(project)
     app.include_router(routes.router)
     app.include_router(routes_jobs.router)

@@ -39,6 +39,9 @@ class AnnotateConfig(ModelChoice):
     )
     db: Annotated[str | None, Field(description="Database address; without it FOLDER/.segue/project.db.")] = None
     token: Annotated[str | None, Field(description="Secret of the page; made when one is needed.")] = None
+    frames: Annotated[
+        bool, Field(description="Take every folder of numbered pictures, and every DICOM series, as one clip.")
+    ] = False
     browser: Annotated[bool, Field(description="Open the page in a browser.")] = True
     click_model: Annotated[str, Field(description="Corrects the masks of a model that takes words but no clicks.")] = (
         "nano"

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from segue.annotator import attributes, reviewing, schemas_actions, shaping
+from segue.annotator import attributes, clips, reviewing, schemas_actions, shaping
 from segue.annotator.codec import pack, unpack
 from segue.annotator.store import (
     ChangeSet,
@@ -19,7 +19,7 @@ from segue.annotator.store import (
     live_objects,
     put_mask,
 )
-from segue.annotator.tables import Finding, ObjectRow
+from segue.annotator.tables import Finding, FrameMask, ObjectRow, Run
 from segue.core.errors import InputError, MissingFile
 from segue.core.types import Mask
 
@@ -91,6 +91,8 @@ def set_state(changes: ChangeSet, action: schemas_actions.SetState, _spent: floa
         rows = live_objects(changes.db, changes.image.id)
         masks = get_masks(changes.db, [row.mask_id for row in rows])
         empty = sum(row.mask_id is None or not masks[row.mask_id].area for row in rows)
+        if changes.image.frames:
+            empty = clips.without_masks(changes.db, changes.image.id, rows)
         if empty:
             raise InputError(
                 f"an image with {empty} {'object' if empty == 1 else 'objects'} without a single pixel",
@@ -168,6 +170,35 @@ def clear(changes: ChangeSet, _action: schemas_actions.Clear, _spent: float) -> 
         changes.change(row, deleted=True)
 
 
+def mark(changes: ChangeSet, action: schemas_actions.Marking, spent: float) -> None:
+    """An object of a clip goes, comes back, or has no key frame here."""
+    target = _existing(changes, action.object)
+    if changes.frame is None:
+        raise InputError("a mark in a single image", "a frame of a clip")
+    if target.locked:
+        raise InputError("a mark of a locked object", "an unlocked object", "unlock it first")
+    key = changes.db.get(FrameMask, clips.frame_id(target.id, changes.frame))
+    if action.mark == "none":
+        if key is None or key.deleted:
+            raise InputError("no key frame to take away here", "a key frame of this object")
+        changes.change(key, deleted=True)
+        return
+    blank: dict[str, Any] = {"mark": action.mark, "mask_id": None, "base_id": None, "prompts": [], "score": 0.0}
+    if key is None:
+        number = clips.frame_id(target.id, changes.frame)
+        changes.create(FrameMask(id=number, object_id=target.id, frame=changes.frame, **blank))
+    else:
+        changes.change(key, deleted=False, **blank)
+    changes.change(target, seconds=target.seconds + spent)
+
+
+def propagate(changes: ChangeSet, _action: schemas_actions.Propagate, _spent: float) -> None:
+    """A run that the process will fill."""
+    assert changes.image is not None
+    assert changes.image.id is not None
+    changes.create(Run(image_id=changes.image.id))
+
+
 def limited(how: str, amount: float) -> float:
     """``amount`` where the rule can take it. Raises ``InputError`` for distances above 200 pixels."""
     if how not in ("fill-holes", "drop-islands") and amount > MOST_DISTANCE:
@@ -191,6 +222,8 @@ EFFECTS: dict[type, Callable[[ChangeSet, Any, float], None]] = {
     schemas_actions.Review: reviewing.review,
     schemas_actions.Say: reviewing.comment,
     schemas_actions.Describe: attributes.describe,
+    schemas_actions.Marking: mark,
+    schemas_actions.Propagate: propagate,
 }
 
 

@@ -14,10 +14,10 @@ from sqlmodel import Session, col, func, select
 
 import segue
 from segue.annotator import attributes, journal, schemas, serializers
-from segue.annotator.actions import ActionService, Window
+from segue.annotator.actions import ActionService, Window, encode_id, frame_of
 from segue.annotator.budget import MemoryBudget
 from segue.annotator.config import AnnotateConfig
-from segue.annotator.library import Library
+from segue.annotator.library import Library, shot
 from segue.annotator.store import (
     ActionMeta,
     ChangeSet,
@@ -34,6 +34,7 @@ from segue.annotator.tables import Finding, ImageRow, JournalEntry, Label, Objec
 from segue.annotator.worker import Worker
 from segue.core.errors import ImageError, InputError, MissingFile
 from segue.core.segmenter import Segmenter
+from segue.data.io.clip import Slices
 
 PALETTE = (
     "#4C8DFF",
@@ -65,7 +66,7 @@ class Project:
     def __init__(self, config: AnnotateConfig, load: Callable[[], Segmenter] | None = None) -> None:
         self.config = config
         budget = MemoryBudget(config.memory)
-        self.library = Library(config.images, config.home, config.max_pixels, budget)
+        self.library = Library(config.images, config.home, config.max_pixels, budget, frames=config.frames)
         self.store = Store(config.database)
         self.adapter: str | None = None if config.adapter is None else str(config.adapter)
         self.worker = Worker(load or config.load, self.library.pixels, budget, self.library.stamp)
@@ -116,15 +117,21 @@ class Project:
             adapter=self.adapter,
         )
 
-    def look(self, image_id: int, who: Window) -> schemas.ImageOut:
-        """One image and everything on it."""
+    def look(self, image_id: int, who: Window, frame: int | None = None) -> schemas.ImageOut:
+        """One image and everything on it; of a clip as it is in ``frame``."""
         with self.store.read() as db:
             row = image_row(db, image_id)
             replaced = not self.actions.note_file(db, row)
             shown, stamp = self.library.shown(row.path), self.library.stamp(row.path)
-            return serializers.image_out(db, row, who.id, shown, stamp, replaced=replaced)
+            number = frame_of(row, frame)
+            out = serializers.image_out(db, row, who.id, shown, stamp, replaced=replaced, frame=number)
+        if number is not None:
+            clip = self.library.clip(out.path, out.axis)
+            out.kind, out.rate = schemas.KIND.validate_python(clip.kind), clip.rate
+            out.spacing = clip.volume.spacing if isinstance(clip, Slices) else None
+        return out
 
-    def status(self, image_id: int | None, who: Window) -> schemas.Status:
+    def status(self, image_id: int | None, who: Window, frame: int | None = None) -> schemas.Status:
         """What the model is doing, and what changed elsewhere."""
         self._rescan()
         with self.store.read() as db:
@@ -132,8 +139,9 @@ class Project:
             common = {"model": self.model_out(), "project_head": _head(db), "images": _count(db), "proposals": waiting}
             if image_id is None:
                 return schemas.Status(**common)
-            state, progress, message, milliseconds = self.worker.encoder.progress(image_id)
             row = image_row(db, image_id)
+            number = encode_id(image_id, frame if row.frames else None)
+            state, progress, message, milliseconds = self.worker.encoder.progress(number)
             holder = serializers.holder_of(row)
             return schemas.Status(
                 **common,
@@ -155,23 +163,31 @@ class Project:
         finally:
             self._scanning.release()
 
-    def path_of(self, image_id: int) -> str:
-        """The relative path of an image."""
+    def path_of(self, image_id: int, frame: int | None = None) -> str:
+        """The relative path of an image; with ``frame`` that of a clip's frame, as ``library.shot`` has it."""
         with self.store.read() as db:
-            return image_row(db, image_id).path
+            row = image_row(db, image_id)
+            return row.path if frame is None else shot(row.path, row.axis, frame_of(row, frame))
 
     # working
 
-    def open(self, image_id: int, who: Window, *, force: bool = False) -> schemas.ImageOut:
-        """Look at an image, hold it if it is free, encode it now and its successors afterwards."""
+    def open(self, image_id: int, who: Window, *, force: bool = False, frame: int | None = None) -> schemas.ImageOut:
+        """Look at an image, hold it if it is free, encode it now and its successors afterwards; of a clip the frame and
+        the one after it."""
         with contextlib.suppress(Conflict):
             self.claim(image_id, who, force=force)
         try:
-            shown = self.look(image_id, who)
+            shown = self.look(image_id, who, frame)
         except ImageError as error:
             self._note_problem(image_id, str(error))
             raise
         self._note_problem(image_id, "")
+        if shown.frames:
+            here, after_it = shown.frame, range(shown.frame + 1, min(shown.frame + 2, shown.frames))
+            later = [(encode_id(image_id, k), shot(shown.path, shown.axis, k)) for k in after_it]
+            number = encode_id(image_id, here)
+            self.worker.open(who.id, number, shot(shown.path, shown.axis, here), shown.stamp, later)
+            return shown
         with self.store.read() as db:
             query = select(ImageRow.id, ImageRow.path).where(
                 col(ImageRow.present), col(ImageRow.id) > image_id, col(ImageRow.state).in_(("new", "started"))

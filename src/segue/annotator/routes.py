@@ -121,15 +121,15 @@ def bulk(project: Open, who: Who, request: lists.Bulk) -> lists.BulkOut:
 
 
 @router.get("/images/{image_id}")
-def look(project: Open, who: Who, image_id: ImageId) -> schemas.ImageOut:
-    """One image with its objects; nothing is claimed and nothing encoded."""
-    return project.look(image_id, who)
+def look(project: Open, who: Who, image_id: ImageId, frame: Big | None = None) -> schemas.ImageOut:
+    """One image with its objects, of a clip one ``frame``; nothing is claimed and nothing encoded."""
+    return project.look(image_id, who, frame)
 
 
 @router.post("/images/{image_id}/open")
 def open_image(project: Open, who: Who, image_id: ImageId, claim: schemas.Claim) -> schemas.ImageOut:
     """Work on an image: hold it if it is free (or with ``force``), encode it first and the next ones after it."""
-    return project.open(image_id, who, force=claim.force)
+    return project.open(image_id, who, force=claim.force, frame=claim.frame)
 
 
 @router.post("/images/{image_id}/hold", status_code=204)
@@ -200,9 +200,12 @@ async def _lines(
     response_class=Response,
     responses={200: {"content": {"image/jpeg": {}, "image/png": {}, "image/webp": {}}}},
 )
-def photo(project: Open, image_id: ImageId, stamp: Annotated[str, Query(max_length=80)] = "") -> Response:
-    """The image as a browser can show it, upright, at its own size; with its ``stamp`` it may be kept."""
-    content, kind = project.library.photo(project.path_of(image_id))
+def photo(
+    project: Open, image_id: ImageId, stamp: Annotated[str, Query(max_length=80)] = "", frame: Big | None = None
+) -> Response:
+    """The image, or a clip's ``frame``, as a browser can show it, upright, at its own size; with its ``stamp`` it may
+    be kept."""
+    content, kind = project.library.photo(project.path_of(image_id, frame))
     headers = {"cache-control": "private, max-age=3600" if stamp else "no-cache"}
     if isinstance(content, Path):
         return FileResponse(content, media_type=kind, headers=headers)
@@ -231,9 +234,10 @@ def polygon(
     image_id: ImageId,
     object_id: Key,
     tolerance: Annotated[float, Query(ge=0, le=50, allow_inf_nan=False)] = 1.0,
+    frame: Big | None = None,
 ) -> schemas.PolygonOut:
     """An object as polygons with holes, simplified by at most ``tolerance`` pixels; the mask is not changed."""
-    return polygons.polygon_of(project, image_id, object_id, tolerance)
+    return polygons.polygon_of(project, image_id, object_id, tolerance, frame)
 
 
 @router.get("/images/{image_id}/objects/{object_id}/shape")
@@ -243,9 +247,10 @@ def shape(
     object_id: Key,
     how: schemas_actions.Rule,
     amount: Annotated[float, Query(ge=0, le=100_000_000, allow_inf_nan=False)],
+    frame: Big | None = None,
 ) -> schemas.Preview:
     """The mask that a rule would leave; nothing is changed."""
-    return polygons.preview(project, image_id, object_id, how, amount)
+    return polygons.preview(project, image_id, object_id, how, amount, frame)
 
 
 @router.get("/journal")
@@ -258,12 +263,18 @@ def whole_journal(
 
 @router.get("/status")
 def status(
-    request: Request, project: Open, who: Who, image: Annotated[int | None, Query(ge=1, le=2**31 - 1)] = None
+    request: Request,
+    project: Open,
+    who: Who,
+    image: Annotated[int | None, Query(ge=1, le=2**31 - 1)] = None,
+    frame: Big | None = None,
 ) -> schemas.Status:
-    """What the model and the background are doing, and whether ``image`` changed."""
-    answer = project.status(image, who)
+    """What the model and the background are doing, and whether ``image`` (of a clip ``frame``) changed."""
+    answer = project.status(image, who, frame)
     service, importing = request.app.state.adapt_service, request.app.state.import_service
-    for kind, task in (("adapt", service.adapting), ("find", service.finding), ("import", importing)):
+    propagating = request.app.state.propagate_service.task
+    tasks = (("adapt", service.adapting), ("find", service.finding), ("import", importing), ("propagate", propagating))
+    for kind, task in tasks:
         answer.background.append(
             schemas.BackgroundOut(kind=kind, state=task.state, progress=task.progress, message=task.message)
         )

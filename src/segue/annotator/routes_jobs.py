@@ -17,7 +17,8 @@ from segue.annotator import schemas_jobs as messages
 from segue.annotator import statistics as numbers
 from segue.annotator.adapt_service import AdaptService
 from segue.annotator.importing import ImportService
-from segue.annotator.routes import PROBLEMS, Open, Who
+from segue.annotator.propagating import PropagateService
+from segue.annotator.routes import PROBLEMS, ImageId, Open, Who
 from segue.annotator.statistics import StatisticsOut
 
 router = APIRouter(prefix="/api", responses=PROBLEMS)
@@ -35,6 +36,13 @@ def import_service_of(request: Request) -> ImportService:
     return service
 
 
+def propagate_service_of(request: Request) -> PropagateService:
+    """What propagates through the project's clips."""
+    service: PropagateService = request.app.state.propagate_service
+    return service
+
+
+Propagating = Annotated[PropagateService, Depends(propagate_service_of)]
 Importing = Annotated[ImportService, Depends(import_service_of)]
 Adapting = Annotated[AdaptService, Depends(adapt_service_of)]
 
@@ -127,6 +135,18 @@ def use_adapter(service: Adapting, who: Who, request: messages.UseIn) -> message
     """Switch the newest adapter on or off; masks that are saved stay as they are."""
     service.use(who.id, request.key, on=request.on)
     return service.adapt_state()
+
+
+@router.get("/images/{image_id}/timeline")
+def timeline(service: Propagating, image_id: ImageId) -> messages.TimelineOut:
+    """A clip's key frames and propagated frames, and how propagation goes."""
+    return service.timeline(image_id)
+
+
+@router.post("/propagate/stop", status_code=204)
+def stop_propagating(service: Propagating) -> None:
+    """End the propagation; the frames that it reached stay."""
+    service.task.stop()
 
 
 @router.get("/find")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter
 
 from segue.annotator.codec import Key
 from segue.core.errors import InputError
@@ -19,9 +19,14 @@ Colour = Annotated[str, StringConstraints(pattern=r"^#[0-9A-Fa-f]{6}$")]
 Value: TypeAlias = str | float | bool
 Policy = Literal["allow", "new", "old"]
 Verdict = Literal["", "approved", "returned"]
+Mark = Literal["", "key", "propagated", "gone", "back"]
+MARK: TypeAdapter[Mark] = TypeAdapter(Mark)
+Kind = Literal["", "video", "frames", "stack"]
+KIND: TypeAdapter[Kind] = TypeAdapter(Kind)
 State = Literal["new", "started", "accepted", "skipped"]
 Ids = Annotated[int, Field(ge=1, le=2**31 - 1)]
 Head = Annotated[int, Field(ge=0, le=2**31 - 1)]
+Frame = Annotated[int, Field(ge=0, le=2**31 - 1)]
 Seconds = Annotated[float, Field(ge=0, le=3600, allow_inf_nan=False)]
 
 
@@ -47,7 +52,7 @@ class MaskOut(BaseModel):
 
 
 class ObjectOut(FromRow):
-    """An object; ``mask`` is left out when the page already has it."""
+    """An object; ``mask`` is left out when the page already has it. ``mark``: what it is in a clip's frame."""
 
     id: str
     label: Annotated[int | None, Field(validation_alias=AliasChoices("label_id", "label"))]
@@ -62,6 +67,7 @@ class ObjectOut(FromRow):
     clicks: int
     strokes: int
     seconds: float
+    mark: Mark = ""
 
 
 class Preview(BaseModel):
@@ -87,7 +93,7 @@ class Milliseconds(BaseModel):
 
 
 class Outcome(BaseModel):
-    """What an action changed, after it was saved as journal entry ``head``."""
+    """What an action changed, after it was saved as journal entry ``head``; of a clip as it is in ``frame``."""
 
     head: int
     state: State
@@ -100,6 +106,7 @@ class Outcome(BaseModel):
     review: Verdict = ""
     tags: dict[str, Any] = Field(default_factory=dict)
     comments: list[CommentOut] | None = None
+    frame: int | None = None
     took: Milliseconds
 
 
@@ -125,7 +132,9 @@ class ImagePage(BaseModel):
 
 
 class ImageOut(BaseModel):
-    """One image and everything drawn on it, bottom object first."""
+    """One image and everything drawn on it, bottom object first; of a clip, which has ``frames``, in one ``frame``;
+    ``axis`` is that of a stack's slices, ``kind`` and ``rate`` (frames a second) say how it is played, ``spacing`` what
+    lies between slices, rows and columns."""
 
     id: int
     path: str
@@ -145,6 +154,12 @@ class ImageOut(BaseModel):
     review: Verdict
     tags: dict[str, Any]
     comments: list[CommentOut]
+    frames: int = 0
+    frame: int = 0
+    axis: int = 0
+    kind: Kind = ""
+    rate: float = 0.0
+    spacing: tuple[float, float, float] | None = None
 
 
 class CommentOut(FromRow):
@@ -285,9 +300,9 @@ class Encoding(BaseModel):
 
 
 class BackgroundOut(BaseModel):
-    """Work in the background: adapting, finding or importing."""
+    """Work in the background: adapting, finding, importing or propagating."""
 
-    kind: Literal["adapt", "find", "import"]
+    kind: Literal["adapt", "find", "import", "propagate"]
     state: Literal["idle", "running", "done", "failed"]
     progress: float
     message: str
@@ -316,9 +331,10 @@ class Neighbour(BaseModel):
 
 
 class Claim(Strict):
-    """Hold an image; ``force`` takes it from whoever holds it."""
+    """Hold an image; ``force`` takes it from whoever holds it; ``frame`` is the one of a clip that is looked at."""
 
     force: bool = False
+    frame: Frame | None = None
 
 
 class ModelSwitch(Strict):

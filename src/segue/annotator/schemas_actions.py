@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from pydantic import Field, StringConstraints
 
 from segue.annotator.codec import Key, Packed, SentPrompt
-from segue.annotator.schemas import Head, Ids, Name, Seconds, Strict
+from segue.annotator.schemas import Frame, Head, Ids, Name, Seconds, Strict
 from segue.core.errors import InputError
 
 
@@ -196,6 +196,31 @@ class Describe(Strict):
     ]
 
 
+class Marking(Strict):
+    """An object of a clip goes out of sight in this frame ("gone"), is to be looked for again from it on ("back"), or
+    is no key frame here any more ("none")."""
+
+    kind: Literal["mark"]
+    object: Key
+    mark: Literal["gone", "back", "none"]
+
+
+class Axis(Strict):
+    """Look at a stack along another axis, before anything is drawn in it."""
+
+    kind: Literal["axis"]
+    axis: Annotated[int, Field(ge=0, le=2)]
+
+
+class Propagate(Strict):
+    """Carry objects of a clip (all without ``objects``) on from their key frames: "forward" or "backward" from this
+    frame, "both" through the whole clip, "between" only up to the key frames beside this one."""
+
+    kind: Literal["propagate"]
+    direction: Literal["forward", "backward", "both", "between"]
+    objects: Annotated[list[Key], Field(max_length=500, default_factory=list)]
+
+
 AnyAction = Annotated[
     Prompted
     | Stroke
@@ -215,23 +240,29 @@ AnyAction = Annotated[
     | Clear
     | Review
     | Say
-    | Describe,
+    | Describe
+    | Marking
+    | Axis
+    | Propagate,
     Field(discriminator="kind"),
 ]
 
 
 class Act(Strict):
     """One action on an image. ``key`` is unique per action, so a repeated request acts once; ``seen`` is the
-    newest journal entry that the page knows of this image; ``seconds`` the active time since its last action."""
+    newest journal entry that the page knows of this image; ``seconds`` the active time since its last action;
+    ``frame`` the frame of a clip that is acted on."""
 
     key: Key
     seen: Head
+    frame: Frame | None = None
     seconds: Seconds = 0.0
     action: AnyAction
 
 
 class Guess(Strict):
-    """The action that will probably follow; ``seen`` as in an action."""
+    """The action that will probably follow; ``seen`` and ``frame`` as in an action."""
 
     seen: Head
+    frame: Frame | None = None
     action: Prompted

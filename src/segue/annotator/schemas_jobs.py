@@ -66,6 +66,34 @@ class FindIn(Strict):
     object: Key
 
 
+class KeyOut(BaseModel):
+    """A key frame: a "mask", or that the object is "gone" or "back" from there on."""
+
+    frame: int
+    mark: str
+
+
+class TrackOut(BaseModel):
+    """One object along a clip: its key frames, and the ``frames`` that were propagated with their ``scores``, in
+    [0, 1], and whether it was ``seen`` there."""
+
+    id: str
+    keys: list[KeyOut]
+    frames: list[int]
+    scores: list[float]
+    seen: list[bool]
+
+
+class TimelineOut(BaseModel):
+    """A clip's objects along its frames, and the state of propagation in it; ``broken`` frames were stepped over."""
+
+    objects: list[TrackOut]
+    state: TaskState
+    progress: float
+    message: str
+    broken: list[int]
+
+
 class FormatOut(BaseModel):
     """A format to export to."""
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from sqlmodel import Session, col, select
 
 from segue.annotator import schemas
+from segue.annotator.clips import see
 from segue.annotator.codec import Packed
 from segue.annotator.reviewing import comments_of
 from segue.annotator.store import get_masks, live_objects
-from segue.annotator.tables import Finding, ImageRow
+from segue.annotator.tables import Finding, ImageRow, ObjectRow
 
 MOST_FINDINGS = 50  # sent at once
 
@@ -35,14 +36,16 @@ def image_out(
     stamp: str,
     *,
     replaced: bool,
+    frame: int | None = None,
 ) -> schemas.ImageOut:
-    """An image with its objects, masks included; ``shown`` says how its picture was made, where that matters."""
+    """An image with its objects, masks included; ``shown`` says how its picture was made, where that matters. Of a clip
+    the objects are as in ``frame``."""
     assert row.id is not None
     height, width = row.size
     rows = live_objects(db, row.id)
-    masks = get_masks(db, [r.mask_id for r in rows])
     mine = row.holder == who and row.held_until > time.time()
-    objects = [schemas.ObjectOut.model_validate(r) for r in rows]
+    objects = object_outs(db, row, rows, frame)
+    masks = get_masks(db, [out.mask_id for out in objects])
     for out in objects:
         out.mask = mask_out(out.mask_id, masks)
     return schemas.ImageOut(
@@ -64,7 +67,19 @@ def image_out(
         review=row.review,
         tags=row.tags,
         comments=comments_out(db, row),
+        frames=row.frames,
+        frame=frame or 0,
+        axis=row.axis,
     )
+
+
+def object_outs(db: Session, row: ImageRow, objects: Sequence[ObjectRow], frame: int | None) -> list[schemas.ObjectOut]:
+    """Objects without their masks; of a clip as they are in ``frame``."""
+    marks = {} if frame is None else see(db, row, objects, frame)
+    outs = [schemas.ObjectOut.model_validate(one) for one in objects]
+    for out in outs:
+        out.mark = schemas.MARK.validate_python(marks.get(out.id, ""))
+    return outs
 
 
 def comments_out(db: Session, row: ImageRow) -> list[schemas.CommentOut]:

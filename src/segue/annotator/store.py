@@ -14,9 +14,21 @@ import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError, OperationalError
 from sqlmodel import Session, SQLModel, col, select
 
+from segue.annotator.clips import SEEN, frame_id, see, show
 from segue.annotator.codec import Packed
 from segue.annotator.database import first_line, open_database
-from segue.annotator.tables import Comment, Finding, ImageRow, JournalEntry, Label, MaskRow, ObjectRow, Setting
+from segue.annotator.tables import (
+    Comment,
+    Finding,
+    FrameMask,
+    ImageRow,
+    JournalEntry,
+    Label,
+    MaskRow,
+    ObjectRow,
+    Run,
+    Setting,
+)
 from segue.core.errors import InputError, MissingFile, SegueError, StorageError
 
 HOLD_SECONDS = 45.0
@@ -27,6 +39,8 @@ TABLES: dict[str, type[SQLModel]] = {
     "setting": Setting,
     "finding": Finding,
     "comment": Comment,
+    "frame_mask": FrameMask,
+    "run": Run,
 }  # by the names that journals use
 
 
@@ -112,15 +126,18 @@ class ActionMeta:
 @dataclass
 class ChangeSet:
     """The changes of one action, each noted as it is made, and at the end recorded in the journal; ``image`` is the
-    image that is acted on, None for the whole project. Objects are read one by one, so that a click costs the same in
-    an image of two hundred."""
+    image that is acted on, None for the whole project; of a clip it is one ``frame``, and masks become key frames.
+    Objects are read one by one, so that a click costs the same in an image of two hundred."""
 
     db: Session
     image: ImageRow | None = None
+    frame: int | None = None
     changes: list[dict[str, Any]] = field(default_factory=list)
 
     def change(self, row: SQLModel, **now: Any) -> None:
         """Set fields of ``row``; fields that keep their value are not noted."""
+        if self.frame is not None and isinstance(row, ObjectRow):
+            self._make_key(row, {key: now.pop(key) for key in SEEN if key in now})
         name = next(name for name, kind in TABLES.items() if isinstance(row, kind))
         was = {key: getattr(row, key) for key in now}
         different = {key: value for key, value in now.items() if was[key] != value}
@@ -134,7 +151,20 @@ class ChangeSet:
             {"table": name, "id": identity, "was": {key: was[key] for key in different}, "now": different}
         )
 
-    def create(self, row: ObjectRow | Label | Comment) -> None:
+    def _make_key(self, row: ObjectRow, drawn: dict[str, Any]) -> None:
+        """What was drawn becomes the object's key frame, on top of what is seen there."""
+        assert self.frame is not None
+        if not drawn:
+            return
+        values = {key: getattr(row, key) for key in SEEN} | drawn
+        key = self.db.get(FrameMask, frame_id(row.id, self.frame))
+        if key is None:
+            self.create(FrameMask(id=frame_id(row.id, self.frame), object_id=row.id, frame=self.frame, **values))
+        else:
+            self.change(key, deleted=False, mark="mask", **values)
+        show(row, values)
+
+    def create(self, row: ObjectRow | Label | Comment | FrameMask | Run) -> None:
         """Add ``row``; taking it back marks it deleted."""
         row.deleted = False
         self.db.add(row)
@@ -152,8 +182,11 @@ class ChangeSet:
     def object_row(self, object_id: str) -> ObjectRow | None:
         """An object of the image that is not removed."""
         row = self.db.get(ObjectRow, object_id)
-        here = row is not None and self.image is not None and row.image_id == self.image.id and not row.deleted
-        return row if here else None
+        if row is None or self.image is None or row.image_id != self.image.id or row.deleted:
+            return None
+        if self.frame is not None:
+            see(self.db, self.image, [row], self.frame)
+        return row
 
     def paintable(self, object_id: str) -> ObjectRow | None:
         """The object if it exists; ``InputError`` if it is locked, ``Conflict`` if the id is in use elsewhere."""
@@ -172,8 +205,11 @@ class ChangeSet:
         here = ObjectRow.image_id == self.image.id, ~col(ObjectRow.deleted)
         highest = self.db.exec(select(sa.func.max(ObjectRow.rank)).where(*here)).one()
         rank = 0 if highest is None else highest + 1
+        drawn = {key: fields.pop(key) for key in SEEN if key in fields} if self.frame is not None else {}
         row = ObjectRow(id=object_id, image_id=self.image.id, label_id=label, rank=rank, **fields)
         self.create(row)
+        if self.frame is not None:
+            self._make_key(row, drawn)
         if self.image.state == "new":
             self.change(self.image, state="started")
         return row

@@ -1,14 +1,14 @@
 """What the database holds: images, labels, objects, their masks, and the journal.
 
-Rows of ``mask`` and ``journal`` are only ever added; everything else is the journal's present effect and can be
-computed from it again (``journal.replay``).
+Rows of ``mask``, ``run_mask`` and ``journal`` are only ever added; everything else is the journal's present effect and
+can be computed from it again (``journal.replay``).
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import JSON, Column, LargeBinary
+from sqlalchemy import JSON, Column, Index, LargeBinary
 from sqlmodel import Field, SQLModel
 
 
@@ -16,7 +16,8 @@ class ImageRow(SQLModel, table=True):
     """One image of the folder. ``head`` is the newest journal entry; ``undo_head`` the entry that undo would take
     back; ``redo_head`` the undo entry that redo would reverse; ``holder`` the page that is working on it; ``stamp`` the
     content of the file that width, height and masks belong to; ``touched_by`` who acted last, at ``touched_at`` (Unix
-    seconds); ``review`` a reviewer's verdict: "approved" or "returned"; ``problem`` why it could not be opened."""
+    seconds); ``review`` a reviewer's verdict: "approved" or "returned"; ``problem`` why it could not be opened. A clip
+    has ``frames``, slices along ``axis`` in a stack; a still image has none."""
 
     __tablename__ = "image"
     __table_args__ = ({"sqlite_autoincrement": True},)
@@ -40,6 +41,8 @@ class ImageRow(SQLModel, table=True):
     review: str = Field(default="", sa_column_kwargs={"server_default": ""})
     tags: dict[str, Any] = Field(default_factory=dict, sa_column=Column(JSON, nullable=False, server_default="{}"))
     problem: str = Field(default="", sa_column_kwargs={"server_default": ""})
+    frames: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
+    axis: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
 
     @property
     def size_known(self) -> tuple[int, int] | None:
@@ -105,6 +108,50 @@ class ObjectRow(SQLModel, table=True):
     clicks: int = 0
     strokes: int = 0
     seconds: float = 0.0
+
+
+class FrameMask(SQLModel, table=True):
+    """A key frame: what a person said of an object in one frame of a clip. ``id`` is object:frame; ``mark`` is "mask",
+    "gone" (out of sight from here to the next key frame) or "back" (to be looked for again); ``prompts`` were answered
+    on top of the mask ``base_id``."""
+
+    __tablename__ = "frame_mask"
+
+    id: str = Field(primary_key=True)
+    object_id: str = Field(foreign_key="item.id", index=True)
+    frame: int
+    mark: str = "mask"
+    mask_id: int | None = Field(default=None, foreign_key="mask.id")
+    base_id: int | None = Field(default=None, foreign_key="mask.id")
+    prompts: list[Any] = Field(default_factory=list, sa_column=Column(JSON, nullable=False))
+    score: float = 0.0
+    deleted: bool = False
+
+
+class Run(SQLModel, table=True):
+    """One propagation through a clip; ``deleted`` while it is undone, so that what was there before is seen again."""
+
+    __tablename__ = "run"
+    __table_args__ = ({"sqlite_autoincrement": True},)
+
+    id: int | None = Field(default=None, primary_key=True)
+    image_id: int = Field(foreign_key="image.id", index=True)
+    deleted: bool = False
+
+
+class RunMask(SQLModel, table=True):
+    """What a run says of an object in a frame: its mask, None where it is not in sight, and how sure it is. Only ever
+    added, frame by frame while the run goes on."""
+
+    __tablename__ = "run_mask"
+    __table_args__ = (Index("ix_run_mask_run_id_frame", "run_id", "frame"), {"sqlite_autoincrement": True})
+
+    id: int | None = Field(default=None, primary_key=True)
+    run_id: int = Field(foreign_key="run.id")
+    object_id: str = Field(foreign_key="item.id")
+    frame: int
+    mask_id: int | None = Field(default=None, foreign_key="mask.id")
+    score: float = 0.0
 
 
 class JournalEntry(SQLModel, table=True):

@@ -6,13 +6,12 @@ Each line of its output is a JSON object: progress, a find, or the result.
 from __future__ import annotations
 
 import base64
-import json
-import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from segue.annotator.child import carry_out, say
 from segue.annotator.codec import Packed, pack, unpack
 from segue.core.errors import SegueError
 from segue.core.types import Reference
@@ -21,12 +20,6 @@ from segue.jobs.adapt import adapt
 from segue.oneshot.search import finder, label_matches, search
 from segue.session.config import ModelChoice
 from segue.training.config import AdaptConfig
-
-
-def say(**line: Any) -> None:
-    """One line to the server."""
-    sys.stdout.write(json.dumps(line) + "\n")
-    sys.stdout.flush()
 
 
 def run_adapt(request: Mapping[str, Any]) -> None:
@@ -64,18 +57,5 @@ def run_find(request: Mapping[str, Any]) -> None:
             say(found=image_id, score=hits[0].score, box=found.box, area=found.area, data=data)
 
 
-def main(request: Path) -> int:
-    """Do what the file says; the last line is ``done`` or ``failed``."""
-    os.nice(5)
-    content = json.loads(request.read_text())
-    try:
-        {"adapt": run_adapt, "find": run_find}[content["kind"]](content)
-    except SegueError as error:
-        say(failed=str(error))
-        return 1
-    say(done=True)
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1])))
+    sys.exit(carry_out(Path(sys.argv[1]), {"adapt": run_adapt, "find": run_find}))

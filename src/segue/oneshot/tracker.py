@@ -9,7 +9,7 @@ features (Caron et al., 2021, DINO); putting them together without training is o
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import cv2
@@ -153,14 +153,16 @@ class Tracker:
             spot = Place.of(features.frame.view(probability), features.frame)
             self._objects[label].memory.keys.insert(0, remembered(features, probability, spot))
 
-    def step(self, image: Image) -> dict[int, Tracked]:
-        """The objects in the next frame (H, W, 3), of the same size, by label."""
+    def step(self, image: Image, labels: Collection[int] | None = None) -> dict[int, Tracked]:
+        """The objects in the next frame (H, W, 3), of the same size, by label; with ``labels`` only those are followed,
+        and the others wait for their next key frame."""
         if image.shape != self._views.image.shape:
             raise InputError(f"a frame of {image.shape}", f"{self._views.image.shape} as the first")
         now = grey(image)
         motion, self._grey = Motion(now, self._grey), now
         self._views = _Views(self.finder, image)
-        return {label: self._follow(known, motion) for label, known in self._objects.items()}
+        followed = self._objects if labels is None else {k: v for k, v in self._objects.items() if k in labels}
+        return {label: self._follow(known, motion) for label, known in followed.items()}
 
     def _follow(self, known: _Object, motion: Motion) -> Tracked:
         box = None if known.lost else motion.box(known.probability)

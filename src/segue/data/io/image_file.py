@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Any, TypeAlias
+from typing import Any, Self, TypeAlias
 
 import cv2
 import numpy as np
@@ -98,7 +98,7 @@ class ImageFile(ABC):
     def close(self) -> None:  # noqa: B027 - what is read at once has nothing to close
         """Close the file."""
 
-    def __enter__(self) -> ImageFile:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
