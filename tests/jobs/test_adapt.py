@@ -181,6 +181,19 @@ def test_without_boundaries_the_report_leaves_them_out(disks: Path, tmp_path: Pa
     assert result.mbiou_random is None
 
 
+def test_the_published_schedule_ends_by_epochs_and_reports_as_the_paper(disks: Path, tmp_path: Path) -> None:
+    model = build("simpleclick-xtiny", MODELS["simpleclick-xtiny"].tiny)
+    chosen = {"data": disks, "output": tmp_path / "out", "holdout": 0.25, "max_clicks": 3, "cache_dir": tmp_path}
+    result = adapt(AdaptConfig.from_fields(**chosen, schedule="published", epochs=2), model)
+    assert result.steps == 2, "five photos are less than a step of eight: an epoch is a step"
+    assert "epochs" in result.ended
+    assert {"bnoc85", "bnoc90", "mbiou1", "mbiou5", "mbiou10", "failed85"} <= set(result.after)
+    page = (tmp_path / "out" / "report.md").read_text()
+    assert all(name in page for name in ("bNoC90", "mbIoU@10", "RoF85"))
+    settings = json.loads((tmp_path / "out" / "adapter_config.json").read_text())["settings"]
+    assert settings["identity"] is False, "gamma moves at the first step"
+
+
 def test_an_interrupted_run_goes_on_where_it_stopped(disks: Path, tmp_path: Path) -> None:
     def stop(row: Any) -> None:
         if row["step"] > 0:

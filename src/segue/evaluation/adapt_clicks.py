@@ -113,13 +113,14 @@ def object_figures(trace: ClickTrace, max_clicks: int) -> dict[str, float]:
         "failed85": float(clicks_needed(ious, 0.85, max_clicks) >= max_clicks),
     }
     if boundary:
-        figures |= {"bnoc85": float(clicks_needed(boundary, 0.85, max_clicks)), "mbiou1": boundary[0]}
+        needed = {f"bnoc{t}": float(clicks_needed(boundary, t / 100, max_clicks)) for t in (85, 90)}
+        figures |= {**needed, **{f"mbiou{k}": boundary[:k][-1] for k in (1, 5, 10)}}
     return figures
 
 
 def click_figures(objects: Sequence[AnnotatedObject], max_clicks: int) -> dict[str, float]:
     """NoC85, NoC90, mIoU@1, mIoU@5 (an object that needed no further click keeps its last) and the share of failures
-    at 85; where boundaries were measured, boundary NoC85 and mbIoU@1."""
+    at 85 (RoF85); where boundaries were measured, boundary NoC85 and NoC90 and mbIoU@1, 5 and 10."""
     rows = [object_figures(o.trace, max_clicks) for o in objects]
     return {k: float(np.nanmean([r[k] for r in rows])) for k in rows[0]}
 
@@ -139,9 +140,12 @@ BETTER = {  # measure -> whether more of it is better, its words
     "noc85": (False, "clicks an object at an IoU of 0.85"),
     "noc90": (False, "clicks an object at an IoU of 0.90"),
     "bnoc85": (False, "clicks an object at a boundary IoU of 0.85"),
+    "bnoc90": (False, "clicks an object at a boundary IoU of 0.90"),
     "miou1": (True, "IoU after the first click"),
     "miou5": (True, "IoU after five clicks"),
     "mbiou1": (True, "boundary IoU after the first click"),
+    "mbiou5": (True, "boundary IoU after five clicks"),
+    "mbiou10": (True, "boundary IoU after ten clicks"),
     "failed85": (False, "of the share that fails at 0.85"),
 }
 

@@ -27,9 +27,12 @@ CLICK_ROWS = (
     ("noc85", "NoC85", "clicks to an IoU of 0.85"),
     ("noc90", "NoC90", "clicks to an IoU of 0.90"),
     ("bnoc85", "bNoC85", "clicks to a boundary IoU of 0.85"),
+    ("bnoc90", "bNoC90", "clicks to a boundary IoU of 0.90"),
     ("miou1", "mIoU@1", "IoU after the first click"),
     ("miou5", "mIoU@5", "IoU after five clicks"),
     ("mbiou1", "mbIoU@1", "boundary IoU after the first click"),
+    ("mbiou5", "mbIoU@5", "boundary IoU after five clicks"),
+    ("mbiou10", "mbIoU@10", "boundary IoU after ten clicks"),
     ("failed85", "RoF85", "share of objects not at 0.85 in time"),
 )
 TEXT_ROWS = (("dice", "DSC (%)", 100), ("iou", "IoU (%)", 100), ("hd95", "HD95", 1))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -23,6 +23,7 @@ from segue.training.click_run import ClickSettings, adapter_run
 from segue.training.config import AdaptConfig
 from segue.training.cross_validation import FOLDS, FoldValidation, choose_share, folds
 from segue.training.engine import Engine, Validation
+from segue.training.published_run import PublishedSettings, published_run
 from segue.training.schedules import Clock
 
 CHECKPOINT, FOLD_LOG = "checkpoint.pt", "folds.jsonl"
@@ -64,15 +65,21 @@ def validation_split(
 def fresh_adapter(config: AdaptConfig, model: Segmenter, seed: int) -> Adapter:
     """The adapter that ``config`` names, attached as it is before training."""
     torch.manual_seed(seed)
-    adapter: Adapter = ADAPTERS.load(config.adapter)(model, **config.settings)
+    published = {"identity": False} if config.schedule == "published" and config.adapter == "detail" else {}
+    adapter: Adapter = ADAPTERS.load(config.adapter)(model, **{**published, **config.settings})
     return attach(model, adapter)
 
 
 def train_by_clicks(config: AdaptConfig, model: Segmenter, train: Sequence[Sample], on_row: OnRow) -> Trained:
     """Train on the robot's clicks. Where a sixth of ``train`` is too few to tell anything (``FEWEST``) and no images
-    are published for validation, cross-validation says how long."""
-    settings = ClickSettings(config.minutes, config.clock, config.steps, config.lr, config.batch or ClickSettings.batch)
+    are published for validation, cross-validation says how long; the published schedule says it by itself."""
+    given = {name: getattr(config, name) for name in ("minutes", "epochs") if name in config.model_fields_set}
+    same: dict[str, Any] = {"clock": config.clock, "steps": config.steps, **given}
     learn, val = validation_split(train)
+    if config.schedule == "published":
+        own = {name: value for name in ("lr", "batch") if (value := getattr(config, name)) is not None}
+        return _stopped_by(config, model, learn, val, PublishedSettings(**same, **own), on_row)
+    settings = ClickSettings(**same, lr=config.lr, batch=config.batch or ClickSettings.batch)
     if len(val) >= FEWEST or len(train) < FOLDS or any(s.group == "val" for s in val):
         return _stopped_by(config, model, learn, val, settings, on_row)
     return _cross_validated(config, model, train, settings, on_row)
@@ -96,17 +103,21 @@ def _stopped_by(
     model: Segmenter,
     learn: Sequence[Sample],
     val: Sequence[Sample],
-    settings: ClickSettings,
+    settings: ClickSettings | PublishedSettings,
     on_row: OnRow,
 ) -> Trained:
-    """One run, stopped by the robot's clicks on ``val``."""
+    """One run, stopped by the robot's clicks on ``val``, or by the published schedule alone."""
 
     def validate(engine: Engine) -> Validation:
         with engine.averaged():
             return _validated(model, val, config.max_clicks)
 
     adapter = fresh_adapter(config, model, config.seed)
-    run = adapter_run(model, adapter, learn, settings, validate, config.output / CHECKPOINT, config.seed)
+    where = validate, config.output / CHECKPOINT, config.seed
+    if isinstance(settings, PublishedSettings):
+        run = published_run(model, adapter, learn, settings, *where)
+    else:
+        run = adapter_run(model, adapter, learn, settings, *where)
     ended = _run(run, config.resume, on_row)
     run.load_best()
     clock = run.clock
@@ -152,7 +163,8 @@ def _cross_validated(
     steps, ended = 0, f"{FOLDS}-fold cross-validation found nothing better than the base"
     if choice.share:
         most = None if part.steps is None else math.ceil(choice.share * part.steps)
-        chosen = replace(part, minutes=choice.share * part.minutes, steps=most)
+        epochs = None if part.epochs is None else choice.share * part.epochs
+        chosen = replace(part, minutes=choice.share * part.minutes, steps=most, epochs=epochs)
         path = config.output / CHECKPOINT
         last = adapter_run(model, adapter, train, chosen, lambda _: Validation({}), path, config.seed)
         ended = _run(last, config.resume and path.is_file(), _after(FOLDS, part.minutes, on_row))

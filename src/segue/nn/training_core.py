@@ -74,7 +74,11 @@ class TrainingCore(Protocol):
         self, maps: Mapping[str, Tensor], clicks: Tensor, box: Tensor, previous: Tensor
     ) -> tuple[Tensor, Tensor | None]:
         """Maps, clicks (n, k, 3) x y label, box (n, 4), previous (n, 1, s, s) -> logits (n, 1, s, s) and IoU
-        logits (n, 1) where the model estimates its own IoU; s is S / stride."""
+        logits (n, 1) where the model estimates its own IoU; s is S / stride. ``previous`` may be what ``carried``
+        gave."""
+
+    def carried(self, previous: Tensor, probability: Tensor) -> Tensor:
+        """What the next round is given as ``previous`` (n, c, s, s), after an answer (n, 1, s, s) to this one's."""
 
 
 @runtime_checkable
@@ -116,3 +120,7 @@ class ClickCore:
 
     def calibrate(self, pixels: Tensor, clicks: Tensor, box: Tensor, previous: Tensor) -> None:
         """Nothing: the layers are normalised."""
+
+    def carried(self, previous: Tensor, probability: Tensor) -> Tensor:
+        """The last answer alone."""
+        return probability

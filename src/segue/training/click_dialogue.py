@@ -84,17 +84,19 @@ class Dialogue:
                     previous = self.core.decode(leaves, clicks, prompts.box, previous)[0].sigmoid()
                 share = torch.rand(len(coarse_mask), 1, 1, 1, generator=self.generator).to(pixels.device)
                 previous = torch.lerp(previous, coarse_mask, share)
+            carried = previous
             if unlearned:
-                clicks, previous = self._unlearned(leaves, prompts, targets, ignore_mask, unlearned)
+                clicks, carried = self._unlearned(leaves, prompts, targets, ignore_mask, unlearned)
             for turn in range(rounds):
-                shown = Prompts(clicks, prompts.box, previous)
-                logits, score = self.core.decode(leaves, clicks, prompts.box, previous)
+                shown = Prompts(clicks, prompts.box, carried[:, :1])
+                logits, score = self.core.decode(leaves, clicks, prompts.box, carried)
                 loss, ious = self.loss(logits, score, labels)
                 torch.autograd.backward(scale(loss * (weight / rounds)))
                 log["loss"] += float(loss.detach()) / rounds
                 if bool(fresh.any()) and not unlearned:
                     log[f"iou{turn + 1}"] = float(ious[fresh].mean())
                 previous = logits.detach().sigmoid()
+                carried = self.core.carried(carried, previous)
                 if turn + 1 < rounds:
                     clicks = torch.cat([clicks, self.next(previous, targets, ignore_mask)[:, None]], dim=1)
             pairs = [(chosen[k], leaf.grad) for k, leaf in leaves.items() if leaf.grad is not None]
@@ -107,12 +109,14 @@ class Dialogue:
     def _unlearned(
         self, maps: Mapping[str, Tensor], prompts: Prompts, targets: Tensor, ignore_mask: Tensor, rounds: int
     ) -> tuple[Tensor, Tensor]:
-        """Clicks and mask after ``rounds`` without gradient, the click that answers the last mask included."""
-        clicks, previous = prompts.clicks, prompts.previous
+        """Clicks and what is carried on after ``rounds`` without gradient, the click that answers the last mask
+        included."""
+        clicks, carried = prompts.clicks, prompts.previous
         for _ in range(rounds):
-            previous = self.core.decode(maps, clicks, prompts.box, previous)[0].sigmoid()
+            previous = self.core.decode(maps, clicks, prompts.box, carried)[0].sigmoid()
+            carried = self.core.carried(carried, previous)
             clicks = torch.cat([clicks, self.next(previous, targets, ignore_mask)[:, None]], dim=1)
-        return clicks, previous
+        return clicks, carried
 
     def loss(self, logits: Tensor, score: Tensor | None, labels: Tensor) -> tuple[Tensor, Tensor]:
         """One round's loss, and the IoU (n,) that its masks reach; ``labels`` are 1, 0 or -1 for ignored pixels."""

@@ -178,6 +178,7 @@ class ClickSettings:
     minutes: float = 15.0
     clock: ClockKind = "wall"
     steps: int | None = None
+    epochs: float | None = None
     lr: float | None = None
     batch: int = 6
     objects: int = 2
@@ -211,7 +212,7 @@ def adapter_run(
         ClickTask(dialogue, batches, lambda: training(model, adapter)),
         build_optimizer(parameter_groups(adapter, OptimizerConfig(lr=lr, weight_decay=1e-3))),
         Schedule(ScheduleConfig(kind="cosine", warmup=30)),
-        Budget(steps=settings.steps, minutes=settings.minutes),
+        Budget(settings.steps, settings.epochs, settings.minutes),
         Plan(checkpoint, validate=Every(settings.minutes / settings.validations, "minutes", first=True), at_end=True),
         clock=Clock(settings.clock),
         ema=Ema(adapter, settings.ema),

@@ -203,10 +203,17 @@ class AdaptConfig(ModelSource):
         "auto"
     )
     name: Annotated[str, Field(description="What masks without texts show: 'foot ulcer'.")] = ""
+    schedule: Annotated[
+        Literal["cpu", "published"],
+        Field(
+            description="By clicks: cpu, minutes and small views; published, ClickAdapter's 60 epochs at 448 pixels, "
+            "which minutes, epochs and steps limit only where they are given."
+        ),
+    ] = "cpu"
     minutes: Annotated[float, Field(gt=0, description="Training time at most.")] = 15.0
     clock: Annotated[Literal["wall", "cpu"], Field(description="What counts as time: wall or processor.")] = "wall"
     steps: Annotated[int | None, Field(ge=1, description="Steps at most, for models prompted by clicks.")] = None
-    epochs: Annotated[int, Field(ge=1, description="Epochs at most, for models prompted by texts.")] = 1000
+    epochs: Annotated[int, Field(ge=1, description="Epochs at most.")] = 1000
     holdout: Annotated[float, Field(gt=0, lt=1, description="Share of images kept for the report.")] = 0.2
     train_images: Annotated[int | None, Field(ge=2, description="Images to train on at most.")] = None
     test_images: Annotated[int | None, Field(ge=1, description="Held-out images at most.")] = None

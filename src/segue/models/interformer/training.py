@@ -41,11 +41,20 @@ class InterFormerCore(ClickCore):
     ) -> tuple[Tensor, Tensor | None]:
         """One pass over the reference map; boxes mean nothing to it."""
         size = [side * self.stride for side in previous.shape[-2:]]
-        answer = F.interpolate(previous, size=size, mode="nearest") > 0.5
-        labels = unknown_labels(size, clicks.device).repeat(len(clicks), 1, 1, 1)
-        shown = previous.flatten(1).any(1)
-        labels = torch.where(shown.view(-1, 1, 1, 1), with_answer(labels, answer), labels)
-        return difference(self.net.decode(maps, self.clicked(labels, clicks))), None
+        running = F.interpolate(self._running(previous), size=size, mode="nearest").to(torch.uint8)
+        return difference(self.net.decode(maps, self.clicked(running, clicks))), None
+
+    def carried(self, previous: Tensor, probability: Tensor) -> Tensor:
+        """The answer, and the labels that all answers so far have left: (n, 2, s, s)."""
+        return torch.cat([probability, with_answer(self._running(previous), probability > 0.5).to(probability)], 1)
+
+    def _running(self, previous: Tensor) -> Tensor:
+        """The labels (n, 1, s, s) that a mask, or answers before it too, leave where nothing was clicked."""
+        if previous.shape[1] == 2:
+            return previous[:, 1:]
+        labels = unknown_labels(previous.shape[-2:], previous.device).to(previous).repeat(len(previous), 1, 1, 1)
+        shown = previous.flatten(1).any(1).view(-1, 1, 1, 1)
+        return torch.where(shown, with_answer(labels, previous > 0.5), labels)
 
     def begin(self, pixels: Tensor) -> Tensor:
         """A reference map of unknown pixels."""
