@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import time
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
+from segue.core.errors import DataError
 from segue.core.failures import Failures
 from segue.core.segmenter import Segmenter
 from segue.core.types import Mask
+from segue.data.io.image import read_mask
 from segue.data.io.resume_log import ResumeLog
 from segue.data.record import AnnotatedImage, Annotation, Sample
 from segue.data.rle import Rle
@@ -30,13 +32,15 @@ from segue.session.session import Session
 class ClickProtocol:
     """How the robot clicks: at most ``max_clicks`` an object, to the IoU ``targets``, once for each of ``seeds`` (None
     is the published, deterministic robot), ending at the highest target if ``stop_at_target``; masks are probabilities
-    above ``threshold``: RITM's 0.49, or 0.5, InterFormer's larger of two logits."""
+    above ``threshold``: RITM's 0.49, or 0.5, InterFormer's larger of two logits. ``initial`` names which of an object's
+    own masks it starts from."""
 
     max_clicks: int = 20
     targets: tuple[float, ...] = (0.8, 0.85, 0.9)
     seeds: tuple[int | None, ...] = (None,)
     stop_at_target: bool = False
     threshold: float = MASK_THRESHOLD
+    initial: str | None = None
 
     @property
     def highest(self) -> float:
@@ -118,6 +122,7 @@ def _one_object(
         threshold=protocol.threshold,
         rng=None if seed is None else np.random.default_rng([seed, zlib.crc32(annotation.id.encode())]),
         on_click=on_click,
+        initial=None if protocol.initial is None else initial_mask(annotation, protocol.initial),
     )
     assert session.prediction is not None
     grid = session.prediction.frame.grid
@@ -135,6 +140,15 @@ def _one_object(
         "first": Rle.from_mask(masks["first"]).text,
         "last": Rle.from_mask(masks.get("last", masks["first"])).text,
     }
+
+
+def initial_mask(annotation: Annotation, name: str) -> Mask:
+    """The mask ``name`` that a data set gives an object to start from. Raises ``DataError`` where it has none."""
+    files: Mapping[str, str] = annotation.extra.get("initial", {})
+    if name not in files:
+        there = f"one of: {', '.join(files)}" if files else "a data set with masks to start from, such as DAVIS-585"
+        raise DataError(f"no initial mask '{name}' of {annotation.id}", there, "leave --initial out to start from none")
+    return read_mask(files[name], annotation.rle.size)
 
 
 def summarize(rows: Sequence[MeasuredObject], protocol: ClickProtocol) -> dict[str, Any]:

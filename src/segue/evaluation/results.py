@@ -72,6 +72,7 @@ class EvaluateResult(JobResult):
     view: str = "own"
     refiner: str | None = None
     threshold: float = 0.49
+    initial: str | None = None
     clicks: str = "center"
     stop_at_target: bool = False
     objects: int

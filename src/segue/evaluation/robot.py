@@ -54,6 +54,7 @@ def simulate_clicks(
     boundary: bool = True,
     rng: np.random.Generator | None = None,
     on_click: Callable[[ClickTrace, Mask], None] | None = None,
+    initial: Mask | None = None,
 ) -> ClickTrace:
     """Click on ``session`` until ``max_clicks``, until no error is left, or until both the IoU and the boundary
     IoU reach ``stop_at``.
@@ -62,7 +63,8 @@ def simulate_clicks(
     The session's masks are taken at ``threshold`` from now on.
     Without ``boundary`` no boundary IoU is measured, nor waited for.
     ``rng`` draws perturbed clicks, without it the published centre clicks are made. ``on_click`` is shown
-    the trace so far and the (H, W) mask after every click.
+    the trace so far and the (H, W) mask after every click. The first click is on the errors of ``initial`` (H, W),
+    which the model is given as its last answer; without it on the object.
     Raises ``InputError`` for an empty target. Source: RITM, section 4; conventions of the robot-click protocol.
 
     >>> import segue
@@ -79,7 +81,7 @@ def simulate_clicks(
     start = time.perf_counter()
     _ = session.features
     trace.encode_seconds = time.perf_counter() - start
-    prediction = np.zeros_like(target)
+    prediction = np.zeros_like(target) if initial is None else session.set_mask(initial)
     for _ in range(max_clicks):
         click = next_click(prediction, target, ignore_mask, trace.clicks, rng)
         start = time.perf_counter()

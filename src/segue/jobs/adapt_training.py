@@ -73,7 +73,9 @@ def fresh_adapter(config: AdaptConfig, model: Segmenter, seed: int) -> Adapter:
 def train_by_clicks(config: AdaptConfig, model: Segmenter, train: Sequence[Sample], on_row: OnRow) -> Trained:
     """Train on the robot's clicks. Where a sixth of ``train`` is too few to tell anything (``FEWEST``) and no images
     are published for validation, cross-validation says how long; the published schedule says it by itself."""
-    given = {name: getattr(config, name) for name in ("minutes", "epochs") if name in config.model_fields_set}
+    given: dict[str, Any] = {
+        name: getattr(config, name) for name in ("minutes", "epochs") if name in config.model_fields_set
+    }
     same: dict[str, Any] = {"clock": config.clock, "steps": config.steps, **given}
     learn, val = validation_split(train)
     if config.schedule == "published":

@@ -69,6 +69,9 @@ class EvaluateConfig(ModelChoice):
         float,
         Field(description="Probability above which a pixel is mask: 0.49, RITM's; 0.5, InterFormer's.", gt=0, lt=1),
     ] = MASK_THRESHOLD
+    initial: Annotated[
+        str | None, Field(description="Start from the masks of this name that the data set brings: sp or stm.")
+    ] = None
     report: Annotated[Path | None, Field(description="Folder for a page, plots and the worst objects.")] = None
     compare: Annotated[tuple[Path, ...], Field(description="JSON of an earlier run to draw too; repeatable.")] = ()
     journal: Annotated[
@@ -84,7 +87,7 @@ class EvaluateConfig(ModelChoice):
     def protocol(self) -> ClickProtocol:
         """The robot's settings."""
         seeds = (None,) if self.clicks == "center" else self.seed or DEFAULT_SEEDS
-        return ClickProtocol(self.max_clicks, self.target, seeds, self.stop_at_target, self.threshold)
+        return ClickProtocol(self.max_clicks, self.target, seeds, self.stop_at_target, self.threshold, self.initial)
 
 
 @job(EvaluateConfig)
@@ -126,7 +129,7 @@ def evaluate(config: EvaluateConfig, model: Segmenter | None = None) -> Evaluate
                 "at least one object",
                 "raise the limit, or look whether the masks are empty",
             )
-        same = ("model", "adapter", "data", "clicks", "stop_at_target", "refiner", "threshold")
+        same = ("model", "adapter", "data", "clicks", "stop_at_target", "refiner", "threshold", "initial")
         result = EvaluateResult(
             **{name: getattr(config, name) for name in same},
             format=data.format,
@@ -158,6 +161,7 @@ def _digest(config: EvaluateConfig, model: Segmenter, view: str, data: DataSet) 
         "zoom": config.zoom_size,
         "refiner": config.refiner,
         "threshold": config.threshold,
+        "initial": config.initial,
         "most": config.max_clicks,
         "stop": max(config.target) if config.stop_at_target else None,
         "ignore_values": config.ignore_values,

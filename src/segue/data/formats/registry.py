@@ -124,6 +124,22 @@ FORMATS: Registry[FormatEntry] = Registry(
             ignore_mask=True,
         ),
         "davis": _row("paired:DAVIS", "DAVIS click benchmark: one object", "img/ gt/", signs.davis, many=False),
+        "davis585": _row(
+            "davis585:Davis585",
+            "DAVIS-585: objects with masks to start from",
+            "*/NNNNN.jpg */objectK_NNNNN.png */init_sp_objectK_NNNNN.png",
+            signs.davis585,
+            overlap=True,
+            writes=False,
+        ),
+        "saliency": _row(
+            "saliency:Saliency",
+            "HQSeg44K and its members: a grey mask an image",
+            "im/ gt/, or NAME.jpg beside NAME.png ...",
+            signs.saliency,
+            many=False,
+            writes=False,
+        ),
         "perseg": _row("paired:PERSEG", "PerSeg, one-shot", "Images/*/ Annotations/*/", signs.perseg, many=False),
         "sstem": _row("paired:SSTEM", "ssTEM: components of a mask", "raw/*.tif mitochondria/*.png", signs.sstem),
         "oaizib": _row("paired:OAIZIB", "OAI-ZIB slices", "test/image/ test/annotations/", signs.oaizib),
@@ -230,4 +246,4 @@ def _recognised(listing: Listing) -> tuple[str, Listing]:
 
 def _may_be(name: str, listing: Listing) -> bool:
     """Whether a format that the user names may be read where its signs do not tell: the plain folders."""
-    return name in ("berkeley", "folder") and listing.has("images", "masks")
+    return name in ("berkeley", "folder", "saliency") and listing.has("images", "masks")

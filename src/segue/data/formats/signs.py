@@ -229,6 +229,46 @@ def davis(listing: Listing) -> bool:
     return bool(listing.images("img") and listing.images("gt"))
 
 
+SALIENCY_FOLDERS = (  # of images and of masks
+    ("im", "gt"),  # DIS5K
+    ("images", "ground_truth_mask"),  # ECSSD
+    ("images", "masks_max255"),  # HRSOD in HQSeg44K
+    ("images_train", "masks_train"),  # ThinObject-5K in HQSeg44K
+    ("images_test", "masks_test"),
+    ("HRSOD_train", "HRSOD_train_mask"),
+    ("HRSOD_test", "HRSOD_test_mask"),
+    ("DUTS-TR-Image", "DUTS-TR-Mask"),
+    ("DUTS-TE-Image", "DUTS-TE-Mask"),
+    ("DUT-OMRON-image", "pixelwiseGT-new-PNG"),
+)
+_JPEG = (".jpg", ".jpeg")
+
+
+def saliency(listing: Listing) -> bool:
+    """Pairs of folders that only these data sets have, or JPEGs with a PNG of their stem beside each."""
+    if listing.only is not None:
+        return False
+    there = set(listing.names)
+    named = any(at.name == a and at.parent / b in there for at in there for a, b in SALIENCY_FOLDERS)
+    return named or bool(mixed_folders(listing))
+
+
+def mixed_folders(listing: Listing) -> list[PurePosixPath]:
+    """Folders of JPEGs and PNGs alone, of which each stem has one of both (MSRA10K, FSS-1000, DUTS in HQSeg44K)."""
+    return [at for at, names in sorted(listing.names.items()) if _is_mixed(names)]
+
+
+def _is_mixed(names: Sequence[str]) -> bool:
+    files = [PurePosixPath(name) for name in names if is_image(Path(name))]
+    photos = sorted(file.stem for file in files if file.suffix.lower() in _JPEG)
+    return bool(photos) and photos == sorted(file.stem for file in files if file.suffix.lower() not in _JPEG)
+
+
+def davis585(listing: Listing) -> bool:
+    masks = re.compile(r"init_(sp|stm)_.+\.png$")
+    return any(masks.match(name) for names in listing.names.values() for name in names)
+
+
 def perseg(listing: Listing) -> bool:
     masks = (folder for folder in listing.names if folder.parent == PurePosixPath("Annotations"))
     return listing.has("Images") and any(listing.images(str(folder)) for folder in masks)
