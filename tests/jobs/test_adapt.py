@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import shutil
+import time
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -93,7 +94,9 @@ def test_the_folder_holds_an_adapter_and_what_it_is_worth(adapted: Any) -> None:
 
 def test_progress_rises_through_all_runs_of_the_cross_validation(disks: Path, tmp_path: Path) -> None:
     rows = list[Mapping[str, float]]()
+    began = time.monotonic()
     result = adapt(config(disks, tmp_path, boundary=False), small(), rows.append)
+    assert 0 < 60 * result.minutes < time.monotonic() - began, "no run's minutes are counted twice"
     minutes = [row["minutes"] for row in rows]
     assert minutes == sorted(minutes)
     assert minutes[-1] > 0.014  # three of the four parts

@@ -24,7 +24,6 @@ from segue.training.config import AdaptConfig
 from segue.training.cross_validation import FOLDS, FoldValidation, choose_share, folds
 from segue.training.engine import Engine, Validation
 from segue.training.published_run import PublishedSettings, published_run
-from segue.training.schedules import Clock
 
 CHECKPOINT, FOLD_LOG = "checkpoint.pt", "folds.jsonl"
 FOLD_CHECKPOINTS = tuple(f"checkpoint-fold-{k}.pt" for k in range(FOLDS))
@@ -146,7 +145,7 @@ def _cross_validated(
         raise MissingFile(
             f"no checkpoint {config.output / FOLD_CHECKPOINTS[0]}", "one left by an earlier run", "leave --resume out"
         )
-    runs, clocks = list[list[FoldValidation]](), list[Clock]()
+    runs, spent = list[list[FoldValidation]](), list[tuple[float, float]]()
     job = job_digest({"adapt": config.model_dump(mode="json", exclude={"resume", "force"})})
     parts = folds(train, MOST)
     with ResumeLog(config.output / FOLD_LOG, job) as log:
@@ -157,7 +156,7 @@ def _cross_validated(
             engine = adapter_run(model, adapter, learn, part, validate, path, config.seed)
             _run(engine, config.resume and path.is_file(), _after(fold, part.minutes, on_row))
             detach(model, adapter)
-            clocks.append(engine.clock)
+            spent.append((engine.clock.wall, engine.clock.processor))  # now: clocks go on
             rows = [log[f"{fold} {n}"] for n in range(len(engine.rows))]
             runs.append([FoldValidation(r["share"], tuple(r["costs"]), r["row"]) for r in rows])
     choice = choose_share(runs, settings.validations)
@@ -173,15 +172,15 @@ def _cross_validated(
         ended += f", the {100 * choice.share:.0f} % of its part that {FOLDS}-fold cross-validation chose"
         adapter.load_state_dict(last.averaged_state())
         steps = last.steps
-        clocks.append(last.clock)
+        spent.append((last.clock.wall, last.clock.processor))
     each = part.minutes / (len(choice.rows) - 1)
     return Trained(
         adapter,
         len(train),
         sum(len(val) for _, val in parts),
         steps,
-        sum(c.wall for c in clocks),
-        sum(c.processor for c in clocks),
+        sum(wall for wall, _ in spent),
+        sum(processor for _, processor in spent),
         ended,
         choice.improving,
         tuple({"minutes": each * k, **row} for k, row in enumerate(choice.rows)),
