@@ -126,3 +126,12 @@ def test_prompts_suit_the_model():
     inside = sample_mask((40, 60))
     assert [p.positive for p in dialogue] == [bool(inside[int(p.y), int(p.x)]) for p in dialogue]
     assert dialogue[0].positive
+
+
+@pytest.mark.parametrize("kind", ["detail", "lora", "head", "full"])
+def test_a_fresh_adapter_of_any_kind_is_measured_on_any_model(kind, folders):
+    given = {"model": folders, "size": (64, 64), "clicks": 1, "rounds": 1, "device": "cpu"}
+    bare, worn = bench(**given).rows, bench(**given, adapter=kind).rows
+    for before, after in zip(bare, worn, strict=True):
+        assert after.parameters > before.parameters, "head and full hold copies of what they change"
+        assert after.click.gflops >= before.click.gflops

@@ -12,6 +12,8 @@ from typing import Annotated
 import torch
 from pydantic import Field
 
+from segue.adapters.base import attach
+from segue.adapters.registry import ADAPTERS
 from segue.evaluation.benchmark import BenchResult, Runner, sample_image
 from segue.evaluation.machine import SIDE, busy_process, matmul_gflops
 from segue.evaluation.results import read_result
@@ -33,7 +35,10 @@ class BenchConfig(JobConfig):
         Field(description="Registry name, id or folder; repeatable, ratios to the first.", min_length=1),
     ] = ("nano",)
     weights: Annotated[Path | str | None, Field(description="File in the published format, or 'random'.")] = None
-    adapter: Annotated[Path | None, Field(description="Folder of an adapter that the models wear.")] = None
+    adapter: Annotated[
+        Path | str | None,
+        Field(description="Folder of an adapter that the models wear, or the kind of a fresh one, such as detail."),
+    ] = None
     device: Annotated[str | None, Field(description="cpu, cuda ...; without it a GPU if there is one.")] = None
     size: Annotated[
         tuple[int, int], Field(description="The photograph's height and width."), CommandLine(metavar="H,W")
@@ -101,5 +106,9 @@ def _open(name: str, config: BenchConfig) -> Runner:
     weights = config.weights
     if weights is None and name in MODELS and not MODELS[name].shipped:
         weights = RANDOM
-    model = load(name, weights=weights, adapter=config.adapter, device=config.device)
+    kind = str(config.adapter)
+    fresh = kind in ADAPTERS and not Path(kind).is_dir()
+    model = load(name, weights=weights, adapter=None if fresh else config.adapter, device=config.device)
+    if fresh:
+        attach(model, ADAPTERS.load(kind)(model)).eval()
     return Runner(name, model, str(weights or "its own"))
