@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import io
+import json
 import time
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +18,7 @@ from fastapi.testclient import TestClient
 from segue.annotator import journal
 from segue.annotator.app import build
 from segue.annotator.config import AnnotateConfig
+from segue.data.io.image import read_labels
 from tests.annotator.clips import LENGTH, folder_clip, place, truth, video_clip
 from tests.annotator.fake_model import ColourModel, photo
 from tests.annotator.person import Person, mask_of, runs
@@ -49,7 +53,7 @@ class Viewer(Person):
         self.go(frame)
         if self.seen(frame).get(item, {}).get("mask"):
             self.act(kind="stroke", object=item, pixels=runs(np.ones((120, 160), bool)), erase=True)
-        self.act(kind="stroke", object=item, pixels=runs(truth(frame)))
+        self.act(kind="stroke", object=item, pixels=runs(truth(frame)), label=1)
 
     def propagate(self, direction: str) -> dict[str, Any]:
         self.act(kind="propagate", direction=direction)
@@ -319,3 +323,36 @@ def test_propagation_can_be_stopped_and_undone_while_it_runs(tmp_path):
             found = line["objects"][0]["frames"]
             assert 0 < len(found) < 39 if stop == "stop" else found == []
             viewer.act(kind="undo")
+
+
+def exported(client: TestClient, name: str, folder: Path) -> Path:
+    answer = client.get("/api/export", params={"format": name, "accepted": "false"})
+    assert answer.status_code == 200, answer.text
+    with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
+        archive.extractall(folder)
+    return folder
+
+
+def test_a_clip_is_exported_as_palette_pictures_with_the_objects_ids(viewer, client, tmp_path):
+    viewer.draw("a", 0)
+    viewer.draw("b", 2)
+    viewer.go(3)
+    viewer.act(kind="mark", object="a", mark="gone")
+    out = exported(client, "davis-video", tmp_path / "out")
+    files = sorted((out / "Annotations" / "clip").iterdir())
+    assert [file.name for file in files] == [f"{number:03d}.png" for number in range(LENGTH)]
+    labels = [read_labels(file) for file in files]
+    assert ((labels[0] == 1) == truth(0)).all()
+    assert ((labels[2] == 2) == truth(2)).all()
+    assert not labels[4].any()
+    meta = json.loads((out / "meta.json").read_text())["videos"]["clip"]["objects"]
+    assert meta["1"] == {"category": "object", "id": "a", "frames": ["000"]}
+    assert meta["2"]["frames"] == ["002"]
+
+
+def test_other_formats_have_an_image_a_frame(viewer, client):
+    viewer.draw("a", 1)
+    viewer.draw("a", 4)
+    answer = client.get("/api/export", params={"format": "coco", "accepted": "false"})
+    assert [image["file_name"] for image in answer.json()["images"]] == ["clip/00001.png", "clip/00004.png"]
+    assert [one["area"] for one in answer.json()["annotations"]] == [900, 900]

@@ -5,16 +5,15 @@ from __future__ import annotations
 import shutil
 import tempfile
 import zipfile
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 from sqlmodel import col, select
 
+from segue.annotator import clip_exporting
 from segue.annotator.attributes import image_extra, to_extra
 from segue.annotator.codec import unpack
+from segue.annotator.exported import Exported, resolved
 from segue.annotator.project import Project
 from segue.annotator.schemas_jobs import FormatOut
 from segue.annotator.store import get_masks, live_labels, live_objects, setting
@@ -38,31 +37,26 @@ ABOUT = {
 }  # in the order of the page; a format that is not here yet follows with its own summary
 
 
-@dataclass
-class Exported:
-    """What an export wrote and left out: ``images``, objects that were ``empty``, and photos that were ``replaced``
-    since their masks were made."""
-
-    images: int = 0
-    empty: int = 0
-    replaced: list[str] = field(default_factory=list)
-
-    def __str__(self) -> str:
-        parts = [f"{self.images} {'image' if self.images == 1 else 'images'} exported."]
-        if self.empty:
-            objects = "object without a pixel was" if self.empty == 1 else "objects without a pixel were"
-            parts.append(f"{self.empty} {objects} left out.")
-        if self.replaced:
-            parts.append(f"Masks of the old file, as it was replaced since: {', '.join(self.replaced[:5])}.")
-        return " ".join(parts)
-
-
 def formats() -> list[FormatOut]:
     """What a project can be exported to."""
     rows = {name: row for name, row in FORMATS.items() if row.exchange}
     order = [*(name for name in ABOUT if name in rows), *(name for name in rows if name not in ABOUT)]
     described = ((name, *ABOUT.get(name, (rows[name].summary, rows[name].layout))) for name in order)
     return [FormatOut(name=name, title=title, about=about) for name, title, about in described]
+
+
+def clip_formats() -> list[FormatOut]:
+    """Layouts of videos, for the clips of a project."""
+    return [
+        FormatOut(name=name, title=title, about=about) for name, (title, about, _) in clip_exporting.WRITERS.items()
+    ]
+
+
+def has_clips(project: Project) -> bool:
+    """Whether a clip was opened in the project."""
+    with project.store.read() as db:
+        query = select(ImageRow.id).where(col(ImageRow.present), col(ImageRow.frames) > 0)
+        return db.exec(query.limit(1)).first() is not None
 
 
 def export(project: Project, name: str, folder: Path, *, accepted: bool = True, images: bool = False) -> Exported:
@@ -92,7 +86,12 @@ def packed_export(project: Project, name: str, *, accepted: bool) -> tuple[Path,
     home = Path(tempfile.mkdtemp(prefix="segue-export-"))
     try:
         out = home / "out"
-        exported = export(project, name, out, accepted=accepted)
+        clips = name in clip_exporting.WRITERS
+        exported = (
+            clip_exporting.export(project, name, out, accepted)
+            if clips
+            else export(project, name, out, accepted=accepted)
+        )
         files = natural_sorted(path for path in out.rglob("*") if path.is_file())
         stem = f"{project.library.folder.name}-{name}"
         if len(files) == 1 and name == "coco":
@@ -115,6 +114,9 @@ def annotated_images(project: Project, accepted: bool, exported: Exported) -> It
         names = {label.id: label.name for label in db.exec(select(Label))}
         policy = setting(db, "overlap", "allow")
     for row in rows:
+        if row.frames:
+            yield from clip_exporting.annotated_frames(project, row, names, policy)
+            continue
         with project.store.read() as db:
             assert row.id is not None
             objects = [one for one in live_objects(db, row.id) if one.mask_id is not None]
@@ -139,22 +141,3 @@ def _file_of(project: Project, row: ImageRow) -> tuple[tuple[int, int], Path | N
         return project.library.size(row.path), project.library.locate(row.path)
     except SegueError:
         return row.size_known or (0, 0), None
-
-
-def resolved(masks: Sequence[Any], policy: str) -> list[Any]:
-    """``masks`` (H, W) bool, bottom first, after the overlap policy: kept ("allow"), the upper one wins ("new")
-    or the lower one wins ("old").
-
-    >>> a, b = np.array([[True, True, False]]), np.array([[False, True, True]])
-    >>> [m.astype(int).tolist() for m in resolved([a, b], "new")]
-    [[[1, 0, 0]], [[0, 1, 1]]]
-    """
-    if policy == "allow" or not masks:
-        return list(masks)
-    order = range(len(masks)) if policy == "old" else reversed(range(len(masks)))
-    taken = np.zeros_like(masks[0])
-    left = list(masks)
-    for k in order:
-        left[k] = masks[k] & ~taken
-        taken |= masks[k]
-    return left

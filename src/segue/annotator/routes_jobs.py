@@ -62,9 +62,9 @@ def statistics_table(project: Open) -> Response:
 
 
 @router.get("/formats")
-def formats() -> list[messages.FormatOut]:
-    """What can be exported."""
-    return exporting.formats()
+def formats(project: Open) -> list[messages.FormatOut]:
+    """What can be exported; layouts of videos where the project has clips."""
+    return exporting.formats() + (exporting.clip_formats() if exporting.has_clips(project) else [])
 
 
 @router.get(
