@@ -156,8 +156,15 @@ class Server:
 
     def memory(self) -> float:
         """Resident megabytes."""
+        return self._megabytes("VmRSS")
+
+    def peak(self) -> float:
+        """Resident megabytes at most so far."""
+        return self._megabytes("VmHWM")
+
+    def _megabytes(self, field: str) -> float:
         status = Path(f"/proc/{self._process.pid}/status").read_text()
-        return round(int(status.split("VmRSS:")[1].split()[0]) / 1024, 1)
+        return round(int(status.split(f"{field}:")[1].split()[0]) / 1024, 1)
 
     def processor_seconds(self) -> float:
         """User and system time so far."""

@@ -183,9 +183,10 @@ class Encoder:
         generation = self._generation
         try:
             model, stamp = self._model(), self._stamp(job.path)
+            self._newest = job.image_id  # from here on the one before may give way
             image = self._read(job.path)
             job.started = time.perf_counter()
-            with _Watch(model, lambda: self._step(job)):
+            with self._budget.decoding(image.shape[0] * image.shape[1]), _Watch(model, lambda: self._step(job)):
                 features = model.encode([image])
             seconds = time.perf_counter() - job.started
         except Cancelled:
@@ -200,7 +201,6 @@ class Encoder:
             encoded = EncodedImage(job.image_id, model, image, features, 1000 * seconds, stamp)
             if generation == self._generation:
                 self.ready[job.image_id] = encoded
-            self._newest = job.image_id
             del self._jobs[job.image_id]
         self.make_room(self._budget.left)
         job.future.set_result(encoded)

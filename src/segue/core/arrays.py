@@ -13,6 +13,8 @@ Array: TypeAlias = NDArray[np.float32]
 Planes: TypeAlias = NDArray[Any]  # (..., h, w)
 Taps: TypeAlias = tuple[NDArray[np.int64], Array]
 
+_LARGE = 1 << 22  # pixels of a plane that are resampled at once
+
 
 def sigmoid(logits: NDArray[Any]) -> Array:
     """1 / (1 + exp(-x)), elementwise, in float32.
@@ -57,8 +59,21 @@ def resize(planes: Planes, size: tuple[int, int], *, align_corners: bool = False
     if planes.dtype != np.uint8:
         return np.ascontiguousarray(_along_columns(_along_rows(planes, down), across))
     # bytes are rounded between the passes, columns first, with weights of 16 bits: as Pillow and PyTorch do it
-    between = _rounded(_along_columns(planes, _fixed_point(across))) if width != size[1] else planes
+    between = _shrunk_across(planes, _fixed_point(across)) if width != size[1] else planes
     return _rounded(_along_rows(between, _fixed_point(down))) if height != size[0] else between
+
+
+def _shrunk_across(planes: Planes, taps: Taps) -> NDArray[np.uint8]:
+    """The first pass over bytes (..., h, m) -> (..., h, n), rows after rows: of a large photo the numbers between would
+    take more memory than the photo."""
+    height, width = planes.shape[-2:]
+    rows = max(1, _LARGE // width)
+    if height <= rows:
+        return _rounded(_along_columns(planes, taps))
+    made = np.empty((*planes.shape[:-1], len(taps[0])), np.uint8)
+    for top in range(0, height, rows):
+        made[..., top : top + rows, :] = _rounded(_along_columns(planes[..., top : top + rows, :], taps))
+    return made
 
 
 def _enlarged(planes: Planes, size: tuple[int, int]) -> Planes:

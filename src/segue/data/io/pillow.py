@@ -96,12 +96,23 @@ class PillowFile(ImageFile):
 
     def overview(self, longest: int, page: int = 0) -> tuple[Image, float]:
         if self.kind != "JPEG":
-            return super().overview(longest, page)
+            return self._reduced(longest, page)
         self.check_size()
         small = PillowFile(self.path, self.max_pixels, self._head)
         with small:  # a JPEG can be decoded small at once
             small._image.draft(small._image.mode, (2 * longest, 2 * longest))
             return self.shrunk(small._decoded(0), longest)
+
+    def _reduced(self, longest: int, page: int) -> tuple[Image, float]:
+        """``overview``, without a copy of a large photo: blocks of its pixels are averaged first."""
+        self.check_size(page)
+        image = self._loaded(page)
+        factor = max(image.size) // (2 * longest)
+        if factor < 2 or image.mode not in ("L", "RGB") or "transparency" in image.info or self._deep_colour:
+            return super().overview(longest, page)
+        small = image.reduce(factor)
+        small.info = image.info
+        return self.shrunk(np.array(turned(_colours(small), self.orientation), order="C"), longest, page)
 
     def close(self) -> None:
         self._image.close()

@@ -22,6 +22,7 @@ from segue.data.rle import Rle
 
 _SAMPLED = 64  # tiles that tell the brightness of a deep page too large to read
 _TILE = 512
+_BAND = 1 << 22  # pixels of a large page that are converted at once
 _ORIENTATION, _PROFILE = 274, 34675
 _MIN_IS_WHITE, _PALETTE, _SEPARATED, _YCBCR, _CIELAB, _ICCLAB = 0, 3, 5, 6, 8, 9
 _RAW = (32803, 34892)  # colour filter array, linear raw
@@ -72,8 +73,14 @@ class TiffImage(ImageFile):
 
     def window(self, window: Window | None = None, page: int = 0) -> Image:
         values = self.values(window, page)
+        height, width = values.shape[:2]
         with decoding(self.path):
-            return self._shown(values, page)
+            if values.dtype != np.uint8 or height * width <= _BAND:
+                return self._shown(values, page)
+            shown = np.empty((height, width, 3), np.uint8)
+            for rows in _bands(height, width):
+                shown[rows] = self._shown(values[rows], page)
+            return shown
 
     def values(self, window: Window | None = None, page: int = 0) -> NDArray[Any]:
         """The numbers as stored, upright: (h, w) or (h, w, samples). Raises as ``window``."""
@@ -87,9 +94,10 @@ class TiffImage(ImageFile):
             try:
                 values = self._stored(found, stored)
             except Exception as error:
-                values = self._by_pillow(page, error)[stored[1] : stored[3], stored[0] : stored[2]]
+                reason = error.with_traceback(None)  # it would keep the page that was begun
+                values = self._by_pillow(page, reason)[stored[1] : stored[3], stored[0] : stored[2]]
         values = values.reshape(*values.shape[:2], -1)
-        return np.array(turned(values[..., 0] if values.shape[2] == 1 else values, turn), order="C")
+        return np.require(turned(values[..., 0] if values.shape[2] == 1 else values, turn), requirements=["C", "W"])
 
     def spacing(self) -> tuple[float, float, float]:
         """Between pages, rows and columns: ImageJ's and the resolution tags' units; 1 where nothing is said."""
@@ -175,7 +183,7 @@ class TiffImage(ImageFile):
         try:
             image = PIL.Image.open(io.BytesIO(content), formats=["TIFF"])
             image.seek(page)
-            values = np.asarray(image.convert("RGB") if image.mode == "YCbCr" else image)
+            values = _array(image.convert("RGB") if image.mode == "YCbCr" else image)
         except Exception:
             raise reason from None
         inverted = int(self._page(page).photometric) == _MIN_IS_WHITE and image.mode in ("1", "L")
@@ -226,6 +234,28 @@ class TiffImage(ImageFile):
             sample = [values.reshape(*values.shape[:2], -1)[..., :count] for values in read] or [colours]
             self._bounds[page] = stretch_bounds(np.concatenate([values.reshape(-1) for values in sample]))
         return self._bounds[page]
+
+
+def _bands(height: int, width: int) -> Iterator[slice]:
+    """Rows of a page, so many at a time that converting them takes little memory."""
+    rows = max(1, _BAND // width)
+    return (slice(top, min(height, top + rows)) for top in range(0, height, rows))
+
+
+def _array(image: PIL.Image.Image) -> NDArray[Any]:
+    """(H, W) or (H, W, samples) of a decoded image, a band of rows after the other: at once there would be a third
+    copy."""
+    bands = (
+        (rows, np.asarray(image.crop((0, rows.start, image.width, rows.stop))))
+        for rows in _bands(image.height, image.width)
+    )
+    whole: NDArray[Any] | None = None
+    for rows, band in bands:
+        if whole is None:
+            whole = np.empty((image.height, *band.shape[1:]), band.dtype)
+        whole[rows] = band
+    assert whole is not None, "an image has a row"
+    return whole
 
 
 def _orientation(page: Any) -> int:
