@@ -117,6 +117,19 @@ def test_a_photo_is_no_mask(client: TestClient, folder: Path) -> None:
     assert Person(client).look()["objects"] == []
 
 
+def test_more_objects_than_an_image_can_have_are_refused(
+    client: TestClient, drawn: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = coco(client)
+    content["images"][0]["file_name"] = "b.jpg"
+    content["annotations"] = [row | {"id": at} for at, row in enumerate(10 * content["annotations"])]
+    monkeypatch.setattr(importing, "MOST_OBJECTS", 19)
+    monkeypatch.setattr(importing, "pack", lambda mask: pytest.fail("a mask was unpacked before it was refused"))
+    done = imported(client, ("x.json", json.dumps(content).encode()))
+    assert (done["objects"], "20 objects in one image" in done["skipped"][0]) == (0, True)
+    assert Person(client, image=2).look()["objects"] == []
+
+
 def test_class_names_of_a_file_are_cleaned(client: TestClient, drawn: Person) -> None:
     content = coco(client)
     content["categories"][0]["name"], content["categories"][1]["name"] = "a\x00 tall\nship", "x" * 100_000

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import sqlite3
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from segue.annotator.codec import pack
 from tests.annotator.fake_model import photo
-from tests.annotator.person import square
+from tests.annotator.person import propose
 from tests.annotator.running import Running
 from tests.e2e.conftest import Window, until
 
@@ -124,21 +122,6 @@ def test_new_files_and_classes_of_others_appear_without_a_restart(window: Window
     page.request.post(page.url.split("#")[0] + "api/labels", data={"key": "other", "name": "whale"})
     until(lambda: "whale" in page.locator("#labels").inner_text())
     until(lambda: page.locator("#image-list .line").count() == 7, seconds=40)
-
-
-def propose(db: Path, *images: int) -> None:
-    """Found masks that wait for a decision."""
-    packed = pack(square(50, 50, 20))
-    with sqlite3.connect(db) as disk:
-        for image in images:
-            row = disk.execute(
-                "INSERT INTO mask (x0, y0, x1, y1, area, data) VALUES (?, ?, ?, ?, ?, ?)",
-                (*packed.box, packed.area, packed.data),
-            )
-            disk.execute(
-                "INSERT INTO finding (image_id, label_id, mask_id, score, state) VALUES (?, 1, ?, 0.7, 'open')",
-                (image, row.lastrowid),
-            )
 
 
 def test_a_review_has_its_keys_its_count_and_its_undo(window: Window, tmp_path: Path) -> None:
