@@ -8,7 +8,7 @@ import pytest
 from segue.cli import main
 from segue.core.errors import ConfigError, InputError
 from segue.data.formats.registry import open_data
-from segue.data.io.image import read_labels, read_mask, write_image, write_labels
+from segue.data.io.image import read_image, read_labels, read_mask, write_image, write_labels
 from segue.jobs.find import FindConfig, find
 from segue.jobs.output import unique_names
 from segue.jobs.reference import reference_clicks, scale_clicks
@@ -59,7 +59,10 @@ def test_not_in_this_image_is_an_answer(folder, done):
 
 def test_scores_and_sheet_are_written(folder, done):
     assert json.loads((folder / "out" / "results.json").read_text()) == done.to_json()
-    assert (folder / "out" / "sheet.jpg").stat().st_size > 1000
+    sheet = read_image(folder / "out" / "sheet.jpg").astype(int)
+    assert sheet.shape[1] == 12 + 4 * (320 + 12)  # the example comes first, then three photos
+    red = [(tile[324:, :, 0] - tile[324:, :, 1] > 100).any() for tile in np.split(sheet[:, 6:-6], 4, axis=1)]
+    assert red == [False, False, False, True]  # "not found" is said in red under "none.png"
 
 
 def test_several_objects_and_several_instances(folder, tmp_path):

@@ -6,23 +6,22 @@ from collections.abc import Iterator, Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
 
-import cv2
-import numpy as np
 from matplotlib.figure import Figure
 
 from segue.adapters.base import disabled
 from segue.core.files import write_bytes
 from segue.core.segmenter import Segmenter
-from segue.core.types import Image, Mask, Text
-from segue.data.io.drawing import YELLOW, draw_outlines, overlay
+from segue.core.types import Click, Image, Mask, Text
+from segue.data.io.drawing import YELLOW, captioned, contrasting, draw_outlines, in_rows, overlay
 from segue.data.io.image import write_image
 from segue.data.record import Sample
 from segue.evaluation.adapt_clicks import AnnotatedObject
 from segue.evaluation.adapt_result import AdaptResult, ClickAdaptResult, TextAdaptResult, TextRun
 from segue.metrics.interaction import clicks_needed
+from segue.metrics.overlap import iou
 from segue.session.session import Session
 
-SHOWN = 10
+SHOWN, SIDE, SIDES = 10, 480, ("without the adapter", "with it")
 CLICK_ROWS = (
     ("noc85", "NoC85", "clicks to an IoU of 0.85"),
     ("noc90", "NoC90", "clicks to an IoU of 0.90"),
@@ -56,7 +55,8 @@ def write_click_report(
         with disabled(model):
             first = Session(model, image).add(old.trace.clicks[0])
         second = Session(model, image).add(new.trace.clicks[0])
-        write_image(_overlay_path(folder, i, old.sample), side_by_side(image, (first, second), mask))
+        clicks = old.trace.clicks[0], new.trace.clicks[0]
+        write_image(_overlay_path(folder, i, old.sample), strip(image, (first, second), mask, clicks, SIDES))
 
 
 def _overlay_path(folder: Path, number: int, sample: Sample) -> Path:
@@ -81,7 +81,7 @@ def click_page(result: ClickAdaptResult) -> str:
         "![Validation during training](curve.png)",
         "",
         "`overlays/` shows the objects that gained and lost most: the mask after the first click without the "
-        "adapter (left) and with it (right), and the true outline.",
+        "adapter (left) and with it (right), the click, and the true outline in yellow.",
         "",
     ]
     return "\n".join(lines)
@@ -125,7 +125,7 @@ def write_text_report(folder: Path, result: TextAdaptResult, model: Segmenter, t
     with disabled(model):
         plain = [mask for _, _, mask, _ in _examples(model, test[:SHOWN])]
     for i, (old, (image, target, new, _)) in enumerate(zip(plain, _examples(model, test[:SHOWN]), strict=True)):
-        write_image(_overlay_path(folder, i, test[i]), side_by_side(image, (old, new), target))
+        write_image(_overlay_path(folder, i, test[i]), strip(image, (old, new), target, (), SIDES))
 
 
 def text_page(result: TextAdaptResult) -> str:
@@ -194,13 +194,19 @@ def _spread(value: Mapping[str, float], scale: float) -> str:
     return f"{scale * value['mean']:.2f} ± {scale * value['spread']:.2f}"
 
 
-def side_by_side(image: Image, masks: Sequence[Mask], target: Mask) -> Image:
-    """The image with each mask, and the outline of the true one in yellow over all.
+def strip(image: Image, masks: Sequence[Mask], target: Mask, clicks: Sequence[Click], names: Sequence[str]) -> Image:
+    """The image with each mask and its click, the true outline in yellow over all; below, name and IoU.
 
-    >>> side_by_side(np.zeros((4, 6, 3), np.uint8), [np.ones((4, 6), bool)] * 2, np.eye(4, 6, dtype=bool)).shape
-    (4, 12, 3)
+    >>> import numpy as np
+    >>> strip(np.zeros((4, 6, 3), np.uint8), [np.ones((4, 6), bool)] * 2, np.eye(4, 6, dtype=bool), (), SIDES).shape
+    (534, 972, 3)
     """
-    return np.concatenate([draw_outlines(overlay(image, mask), target, YELLOW, 1, cv2.LINE_8) for mask in masks], 1)
+    tiles = []
+    for k, (mask, name) in enumerate(zip(masks, names, strict=True)):
+        drawn = overlay(image, mask, clicks[k : k + 1], contrasting(image, target))
+        draw_outlines(drawn, target, YELLOW, max(1, round(max(target.shape) / 400)))
+        tiles.append(captioned(drawn, name, f"IoU {iou(mask, target):.2f}", SIDE))
+    return in_rows(tiles, tiles[0].shape[:2], columns=len(tiles), gap=4)
 
 
 def _examples(model: Segmenter, samples: Sequence[Sample]) -> Iterator[tuple[Image, Mask, Mask, str]]:

@@ -159,6 +159,7 @@ def _quality(runs: Mapping[str, EvaluateResult]) -> Figure:
             axes.plot(range(1, len(getattr(run, key)) + 1), getattr(run, key), marker="o", markersize=3, label=label)
         axes.set(xlabel="clicks", ylabel=name, title=f"{name} after each click")
         _tidy(axes)
+        _click_ticks(axes, max(run.max_clicks for run in runs.values()))
     return figure
 
 
@@ -178,6 +179,7 @@ def _histogram(runs: Mapping[str, EvaluateResult]) -> Figure:
         title="How many clicks objects need",
     )
     _tidy(axes)
+    _click_ticks(axes, max(run.max_clicks for run in runs.values()))
     return figure
 
 
@@ -262,8 +264,14 @@ def _write(image: Image, text: str, at: tuple[int, int], scale: float) -> None:
         cv2.putText(image, text, at, cv2.FONT_HERSHEY_SIMPLEX, scale, color, width, cv2.LINE_AA)
 
 
+def _click_ticks(axes: Axes, most: int) -> None:
+    """A mark at the first click, then at every fifth, or at every one where there are few."""
+    axes.set_xticks([1, *range(5, most + 1, 5)] if most > 10 else range(1, most + 1))
+
+
 def _tidy(axes: Axes) -> None:
     axes.grid(alpha=0.3)
+    axes.spines[["top", "right"]].set_visible(False)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.legend(fontsize=8)
 

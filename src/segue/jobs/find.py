@@ -12,8 +12,8 @@ from pydantic import Field, PositiveInt, field_validator
 
 from segue.core.failures import Failure, Failures
 from segue.core.files import write_text
-from segue.core.types import Image, Mask
-from segue.data.io.drawing import TINTS, contact_sheet, overlay
+from segue.core.types import Image, Mask, Reference
+from segue.data.io.drawing import NEGATIVE, Color, captioned, contrasting, in_rows, overlay
 from segue.data.io.image import WRITABLE, find_images, read_image, write_image, write_labels
 from segue.jobs.data_set import To, data_set_writer
 from segue.jobs.finding import FinderFields
@@ -128,7 +128,9 @@ def find(config: FindConfig) -> FindResult:
     threshold = seeker.threshold if config.threshold is None else config.threshold
     most = MOST if config.instances == "all" else config.instances
     numbered = len(references) > 1 or most > 1
-    rows, tiles, failures, began = [], [], Failures(config.strict), time.perf_counter()
+    rows, failures, began = [], Failures(config.strict), time.perf_counter()
+    tints = _tints(references)
+    tiles = [_reference_tile(config.reference, references, tints)]
     names = unique_names(paths)
     with data_set_writer(config.output, config.to) as add:
         for path in progress(paths, len(paths), "find"):
@@ -141,10 +143,10 @@ def find(config: FindConfig) -> FindResult:
                 add(path, image.shape[:2], _by_name(config.reference.stem, labeled, len(references)))
                 rows.append(_described(path, file, matches, labeled, time.perf_counter() - started))
                 if config.contact_sheet is not None:
-                    tiles.append(_tile(image, labeled))
+                    tiles.append(_tile(path, image, rows[-1], labeled, tints))
     failed = failures.check(len(rows))
     if config.contact_sheet is not None:
-        write_image(config.contact_sheet, contact_sheet(tiles))
+        write_image(config.contact_sheet, in_rows(tiles, tiles[0].shape[:2], gap=12))
     result = FindResult(
         model=config.model,
         reference=config.reference,
@@ -185,8 +187,28 @@ def _by_name(stem: str, labeled: Sequence[LabeledMatch], objects: int) -> list[t
     return [(stem if objects == 1 else f"{stem}-{match.object}", match.mask) for match in labeled]
 
 
-def _tile(image: Image, labeled: Sequence[LabeledMatch]) -> Image:
-    drawn = image
+def _tints(references: Mapping[int, Reference]) -> dict[int, Color]:
+    """A tint for each object, one that stands out from it."""
+    tints: dict[int, Color] = {}
+    for name, reference in references.items():
+        tints[name] = contrasting(reference.image, reference.mask, list(tints.values()))
+    return tints
+
+
+def _reference_tile(path: Path, references: Mapping[int, Reference], tints: Mapping[int, Color]) -> Image:
+    drawn = next(iter(references.values())).image
+    for name, reference in references.items():
+        drawn = overlay(drawn, reference.mask, color=tints[name])
+    return captioned(drawn, path.name, "reference")
+
+
+def _tile(
+    path: Path, image: Image, row: FoundImage, labeled: Sequence[LabeledMatch], tints: Mapping[int, Color]
+) -> Image:
+    """The image with what was found and its scores; paler, where nothing was."""
+    if not labeled:
+        best = max((absent.score for absent in row.absent), default=0.0)
+        return captioned(image // 3 + 170, path.name, f"not found  {best:.2f}", note_color=NEGATIVE)
     for match in labeled:
-        drawn = overlay(drawn, match.mask, color=TINTS[(match.object - 1) % len(TINTS)])
-    return drawn
+        image = overlay(image, match.mask, color=tints[match.object])
+    return captioned(image, path.name, "  ".join(f"{found.score:.2f}" for found in row.found[:4]))

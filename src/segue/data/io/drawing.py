@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 import cv2
 import numpy as np
+from PIL import Image as Pictures
+from PIL import ImageDraw, ImageFont
 
 from segue.core.geometry import outlines
 from segue.core.types import Box, Click, Image, Mask, Prompt, check_image, check_mask
@@ -15,6 +17,7 @@ BLUE: Color = (38, 132, 255)
 POSITIVE: Color = (46, 204, 113)
 NEGATIVE: Color = (235, 64, 52)
 YELLOW: Color = (255, 214, 10)
+INK, QUIET, PAPER = (24, 24, 27), (113, 113, 122), (244, 244, 245)
 TINTS: Sequence[Color] = (BLUE, (255, 140, 0), (155, 89, 182), (26, 188, 156), (231, 76, 60), (241, 196, 15))
 
 
@@ -69,15 +72,68 @@ def contact_sheet(tiles: Sequence[Image], columns: int = 4, side: int = 320, gap
     >>> contact_sheet([np.zeros((10, 20, 3), np.uint8)] * 3, columns=2, side=32, gap=2).shape
     (70, 70, 3)
     """
-    columns = max(1, min(columns, len(tiles)))
-    rows = -(-len(tiles) // columns) or 1
-    pitch = side + gap
-    sheet = np.full((rows * pitch + gap, columns * pitch + gap, 3), 255, np.uint8)
-    for index, tile in enumerate(tiles):
+    fitted = []
+    for tile in tiles:
         scale = side / max(tile.shape[:2])
         size = max(1, round(tile.shape[1] * scale)), max(1, round(tile.shape[0] * scale))
-        small = cv2.resize(tile, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
-        top = gap + index // columns * pitch + (side - size[1]) // 2
-        left = gap + index % columns * pitch + (side - size[0]) // 2
-        sheet[top : top + size[1], left : left + size[0]] = small
+        fitted.append(cv2.resize(tile, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR))
+    return in_rows(fitted, (side, side), columns, gap)
+
+
+def in_rows(tiles: Sequence[Image], cell: tuple[int, int], columns: int = 4, gap: int = 6) -> Image:
+    """``tiles`` as they are, each in the middle of a cell of (height, width) pixels, ``columns`` to a row, on white.
+
+    >>> in_rows([np.zeros((10, 20, 3), np.uint8)] * 3, (10, 20), columns=2, gap=2).shape
+    (26, 46, 3)
+    """
+    columns = max(1, min(columns, len(tiles)))
+    rows = -(-len(tiles) // columns) or 1
+    high, wide = cell[0] + gap, cell[1] + gap
+    sheet = np.full((rows * high + gap, columns * wide + gap, 3), 255, np.uint8)
+    for index, tile in enumerate(tiles):
+        top = gap + index // columns * high + (cell[0] - tile.shape[0]) // 2
+        left = gap + index % columns * wide + (cell[1] - tile.shape[1]) // 2
+        sheet[top : top + tile.shape[0], left : left + tile.shape[1]] = tile
     return sheet
+
+
+def contrasting(image: Image, mask: Mask, used: Sequence[Color] = ()) -> Color:
+    """The tint that differs most, in CIELAB, from ``image`` (H, W, 3) under ``mask`` (H, W) bool; not one of ``used``.
+
+    >>> contrasting(np.full((4, 4, 3), (255, 140, 0), np.uint8), np.ones((4, 4), bool))
+    (38, 132, 255)
+    """
+    free = [tint for tint in TINTS if tint not in used] or list(TINTS)
+    if not mask.any():
+        return free[0]
+    seen = image[mask].mean(0)
+    lab = cv2.cvtColor(np.array([[seen, *free]], np.float32) / 255, cv2.COLOR_RGB2LAB)[0]
+    return free[int(np.linalg.norm(lab[1:] - lab[0], axis=1).argmax())]
+
+
+def captioned(image: Image, title: str, note: str = "", side: int = 320, note_color: Color = QUIET) -> Image:
+    """(side + strip, side, 3) uint8: ``image`` fitted into a square, in the strip below it ``title`` and ``note``.
+
+    A title that is too long loses its middle; the note stands at the right.
+
+    >>> captioned(np.zeros((10, 20, 3), np.uint8), "a.jpg", "0.97", side=100).shape
+    (118, 100, 3)
+    """
+    size = max(9, round(side / 21))
+    scale = side / max(image.shape[:2])
+    fitted = max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale))
+    small = cv2.resize(image, fitted, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
+    card = np.full((side + 2 * size, side, 3), 255, np.uint8)
+    card[:side] = PAPER
+    top, left = (side - fitted[1]) // 2, (side - fitted[0]) // 2
+    card[top : top + fitted[1], left : left + fitted[0]] = small
+    page = Pictures.fromarray(card)
+    pen, font = ImageDraw.Draw(page), ImageFont.load_default(size)
+    room = side - pen.textlength(note, font) - size
+    shown, kept = title, len(title)
+    while pen.textlength(shown, font) > room and kept > 2:
+        kept -= 1
+        shown = f"{title[: (kept + 1) // 2]}…{title[len(title) - kept // 2 :]}"
+    pen.text((2, side + size * 0.3), shown, INK, font)
+    pen.text((side - 2, side + size * 0.3), note, note_color, font, anchor="ra")
+    return np.asarray(page)
