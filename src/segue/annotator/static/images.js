@@ -233,7 +233,7 @@ function drawProgress() {
   const all = counts.new + counts.started + counts.accepted + counts.skipped;
   const share = all ? Math.round((100 * (counts.accepted + counts.skipped)) / all) : 0;
   byId("progress-text").textContent = `${counts.accepted} of ${all} accepted${counts.skipped ? `, ${counts.skipped} skipped` : ""}`;
-  byId("progress-share").textContent = `${share} % done`;
+  byId("progress-share").textContent = `${share} %`;
   byId("progress-fill").style.width = `${share}%`;
   byId("progress-track").setAttribute("aria-valuenow", String(share));
   byId("effort").textContent = effort.objects

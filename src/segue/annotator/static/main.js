@@ -188,7 +188,8 @@ async function start() {
   startPreview();
   follow(["image", "objects"], () => {
     const now = state.image?.state;
-    /** @type {HTMLElement} */ (byId("accept").firstElementChild).textContent = now === "accepted" ? "Next" : "Accept and next";
+    const what = now === "accepted" ? "Next" : "Accept and next";
+    /** @type {HTMLElement} */ (byId("accept").firstElementChild).textContent = byId("narrow-accept").textContent = what;
     byId("skip").hidden = now === "accepted" || now === "skipped";
     byId("reopen").hidden = !byId("skip").hidden;
     document.title = state.image ? `${state.image.path} · segue` : "segue";
