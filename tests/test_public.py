@@ -14,9 +14,9 @@ from segue.data.io.image import write_image, write_labels
 ROOT = Path(__file__).resolve().parents[1]
 
 
-TYPES = ["Box", "Click", "Reference", "SamPredictor", "SegueError", "Session", "Text"]
+TYPES = ["Box", "Click", "Reference", "SamAutomaticMaskGenerator", "SamPredictor", "SegueError", "Session", "Text"]
 JOBS = ["adapt", "bench", "calibrate", "check", "convert", "convert_data", "encode", "evaluate", "export", "find"]
-JOBS += ["get", "mask", "masks", "one_shot", "study", "track", "train"]
+JOBS += ["get", "mask", "masks", "one_shot", "propose", "study", "track", "train"]
 
 
 def test_exactly_the_promised_names_are_public() -> None:

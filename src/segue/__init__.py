@@ -35,10 +35,12 @@ if TYPE_CHECKING:
     from segue.jobs.mask import mask
     from segue.jobs.masks import masks
     from segue.jobs.one_shot import one_shot
+    from segue.jobs.propose import propose
     from segue.jobs.study import study
     from segue.jobs.track import track
     from segue.jobs.train import train
     from segue.session.load import load
+    from segue.session.mask_generator import SamAutomaticMaskGenerator
     from segue.session.predictor import SamPredictor
     from segue.session.session import Session
 
@@ -48,6 +50,7 @@ _MODULES = {  # of the public names, each imported when it is first used, so tha
     "Box": "core.types",
     "Click": "core.types",
     "Reference": "core.types",
+    "SamAutomaticMaskGenerator": "session.mask_generator",
     "SamPredictor": "session.predictor",
     "SegueError": "core.errors",
     "Session": "session.session",
@@ -67,6 +70,7 @@ _MODULES = {  # of the public names, each imported when it is first used, so tha
     "mask": "jobs.mask",
     "masks": "jobs.masks",
     "one_shot": "jobs.one_shot",
+    "propose": "jobs.propose",
     "read_image": "data.io.image",
     "study": "jobs.study",
     "track": "jobs.track",
@@ -77,6 +81,7 @@ __all__ = [
     "Box",
     "Click",
     "Reference",
+    "SamAutomaticMaskGenerator",
     "SamPredictor",
     "SegueError",
     "Session",
@@ -96,6 +101,7 @@ __all__ = [
     "mask",
     "masks",
     "one_shot",
+    "propose",
     "read_image",
     "study",
     "track",

@@ -14,6 +14,7 @@ from segue.core.types import Box, Click, Image, Maps, Memory, Prediction, Prompt
 from segue.models.pretrained import Pretrained
 from segue.models.registry import MODELS
 from segue.session.load import build
+from segue.session.proposals import ProposalSettings, propose
 from segue.session.session import Session
 
 NAMES = list(MODELS)
@@ -157,3 +158,20 @@ def test_the_row_says_where_its_weights_come_from(name: str) -> None:
     assert row.summary
     assert row.card.licence
     assert row.card.source.startswith("https://") or row.shipped or row.hub
+
+
+def test_many_clicks_are_answered_as_one_by_one_and_become_proposals(model: Segmenter, picture: Image) -> None:
+    if Click not in model.accepts or Reference in model.accepts:
+        pytest.skip("proposals come of clicks")
+    features, clicks = model.encode([picture]), [Click(50, 35), Click(10, 5), Click(80, 60)]
+    together = list(model.decode_each(features, clicks))
+    assert sorted({i for which, _ in together for i in which}) == [0, 1, 2]
+    alone = [[said for _, said in model.decode_each(features, [click])] for click in clicks]
+    for i in range(len(clicks)):
+        several = [(said, which.index(i)) for which, said in together if i in which]
+        for (said, at), single in zip(several, alone[i], strict=True):
+            assert np.allclose(said.logits[at], single.logits[0], rtol=1e-3, atol=1e-3)
+    settings = ProposalSettings(3, predicted_iou=0.0, stability=0.0, crop_layers=1, second_looks=1)
+    for proposal in propose(model, picture, settings):
+        assert proposal.rle.size == picture.shape[:2]
+        assert proposal.rle.area >= settings.min_area

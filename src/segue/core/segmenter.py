@@ -39,9 +39,15 @@ class Segmenter(ABC):
     accepts: ClassVar[frozenset[type]] = frozenset()
     one_shot: ClassVar[str] = "evidence"  # which finder of segue.oneshot.search searches it for one example
     default_view: ClassVar[str] = "own"  # how segue evaluate shows it images unless told
+    least_proposal: ClassVar[tuple[float, float]] = (0.88, 0.95)  # predicted IoU and stability of a proposal, SAM's
     takes_crops: ClassVar[bool] = False  # whether a crop may have any size: a small view costs less
     name: str = ""  # the registry row and the keywords it was built with, set by segue.load
     config: Mapping[str, Any] = MappingProxyType({})
+
+    @property
+    def takes_views(self) -> bool:
+        """Whether ``encode`` takes ``frames``; a model that chooses its own views by itself does not."""
+        return True
 
     @abstractmethod
     def frame(self, size: Size) -> Frame:
@@ -59,6 +65,15 @@ class Segmenter(ABC):
     def decode(self, features: Features, prompts: Sequence[Prompt], memory: Memory | None = None) -> Prediction:
         """One image's features, the whole list of prompts so far and the last prediction's memory ->
         k candidate masks. The same arguments give the same prediction."""
+
+    def decode_each(self, features: Features, prompts: Sequence[Prompt]) -> Iterator[tuple[range, Prediction]]:
+        """The first answers to many prompts on one image, each as if it were the only one: (which of the prompts,
+        prediction with them as its first axis). A prompt may be answered in several of these, at several scales.
+
+        By default one after another; models that answer many at once do so here.
+        """
+        for index, prompt in enumerate(prompts):
+            yield range(index, index + 1), self.decode(features, [prompt])
 
     @abstractmethod
     def memory_from_mask(self, features: Features, probability: Probability) -> Memory:

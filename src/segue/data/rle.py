@@ -201,6 +201,15 @@ def union(masks: Sequence[Rle]) -> Rle:
     return _combined(masks, 1)
 
 
+def intersection(masks: Sequence[Rle]) -> Rle:
+    """The pixels of all of ``masks``, which share one size.
+
+    >>> intersection([Rle((1, 3), np.array([0, 2, 1])), Rle((1, 3), np.array([1, 2]))]).runs.tolist()
+    [1, 1, 1]
+    """
+    return _combined(masks, len(masks))
+
+
 def overlap(a: Rle, b: Rle) -> float:
     """Intersection over union of two masks of one size; 1 where both are empty.
 
@@ -208,7 +217,7 @@ def overlap(a: Rle, b: Rle) -> float:
     0.3333333333333333
     """
     together = _combined((a, b), 1).area
-    return _combined((a, b), 2).area / together if together else 1.0
+    return intersection((a, b)).area / together if together else 1.0
 
 
 def _combined(masks: Sequence[Rle], least: int) -> Rle:

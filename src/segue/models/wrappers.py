@@ -70,6 +70,10 @@ class Wrapper(Pretrained):
     def accepts(self) -> frozenset[type]:  # type: ignore[override]
         return self.inner.accepts
 
+    @property
+    def takes_views(self) -> bool:
+        return self.inner.takes_views
+
     def frame(self, size: Size) -> Frame:
         return self.inner.frame(size)
 
@@ -184,6 +188,10 @@ class ZoomIn(Wrapper):
     def __init__(self, inner: Segmenter, rule: ZoomRule | None = None) -> None:
         super().__init__(inner)
         self.rule = rule or ZoomRule()
+
+    @property
+    def takes_views(self) -> bool:
+        return False
 
     def encode(self, images: Sequence[Image], frames: Sequence[Frame] | None = None) -> Features:
         if frames is not None:

@@ -22,7 +22,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from segue.core.arrays import Array
+from segue.core.arrays import Array, sigmoid
 from segue.core.errors import CheckpointError, MissingExtra
 from segue.core.files import cache_folder, file_digest
 from segue.core.segmenter import ExportGraph
@@ -46,6 +46,9 @@ class NanoEngine(Protocol):
     def decode(self, maps: Maps, clicks: Array, box: Array, previous: Array) -> tuple[Array, float]:
         """Maps of one image, clicks (1, n, 3), box (1, 4), previous (h, w) -> logits (h, w) and the estimated IoU."""
 
+    def decode_each(self, maps: Maps, clicks: Array, box: Array) -> tuple[Array, Array]:
+        """Maps of one image, b first prompts: clicks (b, n, 3), box (b, 4) -> logits (b, h, w), estimated IoU (b,)."""
+
 
 class OnnxEngine:
     """nano's two graphs, each a file or its content, in ONNX Runtime on the CPU."""
@@ -64,6 +67,12 @@ class OnnxEngine:
         feed = {name: maps[name] for name in MAPS} | {"clicks": clicks, "box": box, "previous": previous[None, None]}
         logits, score = self._sessions["decoder"].run(None, feed)
         return logits[0, 0], estimated_iou(score)
+
+    def decode_each(self, maps: Maps, clicks: Array, box: Array) -> tuple[Array, Array]:
+        feed = {name: np.repeat(maps[name], len(clicks), axis=0) for name in MAPS}
+        feed |= {"clicks": clicks, "box": box, "previous": no_previous(maps, len(clicks))}
+        logits, score = self._sessions["decoder"].run(None, feed)
+        return logits[:, 0], sigmoid(score[:, 0])
 
     def __getstate__(self) -> dict[str, Any]:
         """Sessions stay behind: a copy opens its own."""
@@ -90,6 +99,10 @@ class TorchEngine:
     def decode(self, maps: Maps, clicks: Array, box: Array, previous: Array) -> tuple[Array, float]:
         logits, score = self.module.decode(maps, clicks, box, previous)
         return logits, estimated_iou(score)
+
+    def decode_each(self, maps: Maps, clicks: Array, box: Array) -> tuple[Array, Array]:
+        logits, score = self.module.decode_each(maps, clicks, box, no_previous(maps, len(clicks)))
+        return logits[:, 0], sigmoid(score[:, 0])
 
 
 class Engines:
@@ -231,6 +244,12 @@ def thread_count() -> int:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     told = os.environ.get("OMP_NUM_THREADS", "")
     return max(1, int(told)) if told.isdigit() else cores
+
+
+def no_previous(maps: Maps, count: int) -> Array:
+    """(count, 1, h, w): that there is no mask yet, at half the grid of ``maps``."""
+    height, width = maps["stride4"].shape[-2:]
+    return np.zeros((count, 1, 2 * height, 2 * width), np.float32)
 
 
 def estimated_iou(score: NDArray[Any]) -> float:

@@ -42,7 +42,15 @@ from segue.models.nano.engines import Engines, NanoEngine, OnnxEngine, TorchEngi
 from segue.models.nano.patch_features import PatchFeatures
 from segue.models.nano.settings import MAPS, ClosePolicy, EngineName, NanoSizes, ZoomPolicy, grouped
 from segue.models.nano.turn import COARSE, Turn, has_canvas
-from segue.models.nano.views import MULTIPLE, as_planes, coarse_view, region_view, stored_photo, view_pixels
+from segue.models.nano.views import (
+    MULTIPLE,
+    as_planes,
+    coarse_view,
+    prompt_arrays,
+    region_view,
+    stored_photo,
+    view_pixels,
+)
 from segue.models.pretrained import Pretrained
 
 
@@ -65,6 +73,7 @@ class Nano(PatchFeatures, Pretrained):
     """
 
     accepts: ClassVar[frozenset[type]] = frozenset({Click, Box})
+    least_proposal: ClassVar[tuple[float, float]] = (0.4, 0.05)
     takes_crops: ClassVar[bool] = True
 
     def __init__(
@@ -125,6 +134,19 @@ class Nano(PatchFeatures, Pretrained):
             self._engine, self.zoom, self.close, self.redecode_below_iou, features, prompts, memory or NO_MEMORY
         )
         return turn.predict()
+
+    def decode_each(self, features: Features, prompts: Sequence[Prompt]) -> Iterator[tuple[range, Prediction]]:
+        """All prompts at once, each at up to two scales: in the coarse pass, where the features hold one, and in the
+        view. Nothing is looked at closer."""
+        check_prompts(prompts, features.frame.size, self.accepts)
+        views = [(features.frame, {name: features.maps[name] for name in MAPS})]
+        if COARSE + MAPS[0] in features.maps:
+            coarse = {name: features.maps[COARSE + name] for name in MAPS}
+            views.insert(0, (coarse_view(features.frame.size, self.zoom), coarse))
+        for view, maps in views:
+            clicks, boxes = (np.concatenate(a) for a in zip(*(prompt_arrays([p], view) for p in prompts), strict=True))
+            logits, iou = self._engine.decode_each(maps, clicks, boxes)
+            yield range(len(prompts)), Prediction(logits[:, None], iou[:, None], NO_MEMORY, view)
 
     def memory_from_mask(self, features: Features, probability: Probability) -> Memory:
         """The (H, W) map as the previous answer. One of zeros and ones is a mask brought from elsewhere, which clicks

@@ -239,6 +239,14 @@ class NanoModule(ArrayModule):
         logits, score = self.network.decoder(on_device, *prompts)
         return as_array(logits[0, 0]), as_array(score)
 
+    @torch.inference_mode()
+    def decode_each(self, maps: Maps, clicks: Array, box: Array, previous: Array) -> tuple[Array, Array]:
+        """One image's maps, clicks (b, n, 3), box (b, 4), previous (b, 1, h, w) -> logits (b, 1, h, w), IoU logits
+        (b, 1)."""
+        on_device = {name: self.tensor(maps[name]).expand(len(clicks), -1, -1, -1) for name in MAPS}
+        logits, score = self.network.decoder(on_device, *map(self.tensor, (clicks, box, previous)))
+        return as_array(logits), as_array(score)
+
     def sites(self) -> Mapping[str, str]:
         """The encoder's maps (``features``), every block of the backbone from stride 8 on and of the decoder at each
         stride, the decoder (``head``)."""

@@ -6,7 +6,7 @@ How an image is laid on the networks' grid and how prompts become tensors; the n
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from segue.core.errors import CheckpointError, InputError
 from segue.core.frame import Frame, Size
 from segue.core.segmenter import ExportGraph
-from segue.core.types import Box, Click, Features, Image, Memory, Prediction, Probability, Prompt
+from segue.core.types import NO_MEMORY, Box, Click, Features, Image, Memory, Prediction, Probability, Prompt
 from segue.models.pretrained import Pretrained
 from segue.models.sam.checkpoints import SHARED, TIED, is_official, to_transformers
 from segue.models.sam.export import export_graphs
@@ -134,6 +134,20 @@ class Sam(TorchSegmenter, Pretrained):
         """One prediction; three candidates for a single click without memory, else one."""
         alone = len(prompts) == 1 and isinstance(prompts[0], Click) and not memory
         return self.predict_masks(features, prompts, memory, multimask=alone)
+
+    @torch.inference_mode()
+    def decode_each(self, features: Features, prompts: Sequence[Prompt]) -> Iterator[tuple[range, Prediction]]:
+        """All prompts at once, three candidates for a click; the logits stay at low resolution."""
+        points, labels, boxes = zip(*(self.prompt_tensors(features.frame, [p]) for p in prompts), strict=True)
+        if len({point is None for point in points}) > 1:  # clicks and boxes together have no common batch
+            yield from super().decode_each(features, prompts)
+            return
+        joined = (None if part[0] is None else torch.cat(part) for part in (points, labels, boxes))
+        low, scores = decode_tensors(
+            self.net, self.kind, self.tensors(features.maps), *joined, multimask=boxes[0] is None
+        )
+        bounded = as_array(scores.clamp(0, 1))
+        yield range(len(prompts)), Prediction(as_array(low), bounded, NO_MEMORY, features.frame)
 
     def predict_masks(
         self,

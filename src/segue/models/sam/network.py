@@ -143,7 +143,12 @@ def decode_tensors(
     guidance: Guidance | None = None,
 ) -> tuple[Tensor, Tensor]:
     """``points`` (b, n, 2) in grid pixels with ``labels`` (b, n) 1 / 0, ``box`` (b, 4) in grid pixels, ``mask``
-    (b, 1, h, w) low-resolution logits -> low-resolution logits (b, k, h, w) and raw scores (b, k), k = 3 or 1."""
+    (b, 1, h, w) low-resolution logits -> low-resolution logits (b, k, h, w) and raw scores (b, k), k = 3 or 1.
+
+    Maps of one image answer b prompts, each alone."""
+    count = max((len(prompt) for prompt in (points, box) if prompt is not None), default=1)
+    if count > 1 and len(maps["embedding"]) == 1:
+        maps = {name: array.expand(count, *array.shape[1:]) for name, array in maps.items()}
     embedding = maps["embedding"]
     if points is None and box is None:  # a mask alone: the padding point that every family was trained with
         points = embedding.new_zeros(len(embedding), 1, 2)
