@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from segue.jobs.propose import propose
     from segue.jobs.study import study
     from segue.jobs.track import track
+    from segue.jobs.track_set import track_set
     from segue.jobs.train import train
     from segue.session.load import load
     from segue.session.mask_generator import SamAutomaticMaskGenerator
@@ -74,6 +75,7 @@ _MODULES = {  # of the public names, each imported when it is first used, so tha
     "read_image": "data.io.image",
     "study": "jobs.study",
     "track": "jobs.track",
+    "track_set": "jobs.track_set",
     "train": "jobs.train",
 }
 
@@ -105,6 +107,7 @@ __all__ = [
     "read_image",
     "study",
     "track",
+    "track_set",
     "train",
 ]
 

@@ -7,7 +7,7 @@ from hypothesis.extra.numpy import arrays
 from scipy.ndimage import binary_dilation
 from skimage.morphology import disk
 
-from segue.metrics.video import contour_accuracy, region_similarity
+from segue.metrics.video import contour_accuracy, decay, recall, region_similarity
 
 TWO_AND_VOID = arrays(np.bool_, (3, 12, 15)).map(tuple)
 
@@ -52,3 +52,12 @@ def test_tolerance_is_a_share_of_the_diagonal_rounded_up():
     allowed = math.ceil(0.008 * 500)
     assert contour_accuracy(np.roll(square, allowed, axis=1), square) == 1.0
     assert contour_accuracy(np.roll(square, allowed + 1, axis=1), square) < 1.0
+
+
+def test_decay_is_the_first_quarter_less_the_last_and_recall_counts_above_one_half():
+    falling = [1.0] * 5 + [0.8] * 5 + [0.6] * 5 + [0.2] * 5
+    # 20 frames: the quarters end at the rounded frames 1, 6, 10 or 11, 15, 20, both ends included
+    assert decay(falling) == pytest.approx((5 * 1.0 + 0.8) / 6 - (0.6 + 5 * 0.2) / 6)
+    assert decay([0.7] * 9) == 0.0
+    assert decay([0.7]) == 0.0
+    assert recall([0.5, 0.51, 0.9, 0.0]) == 0.5

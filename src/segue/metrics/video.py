@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -47,6 +48,32 @@ def contour_accuracy(
     precision = _matched(first, second, radius)
     recall = _matched(second, first, radius)
     return 2 * precision * recall / (precision + recall) if precision + recall else 0.0
+
+
+def decay(values: Sequence[float]) -> float:
+    """DAVIS decay of per-frame ``values`` in [0, 1]: the mean over the first quarter of the frames less that over the
+    last; each quarter holds the frames at both its ends. 0 for fewer than two frames.
+
+    Source: Perazzi et al., CVPR 2016, section 4.
+
+    >>> round(decay([1.0, 1.0, 0.5, 0.5, 0.5, 0.5, 0.25, 0.25]), 6)
+    0.5
+    """
+    if len(values) < 2:
+        return 0.0
+    ends = np.round(np.linspace(1, len(values), 5) + 1e-10).astype(int) - 1
+    return float(np.mean(values[: ends[1] + 1]) - np.mean(values[ends[3] :]))
+
+
+def recall(values: Sequence[float], least: float = 0.5) -> float:
+    """DAVIS recall: the share of frames whose value in [0, 1] is above ``least``.
+
+    Source: Perazzi et al., CVPR 2016, section 4.
+
+    >>> recall([0.5, 0.6])
+    0.5
+    """
+    return float(np.mean(np.asarray(values) > least))
 
 
 def contour_map(mask: Mask) -> Mask:
