@@ -43,7 +43,7 @@ from segue.oneshot.search import finder
 from segue.oneshot.tracker import Tracker
 
 found = finder(model)
-assert (found.find(found.encode([image]), Reference(image, mask))[0].prediction.mask() == mask).mean() > 0.95
+assert (found.find(found.encode([image]), Reference(image, mask)).prediction.mask() == mask).mean() > 0.95
 assert Tracker(found, image, {1: mask}).step(image)[1].score > 0.5
 """
 COMMANDS = """

@@ -21,8 +21,10 @@ from segue.annotator.codec import pack
 from segue.annotator.config import AnnotateConfig
 from segue.annotator.project import Project
 from segue.annotator.task import run_find
+from segue.data.io.image import write_image
 from tests.annotator.fake_model import ColourModel, photo
 from tests.annotator.person import RED, Person, mask_of, runs, square
+from tests.jobs.scenes import toy
 
 FINDS = """
 import json, sys
@@ -156,3 +158,34 @@ def test_the_search_finds_the_example_itself(tmp_path: Path, capsys: pytest.Capt
     assert found["found"] == 7
     x0, y0, x1, y1 = found["box"]
     assert abs(x0 - 20) + abs(y0 - 20) + abs(x1 - 53) + abs(y1 - 60) < 16
+
+
+def test_every_toy_is_proposed_in_its_own_image_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    image, mask = toy()
+    drawn, other = toy(at=(170, 240), scale=0.9)
+    image[other] = drawn[other]
+    path = tmp_path / "two.png"
+    write_image(path, image)
+    packed = pack(mask)
+    request = {
+        "model": {"model": "nano"},
+        "reference": str(path),
+        "mask": {"box": packed.box, "data": base64.b64encode(packed.data).decode()},
+        "images": [[7, str(path)]],
+        "every": True,
+        "max_pixels": 10**6,
+    }
+    run_find(request)
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    (found,) = [line for line in lines if "found" in line]
+    left, right = np.flatnonzero(other.any(0))[[0, -1]]
+    assert abs(found["box"][0] - left) + abs(found["box"][2] - 1 - right) < 8
+
+
+def test_every_one_is_looked_for_in_all_images_that_are_not_finished(
+    client: TestClient, person: Person, stand_in: Callable[[str], None]
+) -> None:
+    stand_in(FINDS)
+    person.act(kind="stroke", object="o1", pixels=runs(square(10, 10)))
+    client.post("/api/find", json={"image": 1, "object": "o1", "every": True})
+    assert ended(client, "find")["open"] == 3

@@ -28,7 +28,7 @@ def sam():
 def test_the_answer_is_persams_own(sam, fit_scale):
     seeker = finder(sam, fit_scale=fit_scale)
     features = seeker.encode([IMAGE])
-    match = seeker.find(features, REFERENCE)[0]
+    match = seeker.find(features, REFERENCE)
     own = seeker.inner.decode(features, [REFERENCE])
     assert np.array_equal(match.prediction.logits[:, 0], own.logits[:, own.best])
     assert match.score == pytest.approx(float(own.scores.max()))
@@ -36,10 +36,10 @@ def test_the_answer_is_persams_own(sam, fit_scale):
 
 def test_evidence_can_choose_instead(sam):
     seeker = finder(sam, choose="evidence")
-    match = seeker.find(seeker.encode([IMAGE]), REFERENCE)[0]
+    match = seeker.find(seeker.encode([IMAGE]), REFERENCE)
     assert match.score == pytest.approx(score_from_evidence(match.evidence))
     published = finder(sam)
-    other = published.find(published.encode([IMAGE]), REFERENCE)[0]
+    other = published.find(published.encode([IMAGE]), REFERENCE)
     assert match.score >= score_from_evidence(other.evidence)
     assert other.score >= match.evidence["model"]
 
@@ -49,6 +49,6 @@ def test_nothing_is_absent_without_a_calibration(sam):
     assert finder(sam).threshold == 0
     calibration = Calibration("sam", {"colors": 1.0}, -9.0, 0.5)
     seeker = finder(PerSam(sam), calibration=calibration)
-    match = seeker.find(seeker.encode([IMAGE]), REFERENCE)[0]
+    match = seeker.find(seeker.encode([IMAGE]), REFERENCE)
     assert match.score == pytest.approx(calibration.probability(match.evidence))
     assert match.score < seeker.threshold

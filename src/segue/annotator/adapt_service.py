@@ -159,8 +159,9 @@ class AdaptService:
         task = self.finding
         return FindOut(state=task.state, progress=task.progress, message=task.message, open=waiting)
 
-    def find(self, image_id: int, object_id: str) -> None:
-        """Look for an object in every image that is not finished; earlier proposals give way."""
+    def find(self, image_id: int, object_id: str, *, every: bool = False) -> None:
+        """Look for an object in every image that is not finished, with ``every`` for all of its kind, in its own image
+        too; earlier proposals give way."""
         project = self.project
         with project.store.write() as db:
             row = image_row(db, image_id)
@@ -170,7 +171,9 @@ class AdaptService:
             assert example.mask_id is not None
             packed, label = get_mask(db, example.mask_id), example.label_id
             others = select(ImageRow.id, ImageRow.path).where(
-                col(ImageRow.present), col(ImageRow.id) != image_id, col(ImageRow.state).in_(("new", "started"))
+                col(ImageRow.present),
+                col(ImageRow.state).in_(("new", "started")),
+                *(() if every else (col(ImageRow.id) != image_id,)),
             )
             images = [(i, str(project.library.folder / path)) for i, path in db.exec(others).all()]
             if not images:
@@ -184,6 +187,7 @@ class AdaptService:
             "reference": reference,
             "mask": {"box": packed.box, "data": data},
             "images": images,
+            "every": every,
             "max_pixels": project.config.max_pixels,
         }
         self.finding.start(request, self.home / "find", lambda line: self._keep(line, label))

@@ -157,8 +157,8 @@ def find_state(service: Adapting) -> messages.FindOut:
 
 @router.post("/find")
 def find(service: Adapting, request: messages.FindIn) -> messages.FindOut:
-    """Look for an object in every image that is not finished."""
-    service.find(request.image, request.object)
+    """Look for an object, or every one like it, in every image that is not finished."""
+    service.find(request.image, request.object, every=request.every)
     return service.find_state()
 
 

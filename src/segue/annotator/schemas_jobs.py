@@ -60,10 +60,11 @@ class FindOut(BaseModel):
 
 
 class FindIn(Strict):
-    """The example to look for."""
+    """The example to look for: its likeliest other in each image, or ``every`` one, in its own image too."""
 
     image: Ids
     object: Key
+    every: bool = False
 
 
 class KeyOut(BaseModel):

@@ -17,9 +17,12 @@ from segue.core.errors import SegueError
 from segue.core.types import Reference
 from segue.data.io.image import read_image
 from segue.jobs.adapt import adapt
-from segue.oneshot.search import finder, label_matches, search
+from segue.metrics.overlap import iou
+from segue.oneshot.search import MOST, finder, label_matches, search
 from segue.session.config import ModelChoice
 from segue.training.config import AdaptConfig
+
+SAME = 0.5  # IoU with the example above which what is found in its own image is itself
 
 
 def run_adapt(request: Mapping[str, Any]) -> None:
@@ -43,18 +46,21 @@ def run_find(request: Mapping[str, Any]) -> None:
     x0, y0, x1, y1 = request["mask"]["box"]
     packed = Packed((x0, y0, x1, y1), 0, base64.b64decode(request["mask"]["data"]))
     reference = {1: Reference(image, unpack(packed, image.shape[:2]))}
-    wanted = request["images"]
+    wanted, most = request["images"], MOST if request.get("every") else 1
     for number, (image_id, path) in enumerate(wanted):
         say(progress=number / len(wanted), message=f"{number} of {len(wanted)} images")
         try:
             pixels = read_image(path, request["max_pixels"])
         except SegueError:
             continue  # the page names an image that does not read when it is opened
-        hits, _ = label_matches(search(seeker, pixels, reference), seeker.threshold, pixels.shape[:2])
-        if hits and hits[0].mask.any():
-            found = pack(hits[0].mask)
+        hits, _ = label_matches(search(seeker, pixels, reference, most), seeker.threshold, pixels.shape[:2], most)
+        example = reference[1].mask if most > 1 and path == request["reference"] else None
+        for hit in hits:
+            if not hit.mask.any() or (example is not None and iou(hit.mask, example) > SAME):
+                continue
+            found = pack(hit.mask)
             data = base64.b64encode(found.data).decode()
-            say(found=image_id, score=hits[0].score, box=found.box, area=found.area, data=data)
+            say(found=image_id, score=hit.score, box=found.box, area=found.area, data=data)
 
 
 if __name__ == "__main__":

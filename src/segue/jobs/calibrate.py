@@ -217,7 +217,7 @@ def _trial(
     config: CalibrateConfig, seeker: Finder, fold: int, reference: Reference, image: Image, targets: Sequence[Mask]
 ) -> Trial:
     features = seeker.encode([image])
-    match = seeker.find(features, reference)[0]
+    match = seeker.find(features, reference)
     mask, evidence = match.prediction.mask(), dict(match.evidence)
     if config.near:
         evidence |= seeker.look_closer(features, reference, mask if mask.any() else np.ones_like(mask))

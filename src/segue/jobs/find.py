@@ -22,11 +22,10 @@ from segue.jobs.output import Force, claim_output, unique_names
 from segue.jobs.progress import progress
 from segue.jobs.reference import ReferenceChoice
 from segue.oneshot.finder import Match
-from segue.oneshot.search import LabeledMatch, label_matches, search
+from segue.oneshot.search import MOST, LabeledMatch, label_matches, search
 from segue.session.config import CommandLine, JobResult
 
 MASKS, RESULTS = "masks", "results.json"
-MOST = 200  # instances, where all are asked for
 
 
 class FindConfig(ReferenceChoice, FinderFields):
@@ -136,7 +135,7 @@ def find(config: FindConfig) -> FindResult:
         for path in progress(paths, len(paths), "find"):
             with failures.guard(path):
                 image, started = read_image(path), time.perf_counter()
-                matches = search(seeker, image, references, most)
+                matches = search(seeker, image, references, most, threshold)
                 labeled, labels = label_matches(matches, threshold, image.shape, most)
                 file = config.output / MASKS / f"{names[path]}.png"
                 write_labels(file, labels if numbered else labels > 0)

@@ -150,7 +150,7 @@ def _answered(config: OneShotConfig, data: OneShotData, episode: Episode, seeker
 
 def find_mask(finder: Finder, image: Image, reference: Reference, threshold: float | None = None) -> tuple[Mask, float]:
     """The mask (H, W) bool of the reference's object in ``image`` and its score; empty below ``threshold``."""
-    match = finder.find(finder.encode([image]), reference)[0]
+    match = finder.find(finder.encode([image]), reference)
     mask = match.prediction.mask()
     return (mask if threshold is None or match.score >= threshold else np.zeros_like(mask)), match.score
 

@@ -28,7 +28,6 @@ from segue.oneshot.patch_features import FeatureNormalizer
 
 PATCHES, PHOTO = "patches", "finder.photo"
 REMEMBERED = 16
-MISSES = 3  # of several instances, one after the other, after which no more are looked for
 Choose: TypeAlias = Literal["evidence", "iou"]
 # How candidates in one image are ranked: a logistic regression on 410 candidates in 66 training photos, with nano's
 # evidence. Whether the best of them is the object is the calibration's to say.
@@ -133,27 +132,25 @@ class Finder(Wrapper):
         corrections = [p for p in prompts if not isinstance(p, Reference)]
         if not references or (corrections and memory):
             return self.inner.decode(features, corrections, memory)
-        best = self.find(features, references[-1])[0].prediction
+        best = self.find(features, references[-1]).prediction
         return self.inner.decode(features, corrections, best.memory) if corrections else best
 
-    def find(self, features: Features, reference: Reference, most: int = 1) -> list[Match]:
-        """Up to ``most`` objects, in the order in which they were found; each is looked for where the others are
-        not, until ``MISSES`` one after the other are none. The first is always there, however unlikely: compare its
-        score with ``threshold``."""
-        bank = self.bank(reference)
-        patches = features.maps[PATCHES][0]
-        prior = self.prior(features, reference)
-        results: list[Match] = []
-        taken: Mask | None = None
-        misses = 0
-        while len(results) < most and misses < MISSES and (not results or float(prior.max()) >= 0.5):
-            best = self._best(Evidence(features, reference, patches, prior, bank, taken, most > 1))
-            results.append(self._calibrated(best, features, reference))
-            misses = misses + 1 if results[-1].score < self.threshold else 0
-            mask = results[-1].prediction.mask()
-            taken = mask if taken is None else taken | mask
-            prior = prior * (1 - cover_of(results[-1].prediction, features.frame, prior))
-        return results
+    def find(
+        self,
+        features: Features,
+        reference: Reference,
+        prior: Array | None = None,
+        taken: Mask | None = None,
+        several: bool = False,
+    ) -> Match:
+        """The likeliest object; it is always there, however unlikely: compare its score with ``threshold``.
+
+        ``prior`` (h, w) replaces the own map of where it may be, ``taken`` (H, W) bool are pixels of other instances,
+        ``several`` says that what else is likely may be another one. All of an image's: ``oneshot.instances``.
+        """
+        prior = self.prior(features, reference) if prior is None else prior
+        seen = Evidence(features, reference, features.maps[PATCHES][0], prior, self.bank(reference), taken, several)
+        return self.calibrated(self._best(seen), features, reference)
 
     def look_closer(self, features: Features, reference: Reference, mask: Mask) -> dict[str, float]:
         """What a look from near at ``mask`` (H, W) bool in the image says, by name: see ``appearance.compare``."""
@@ -174,7 +171,7 @@ class Finder(Wrapper):
         patches: Array = self.normalize(self.inner.patch_features([image], self.inner.encode([image], [frame])))[0]
         return patches
 
-    def _calibrated(self, match: Match, features: Features, reference: Reference) -> Match:
+    def calibrated(self, match: Match, features: Features, reference: Reference) -> Match:
         """The match with the calibration's probability as its score; no probability without a mask."""
         if self.calibration is None:
             return match
@@ -212,7 +209,7 @@ class Finder(Wrapper):
 
     def _best(self, seen: Evidence) -> Match:
         tried = [
-            self._weigh(seen, prompts, self.inner.decode(seen.features, prompts, memory))
+            self.weigh(seen, prompts, self.inner.decode(seen.features, prompts, memory))
             for prompts, memory in self._proposals(seen)
         ]
         best = max(tried, key=lambda f: f.score)
@@ -224,13 +221,14 @@ class Finder(Wrapper):
                 break
             prompts = (*best.prompts, click)
             prediction = self.inner.decode(seen.features, prompts, best.prediction.memory)
-            better = self._weigh(seen, prompts, prediction)
+            better = self.weigh(seen, prompts, prediction)
             if better.score <= best.score:
                 break
             best = better
         return best
 
-    def _weigh(self, seen: Evidence, prompts: Sequence[Prompt], prediction: Prediction) -> Match:
+    def weigh(self, seen: Evidence, prompts: Sequence[Prompt], prediction: Prediction) -> Match:
+        """The likeliest of a prediction's candidates."""
         options = []
         for k in range(prediction.scores.shape[1]):
             one = replace(prediction, logits=prediction.logits[:, k : k + 1], scores=prediction.scores[:, k : k + 1])

@@ -23,7 +23,7 @@ class PerSamFinder(Finder):
 
     def _best(self, seen: Evidence) -> Match:
         stages = self.persam.stages(seen.features, [seen.reference], taken=seen.taken)
-        return self._weigh(seen, stages.clicks, stages.steps[-1])
+        return self.weigh(seen, stages.clicks, stages.steps[-1])
 
 
 def persam_finder(

@@ -15,6 +15,7 @@ from segue.core.segmenter import Segmenter
 from segue.core.types import Image, Mask, Probability, Reference
 from segue.oneshot.calibration import Calibration
 from segue.oneshot.finder import Choose, Finder, Match
+from segue.oneshot.instances import find_instances
 
 FINDERS: Registry[RegistryEntry] = Registry(
     "one-shot search",
@@ -56,6 +57,7 @@ def evidence_finder(
     return Finder(model, choose=choose, calibration=calibration).eval()
 
 
+MOST = 200  # instances, where all are asked for
 LabelMap: TypeAlias = NDArray[np.int32]
 
 
@@ -72,11 +74,19 @@ class LabeledMatch:
 
 
 def search(
-    finder: Finder, image: Image, references: Mapping[int, Reference], instances: int = 1
+    finder: Finder,
+    image: Image,
+    references: Mapping[int, Reference],
+    instances: int = 1,
+    threshold: float | None = None,
 ) -> dict[int, list[Match]]:
-    """Object -> its matches in ``image``, best first, whatever their score."""
+    """Object -> its matches in ``image``; the first is there whatever its score, others where they reach
+    ``threshold``, by default the finder's."""
     features = finder.encode([image])
-    return {label: finder.find(features, reference, instances) for label, reference in references.items()}
+    return {
+        label: find_instances(finder, features, reference, instances, threshold)
+        for label, reference in references.items()
+    }
 
 
 def label_matches(

@@ -73,8 +73,9 @@ function findView(job, object, dialog) {
       h("div", { class: "actions" }, h("button", { class: "quiet", onclick: () => post("find/stop").then(() => (dialog.close(), showFind())) }, "Stop")),
     ];
   }
+  const every = /** @type {HTMLInputElement} */ (h("input", { type: "checkbox", id: "find-every" }));
   const begin = async () => {
-    await post("find", { image: state.image?.id, object: object?.id }).catch((error) => notify(error.message, { bad: true }));
+    await post("find", { image: state.image?.id, object: object?.id, every: every.checked }).catch((error) => notify(error.message, { bad: true }));
     dialog.close();
     await showFind();
   };
@@ -82,6 +83,7 @@ function findView(job, object, dialog) {
   const parts = [];
   if (job.state === "failed") parts.push(h("p", {}, `It failed: ${job.message}`));
   parts.push(h("p", { class: "muted" }, object ? "The active object is the example. Every image that is not finished is searched; you accept or reject what is found." : "Choose the object first: click its row in the list, then come back."));
+  if (object) parts.push(h("label", {}, every, " Every one of its kind, in this image too, not only the likeliest of each image"));
   if (job.open) parts.push(h("p", {}, `${job.open} found masks wait for you.`));
   parts.push(
     h("div", { class: "actions" },
