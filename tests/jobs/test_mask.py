@@ -2,9 +2,16 @@ import numpy as np
 import pytest
 import tifffile
 
-from segue.core.errors import ConfigError
+from segue.cli import main
+from segue.core.errors import ConfigError, InputError
+from segue.core.types import Click, Text
+from segue.data.io.image import read_image, read_mask
 from segue.jobs import mask as module
 from segue.jobs.mask import MaskConfig, mask
+from segue.session.load import load
+from segue.session.session import Session
+from tests.annotator.fake_model import photo
+from tests.annotator.speaking import speaking_folder
 
 
 def test_a_tiff_beyond_the_limit_is_segmented_in_a_window(tmp_path, monkeypatch):
@@ -24,3 +31,24 @@ def test_a_tiff_beyond_the_limit_is_segmented_in_a_window(tmp_path, monkeypatch)
     assert (tmp_path / "o.png").exists()
     with pytest.raises(ConfigError, match=r"\.tif"):
         mask(MaskConfig(**config, output=tmp_path / "m.png"))
+
+
+def test_clicks_correct_the_mask_of_the_words(tmp_path):
+    words, image = speaking_folder(tmp_path / "clipseg"), photo(tmp_path / "a.png")
+    said = Session(load(words, device="cpu"), read_image(image)).add(Text("the blue thing"))
+    corrected = Session(load("nano", device="cpu"), read_image(image))
+    corrected.set_mask(said)
+    expected = corrected.add(Click(110, 80), Click(36, 40, positive=False))
+    given = [str(image), "--text", "the blue thing", "--model", str(words), "--device", "cpu"]
+    clicks = ["--click", "110,80", "--background-click", "36,40", "--click-model", "nano"]
+    assert main(["mask", *given, "-o", str(tmp_path / "words.png")]) == 0
+    assert main(["mask", *given, *clicks, "-o", str(tmp_path / "both.png")]) == 0
+    assert (read_mask(tmp_path / "words.png") == said).all()
+    assert (read_mask(tmp_path / "both.png") == expected).all()
+    assert (expected != said).any()
+
+
+def test_words_for_a_model_without_words_name_one_that_reads(tmp_path):
+    image = photo(tmp_path / "a.png")
+    with pytest.raises(InputError, match="takes no words"):
+        mask(image=image, text="a cat", click=[(110, 80)], output=tmp_path / "m.png")

@@ -9,16 +9,12 @@ from typing import Annotated
 from pydantic import Field
 
 from segue.core.files import cache_folder
-from segue.core.segmenter import Segmenter
-from segue.core.types import Click
-from segue.models.words import WordsThenClicks
-from segue.session.config import CommandLine, ModelChoice
-from segue.session.load import load
+from segue.session.config import CommandLine, WordsChoice
 
 SAMPLES = Path(__file__).resolve().parents[1] / "samples"
 
 
-class AnnotateConfig(ModelChoice):
+class AnnotateConfig(WordsChoice):
     """Where the images are, where the work is kept, and who may reach the page.
 
     ``db`` is an SQLAlchemy address; by default a file ``.segue/project.db`` inside the folder (for the samples: in the
@@ -43,9 +39,6 @@ class AnnotateConfig(ModelChoice):
         bool, Field(description="Take every folder of numbered pictures, and every DICOM series, as one clip.")
     ] = False
     browser: Annotated[bool, Field(description="Open the page in a browser.")] = True
-    click_model: Annotated[str, Field(description="Corrects the masks of a model that takes words but no clicks.")] = (
-        "nano"
-    )
     prefetch: Annotated[int, Field(description="Images encoded ahead.", ge=0, le=20), CommandLine(hidden=True)] = 2
     max_upload: Annotated[int, Field(description="Most bytes of an upload.", ge=1), CommandLine(hidden=True)] = 2**26
     max_pixels: Annotated[int, Field(description="Most pixels of an image.", ge=1), CommandLine(hidden=True)] = (
@@ -54,13 +47,6 @@ class AnnotateConfig(ModelChoice):
     memory: Annotated[
         int, Field(description="Bytes of photos, decoded and encoded, in memory.", ge=1), CommandLine(hidden=True)
     ] = 3 * 2**28
-
-    def load(self) -> Segmenter:
-        """The model, able to answer clicks; errors are ``segue.load``'s."""
-        model = super().load()
-        if Click in model.accepts:
-            return model
-        return WordsThenClicks(model, load(self.click_model, device=self.device)).eval()
 
     @property
     def images(self) -> Path:

@@ -20,7 +20,7 @@ from segue.data.io.tiff import write_mask_tiff
 from segue.jobs.job import job
 from segue.jobs.prompts import PromptFields
 from segue.session.cache import FeatureCache
-from segue.session.config import CommandLine, JobResult, ModelChoice
+from segue.session.config import CommandLine, JobResult, WordsChoice
 from segue.session.session import Session
 from segue.session.windowed import WindowedSession
 
@@ -28,7 +28,7 @@ READER = "CIDAS/clipseg-rd64-refined"
 LOSSLESS = (".png", ".tif", ".tiff")
 
 
-class MaskConfig(ModelChoice, PromptFields):
+class MaskConfig(WordsChoice, PromptFields):
     """What ``segue mask`` takes for one image: coordinates are original-image pixels, x to the right and y down."""
 
     image: Annotated[Path, Field(description="The photograph."), CommandLine(positional=True)]
@@ -103,7 +103,7 @@ def mask(config: MaskConfig) -> MaskResult:
         return _windowed(config, file, prompts) if large else _whole(config, file.window(), prompts)
 
 
-def load_for(config: ModelChoice, prompts: Sequence[Prompt]) -> Segmenter:
+def load_for(config: WordsChoice, prompts: Sequence[Prompt]) -> Segmenter:
     """The model of ``config``. Raises ``InputError`` for words that it does not take."""
     model = config.load()
     if Text not in model.accepts and any(isinstance(prompt, Text) for prompt in prompts):

@@ -23,13 +23,13 @@ from segue.jobs.output import Force, claim_output, unique_names
 from segue.jobs.progress import progress
 from segue.jobs.prompts import PromptFields, read_prompts
 from segue.session.cache import FeatureCache
-from segue.session.config import CommandLine, JobResult, ModelChoice
+from segue.session.config import CommandLine, JobResult, WordsChoice
 from segue.session.session import Session
 
 MASKS, LINES = "masks", "results.jsonl"
 
 
-class MasksConfig(ModelChoice, PromptFields):
+class MasksConfig(WordsChoice, PromptFields):
     """What ``segue mask`` takes for more than one image: the same prompts for all, or those of a table."""
 
     image: Annotated[

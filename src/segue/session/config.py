@@ -13,6 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from segue.core.errors import ConfigError, MissingFile, SegueError
 from segue.core.files import read_text
 from segue.core.segmenter import Segmenter
+from segue.core.types import Click
+from segue.models.words import WordsThenClicks
 from segue.session.load import load
 
 J = TypeVar("J", bound="JobConfig")
@@ -85,6 +87,25 @@ class ModelChoice(ModelSource):
     def load(self) -> Segmenter:
         """The model with its adapter, ready to answer; errors are ``segue.load``'s."""
         return load(self.model, weights=self.weights, adapter=self.adapter, device=self.device)
+
+
+class WordsChoice(ModelChoice):
+    """A model with another that corrects it by clicks where it takes words alone.
+
+    >>> WordsChoice().click_model
+    'nano'
+    """
+
+    click_model: Annotated[str, Field(description="Corrects the masks of a model that takes words but no clicks.")] = (
+        "nano"
+    )
+
+    def load(self) -> Segmenter:
+        """The model, able to answer clicks; errors are ``segue.load``'s."""
+        model = super().load()
+        if Click in model.accepts:
+            return model
+        return WordsThenClicks(model, load(self.click_model, device=self.device)).eval()
 
 
 class JobResult(BaseModel):
