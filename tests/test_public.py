@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 TYPES = ["Box", "Click", "Reference", "SamAutomaticMaskGenerator", "SamPredictor", "SegueError", "Session", "Text"]
 JOBS = ["adapt", "bench", "calibrate", "check", "convert", "convert_data", "encode", "evaluate", "export", "find"]
-JOBS += ["get", "mask", "masks", "one_shot", "propose", "study", "track", "track_set", "train"]
+JOBS += ["get", "label", "mask", "masks", "one_shot", "propose", "study", "track", "track_set", "train"]
 
 
 def test_exactly_the_promised_names_are_public() -> None:

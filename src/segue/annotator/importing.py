@@ -25,7 +25,7 @@ from segue.annotator.schemas_jobs import Imported, ImportOut, TaskState
 from segue.annotator.store import ActionMeta, ChangeSet, check_holder, get_masks, live_labels, live_objects, put_mask
 from segue.annotator.tables import ImageRow, Label
 from segue.core.errors import DataError, InputError, SegueError, StorageError
-from segue.core.files import natural_sorted
+from segue.core.files import natural_sorted, read_json
 from segue.data.formats.registry import open_data
 from segue.data.io.image import read_labels
 from segue.data.rasterize import rles_of_labels
@@ -124,7 +124,8 @@ def _opened(path: Path, project: Project) -> Iterator[DataSet]:
     options = Options(photos=project.library.folder)
     if path.is_dir():
         maps = _maps_alone(path)
-        yield _label_maps(maps, project.config.max_pixels) if maps else open_data(path, options=options)
+        names = _class_names(path)
+        yield _label_maps(maps, project.config.max_pixels, names) if maps else open_data(path, options=options)
         return
     if suffix == ".zip":
         with tempfile.TemporaryDirectory(prefix="segue-import-") as home:
@@ -157,12 +158,21 @@ def _maps_alone(folder: Path) -> list[Path]:
     return natural_sorted(home.glob("*.png"))
 
 
-def _label_maps(paths: Sequence[Path], max_pixels: int) -> DataSet:
+def _class_names(folder: Path) -> Sequence[str]:
+    """The names of labels 1, 2, ... where ``segue label`` wrote them beside its label maps."""
+    path = folder / "results.json"
+    results = read_json(path) if path.is_file() else {}
+    classes = results.get("classes", ()) if isinstance(results, dict) else ()
+    return classes if isinstance(classes, list) and all(isinstance(name, str) for name in classes) else ()
+
+
+def _label_maps(paths: Sequence[Path], max_pixels: int, classes: Sequence[str]) -> DataSet:
     names = [path.name for path in paths]
-    return DataSet("folder", paths[0].parent, Samples(names, lambda index: _label_map(paths[index], max_pixels)))
+    samples = Samples(names, lambda index: _label_map(paths[index], max_pixels, classes))
+    return DataSet("folder", paths[0].parent, samples)
 
 
-def _label_map(path: Path, max_pixels: int) -> AnnotatedImage:
+def _label_map(path: Path, max_pixels: int, classes: Sequence[str] = ()) -> AnnotatedImage:
     labels = read_labels(path, max_pixels)
     values = np.unique(labels)
     if len(values) > MOST_OBJECTS:
@@ -172,7 +182,10 @@ def _label_map(path: Path, max_pixels: int) -> AnnotatedImage:
             "this looks like a photo; choose the mask",
         )
     ignored = (255,) if len(values) > 2 else ()
-    annotations = tuple(Annotation("", rle) for _, rle in rles_of_labels(labels, ignored))
+    annotations = tuple(
+        Annotation(classes[label - 1] if label <= len(classes) else "", rle)
+        for label, rle in rles_of_labels(labels, ignored)
+    )
     return AnnotatedImage(path.name, (labels.shape[0], labels.shape[1]), annotations)
 
 

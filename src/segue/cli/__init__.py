@@ -25,6 +25,7 @@ COMMANDS = {  # name -> what it does; the module of the same name is imported wh
     "annotate": "Open a folder of images in the browser annotator; or import and export its masks.",
     "find": "Find an object, shown once, in other images; say where it is not.",
     "propose": "Propose masks for every object of an image, parts and wholes, to be accepted or passed over.",
+    "label": "Name classes, and get the masks of those that every image of a folder shows.",
     "calibrate": "Measure, on your own photos, how sure a find is: scores become probabilities, absence an answer.",
     "track": "Follow an object, shown in one frame, through a video.",
     "one-shot": "Measure one-shot segmentation: show a class once, find it in the queries.",
