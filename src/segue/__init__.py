@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from segue.jobs.export import export
     from segue.jobs.find import find
     from segue.jobs.get import get
+    from segue.jobs.label import label
     from segue.jobs.mask import mask
     from segue.jobs.masks import masks
     from segue.jobs.one_shot import one_shot

@@ -165,3 +165,15 @@ def test_what_is_found_is_also_a_data_set_of_another_tool(folder, tmp_path):
     written = {sample.stem: [(a.name, a.area) for a in sample.annotations] for sample in samples if sample.annotations}
     found = {row.image.stem: [("reference", o.area) for o in row.found] for row in result.images if row.found}
     assert written == found
+
+
+def test_pictures_explain_where_it_was_looked_for(folder, tmp_path):
+    near = folder / "photos" / "near.png"
+    files = {"reference": folder / "reference.png", "mask": folder / "reference-mask.png", "images": (str(near),)}
+    find(**files, output=tmp_path / "out", explain=tmp_path / "why")
+    (picture,) = (tmp_path / "why").iterdir()
+    drawn, there = read_image(picture).astype(int), read_mask(folder / "truth" / "near.png")
+    yellow = drawn[..., 0] + drawn[..., 1] - drawn[..., 2] - read_image(near).astype(int).mean(-1) * 0.4
+    assert yellow[there].mean() > yellow[~there].mean() + 30
+    with pytest.raises(ConfigError, match="--force"):
+        find(**files, output=tmp_path / "other", explain=tmp_path / "why")

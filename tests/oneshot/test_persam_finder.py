@@ -52,3 +52,15 @@ def test_nothing_is_absent_without_a_calibration(sam):
     match = seeker.find(seeker.encode([IMAGE]), REFERENCE)
     assert match.score == pytest.approx(calibration.probability(match.evidence))
     assert match.score < seeker.threshold
+
+
+def test_the_explanation_is_persams_confidence_and_its_two_points(sam):
+    seeker = finder(sam)
+    features = seeker.encode([IMAGE])
+    confidence, (high, low) = seeker.explain(features, REFERENCE)
+    stages = seeker.persam.stages(features, [REFERENCE])
+    assert np.array_equal(confidence, stages.confidence)
+    assert (high, low) == stages.clicks
+    assert (high.positive, low.positive) == (True, False)
+    assert confidence[int(high.y), int(high.x)] == confidence.max()
+    assert confidence[int(low.y), int(low.x)] == confidence.min()

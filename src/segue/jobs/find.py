@@ -13,7 +13,7 @@ from pydantic import Field, PositiveInt, field_validator
 from segue.core.failures import Failure, Failures
 from segue.core.files import write_text
 from segue.core.types import Image, Mask, Reference
-from segue.data.io.drawing import NEGATIVE, Color, captioned, contrasting, in_rows, overlay
+from segue.data.io.drawing import NEGATIVE, Color, captioned, contrasting, heat_map, in_rows, overlay
 from segue.data.io.image import WRITABLE, find_images, read_image, write_image, write_labels
 from segue.jobs.data_set import To, data_set_writer
 from segue.jobs.finding import FinderFields
@@ -39,6 +39,10 @@ class FindConfig(ReferenceChoice, FinderFields):
     output: Annotated[Path, Field(description="The folder to write.")]
     strict: Annotated[bool, Field(description="Stop at the first image that fails.")] = False
     contact_sheet: Annotated[Path | None, Field(description="Also write one picture of all the results.")] = None
+    explain: Annotated[
+        Path | None,
+        Field(description="Folder for pictures of where the object may be, and the points that follow (a SAM's two)."),
+    ] = None
     threshold: Annotated[
         float | None,
         Field(description="Least score of a match, 0 to 1; without it the calibration's, 0 where there is none."),
@@ -131,6 +135,12 @@ def find(config: FindConfig) -> FindResult:
     tints = _tints(references)
     tiles = [_reference_tile(config.reference, references, tints)]
     names = unique_names(paths)
+    if config.explain is not None:
+        claim_output(
+            config.explain,
+            [_picture_name(names[p], o, references) for p in paths for o in references],
+            force=config.force,
+        )
     with data_set_writer(config.output, config.to) as add:
         for path in progress(paths, len(paths), "find"):
             with failures.guard(path):
@@ -139,6 +149,10 @@ def find(config: FindConfig) -> FindResult:
                 labeled, labels = label_matches(matches, threshold, image.shape, most)
                 file = config.output / MASKS / f"{names[path]}.png"
                 write_labels(file, labels if numbered else labels > 0)
+                if config.explain is not None:
+                    for name, reference in references.items():
+                        seen = heat_map(image, *seeker.explain(seeker.encode([image]), reference))
+                        write_image(config.explain / _picture_name(names[path], name, references), seen)
                 add(path, image.shape[:2], _by_name(config.reference.stem, labeled, len(references)))
                 rows.append(_described(path, file, matches, labeled, time.perf_counter() - started))
                 if config.contact_sheet is not None:
@@ -159,6 +173,11 @@ def find(config: FindConfig) -> FindResult:
     )
     write_text(config.output / RESULTS, json.dumps(result.to_json(), indent=1))
     return result
+
+
+def _picture_name(stem: str, name: int, references: Mapping[int, Reference]) -> str:
+    """The file that explains one object of the reference in one image."""
+    return f"{stem}.png" if len(references) == 1 else f"{stem}-{name}.png"
 
 
 def _described(

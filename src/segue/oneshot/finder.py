@@ -152,6 +152,11 @@ class Finder(Wrapper):
         seen = Evidence(features, reference, features.maps[PATCHES][0], prior, self.bank(reference), taken, several)
         return self.calibrated(self._best(seen), features, reference)
 
+    def explain(self, features: Features, reference: Reference) -> tuple[Probability, tuple[Prompt, ...]]:
+        """Why: (H, W) map of where the object may be, and the prompts that the likeliest object was segmented with."""
+        prior = self.prior(features, reference)
+        return features.frame.to_image_size(prior), self.find(features, reference, prior).prompts
+
     def look_closer(self, features: Features, reference: Reference, mask: Mask) -> dict[str, float]:
         """What a look from near at ``mask`` (H, W) bool in the image says, by name: see ``appearance.compare``."""
         if reference.digest not in self._examples:

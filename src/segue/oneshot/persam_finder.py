@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from segue.core.segmenter import Segmenter
+from segue.core.types import Features, Probability, Prompt, Reference
 from segue.models.sam.persam import PerSam, personalized
 from segue.oneshot.calibration import Calibration
 from segue.oneshot.finder import Choose, Evidence, Finder, Match
@@ -20,6 +21,12 @@ class PerSamFinder(Finder):
     def __init__(self, persam: PerSam, *, choose: Choose | None = None, calibration: Calibration | None = None) -> None:
         super().__init__(persam, choose=choose, calibration=calibration)
         self.persam = persam
+
+    def explain(self, features: Features, reference: Reference) -> tuple[Probability, tuple[Prompt, ...]]:
+        """PerSAM's confidence map (H, W) and its two points. Source: section 3.2, equations 5 to 7."""
+        target = self.persam.target([reference])
+        confidence = self.persam.confidence(features, target.direction)
+        return confidence, self.persam.clicks(confidence)
 
     def _best(self, seen: Evidence) -> Match:
         stages = self.persam.stages(seen.features, [seen.reference], taken=seen.taken)

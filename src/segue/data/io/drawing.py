@@ -9,8 +9,9 @@ import numpy as np
 from PIL import Image as Pictures
 from PIL import ImageDraw, ImageFont
 
+from segue.core.errors import ImageError
 from segue.core.geometry import outlines
-from segue.core.types import Box, Click, Image, Mask, Prompt, check_image, check_mask
+from segue.core.types import Box, Click, Image, Mask, Probability, Prompt, check_image, check_mask
 
 Color = tuple[int, int, int]
 BLUE: Color = (38, 132, 255)
@@ -43,6 +44,25 @@ def overlay(
     draw_outlines(drawn, mask, color, width)
     for prompt in prompts:
         _draw_prompt(drawn, prompt, width)
+    return drawn
+
+
+def heat_map(image: Image, values: Probability, prompts: Sequence[Prompt] = (), opacity: float = 0.6) -> Image:
+    """(H, W, 3) uint8: ``image`` under the colors of ``values`` (H, W), the least dark blue and the most yellow, clicks
+    and boxes on top. Raises ``ImageError`` for arrays of other shapes.
+
+    >>> heat_map(np.zeros((4, 6, 3), np.uint8), np.eye(4, 6)).shape
+    (4, 6, 3)
+    """
+    check_image(image)
+    if values.shape != image.shape[:2]:
+        raise ImageError(f"values of shape {values.shape}", f"the image's {image.shape[:2]}")
+    low, high = float(values.min()), float(values.max())
+    grey = ((values - low) * (255 / max(high - low, 1e-12))).astype(np.uint8)
+    colors = cv2.cvtColor(cv2.applyColorMap(grey, cv2.COLORMAP_CIVIDIS), cv2.COLOR_BGR2RGB)
+    drawn: Image = cv2.addWeighted(colors, opacity, image, 1 - opacity, 0)
+    for prompt in prompts:
+        _draw_prompt(drawn, prompt, max(1, round(max(image.shape[:2]) / 500)))
     return drawn
 
 
