@@ -177,3 +177,12 @@ def test_pictures_explain_where_it_was_looked_for(folder, tmp_path):
     assert yellow[there].mean() > yellow[~there].mean() + 30
     with pytest.raises(ConfigError, match="--force"):
         find(**files, output=tmp_path / "other", explain=tmp_path / "why")
+
+
+def test_the_grey_value_of_the_mask_is_read_from_its_file(folder, tmp_path):
+    config = {"reference": folder / "reference.png", "images": ("a.png",), "output": tmp_path}
+    drawn = FindConfig.from_fields(**config, mask=folder / "reference-mask.png")
+    write_labels(tmp_path / "labels.png", read_labels(drawn.mask) // 255)
+    assert drawn.mask_value() == 255
+    assert FindConfig.from_fields(**config, mask=tmp_path / "labels.png").mask_value() == 128
+    assert FindConfig.from_fields(**config, box=(1, 2, 30, 40)).mask_value() == 255

@@ -64,3 +64,10 @@ def test_the_explanation_is_persams_confidence_and_its_two_points(sam):
     assert (high.positive, low.positive) == (True, False)
     assert confidence[int(high.y), int(high.x)] == confidence.max()
     assert confidence[int(low.y), int(low.x)] == confidence.min()
+
+
+def test_a_mask_of_255_counts_cells_that_are_half_covered(sam):
+    cells = [finder(sam, mask_value=value).persam for value in (128, 255)]
+    features = sam.encode([IMAGE])
+    strict, half = (len(persam._covered(features, MASK)) for persam in cells)
+    assert half > strict

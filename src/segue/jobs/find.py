@@ -126,7 +126,7 @@ def find(config: FindConfig) -> FindResult:
     paths = find_images(config.images)
     claim_output(config.output, (MASKS, RESULTS, *filter(None, [config.to])), force=config.force)
     model = config.load()
-    seeker = config.finder(model)
+    seeker = config.finder(model, config.mask_value())
     references = config.examples(model)
     threshold = seeker.threshold if config.threshold is None else config.threshold
     most = MOST if config.instances == "all" else config.instances

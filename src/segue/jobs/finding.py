@@ -28,8 +28,12 @@ class FinderFields(JobConfig):
         Path | None, Field(description="File of segue calibrate for this model; nano comes with one.")
     ] = None
 
-    def finder(self, model: Segmenter) -> Finder:
-        """The finder over ``model``. Raises ``InputError`` where scales cannot be fitted, ``DataError`` for a file
-        that is no calibration."""
+    def finder(self, model: Segmenter, mask_value: int = 128) -> Finder:
+        """The finder over ``model``, for references whose mask files hold ``mask_value``.
+
+        Raises ``InputError`` where scales cannot be fitted, ``DataError`` for a file that is no calibration.
+        """
         calibration = None if self.calibration is None else Calibration.read(self.calibration)
-        return finder(model, fit_scale=self.fit_scale, choose=self.choose, calibration=calibration)
+        return finder(
+            model, fit_scale=self.fit_scale, choose=self.choose, calibration=calibration, mask_value=mask_value
+        )

@@ -12,7 +12,7 @@ from pydantic import Field, model_validator
 from segue.core.errors import ConfigError, ImageError
 from segue.core.segmenter import Segmenter
 from segue.core.types import Box, Click, Prompt, Reference, check_mask
-from segue.data.io.image import open_image, read_labels
+from segue.data.io.image import Labels, open_image, read_labels
 from segue.evaluation.robot import simulate_clicks
 from segue.session.config import Corners, ModelChoice, Points
 from segue.session.session import Session, segment
@@ -41,6 +41,10 @@ class ReferenceChoice(ModelChoice):
             )
         return self
 
+    def mask_value(self) -> int:
+        """The grey value of the object in the mask; 255 where the model makes it from a box or clicks."""
+        return 255 if self.mask is None else mask_value_of(read_labels(self.mask))
+
     def examples(self, model: Segmenter, page: int = 0) -> dict[int, Reference]:
         """Label -> reference, in ``page`` of its file. Raises ``ImageError`` for a mask of another size or without
         an object, and for the photo itself."""
@@ -59,6 +63,16 @@ class ReferenceChoice(ModelChoice):
         if not ids:
             raise ImageError(f"the mask {self.mask} without an object", "at least one label that is not 0")
         return {i: Reference(image, labels == i) for i in ids}
+
+
+def mask_value_of(labels: Labels) -> int:
+    """The grey value of the object in a mask file (H, W), as PerSAM's published code takes it: 255 of 0 and 255, else
+    PerSeg's 128.
+
+    >>> mask_value_of(np.array([[0, 255]])), mask_value_of(np.array([[0, 1, 2]]))
+    (255, 128)
+    """
+    return 255 if set(np.unique(labels).tolist()) <= {0, 255} else 128
 
 
 def reference_clicks(model: Segmenter, reference: Reference, most: int = 5) -> list[Click]:

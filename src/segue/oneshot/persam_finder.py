@@ -34,7 +34,7 @@ class PerSamFinder(Finder):
 
 
 def persam_finder(
-    model: Segmenter, fit_scale: bool, choose: Choose | None, calibration: Calibration | None
+    model: Segmenter, fit_scale: bool, choose: Choose | None, calibration: Calibration | None, mask_value: int
 ) -> PerSamFinder:
     """PerSAM over a SAM; with ``fit_scale`` PerSAM-F."""
-    return PerSamFinder(personalized(model, fit_scale), choose=choose, calibration=calibration).eval()
+    return PerSamFinder(personalized(model, fit_scale, mask_value), choose=choose, calibration=calibration).eval()

@@ -34,9 +34,11 @@ def finder(
     fit_scale: bool = False,
     choose: Choose | None = None,
     calibration: Calibration | None = None,
+    mask_value: int = 128,
 ) -> Finder:
     """The finder that ``model.one_shot`` names; ``fit_scale`` learns which of its scales is meant (PerSAM-F),
-    ``choose`` and ``calibration`` replace the finder's own.
+    ``choose`` and ``calibration`` replace the finder's own, ``mask_value`` is the
+    grey value of the object in the references' mask files, which PerSAM's rule of covered cells depends on.
 
     >>> from segue.models.nano.model import Nano
     >>> type(finder(Nano(longest=64, zoom=0))).__name__
@@ -44,12 +46,12 @@ def finder(
     """
     if isinstance(model, Finder):
         return model
-    chosen: Finder = FINDERS.load(model.one_shot)(model, fit_scale, choose, calibration)
+    chosen: Finder = FINDERS.load(model.one_shot)(model, fit_scale, choose, calibration, mask_value)
     return chosen
 
 
 def evidence_finder(
-    model: Segmenter, fit_scale: bool, choose: Choose | None, calibration: Calibration | None
+    model: Segmenter, fit_scale: bool, choose: Choose | None, calibration: Calibration | None, mask_value: int
 ) -> Finder:
     """``Finder`` over any model that understands clicks. Raises ``InputError`` where scales are to be fitted."""
     if fit_scale:

@@ -277,11 +277,12 @@ def enclosing_box(prediction: Prediction) -> Box | None:
     return Box(x0, y0, max(x1 - 1, x0 + 1), max(y1 - 1, y0 + 1))
 
 
-def personalized(model: Segmenter, fit_scale: bool = False) -> PerSam:
-    """A SAM as a PerSAM, with ``fit_scale`` as a PerSAM-F; a PerSAM as it is. Raises ``InputError`` for others."""
+def personalized(model: Segmenter, fit_scale: bool = False, mask_value: int = 128) -> PerSam:
+    """A SAM as a PerSAM, with ``fit_scale`` as a PerSAM-F, its references' masks of ``mask_value``; a PerSAM as it is.
+    Raises ``InputError`` for others."""
     if isinstance(model, PerSam):
         return model
     if not isinstance(model, Sam):
         raise InputError(f"{type(model).__name__}", "a model of the SAM family", "choose --model sam-vit-base")
     components = TABLE_4["+ scale tuning" if fit_scale else "+ semantic prompt"]
-    return PerSam(model, **vars(components)).eval()
+    return PerSam(model, **vars(components), mask_value=mask_value).eval()
