@@ -33,7 +33,8 @@ def test_picture_and_mask_are_cut_and_mirrored_together(folder, crop, flip):
 
 
 def test_photos_in_which_the_subject_is_absent_are_left_out(folder):
-    assert len(Subjects(folder / "photos", folder / "masks", size=32)) == 2
+    with pytest.warns(UserWarning, match=r"1 photos without the subject are left out: 2\.png"):
+        assert len(Subjects(folder / "photos", folder / "masks", size=32)) == 2
     with pytest.raises(DataError, match="segue find"):
         Subjects(folder / "photos" / "2.png", folder / "masks")
 
@@ -44,11 +45,39 @@ def test_pixels_are_in_minus_one_to_one(folder):
     assert item["pixels"].max() == 1
 
 
-def test_a_crop_that_lost_its_subject_is_dropped_from_the_batch():
+def test_an_empty_item_is_dropped_from_the_batch_with_a_notice():
     here = {"pixels": torch.ones(3, 4, 4), "mask": torch.ones(1, 4, 4)}
     gone = {"pixels": torch.zeros(3, 4, 4), "mask": torch.zeros(1, 4, 4)}
-    assert collate([gone, here])["pixels"].min() == 1
-    assert len(collate([gone])["mask"]) == 1
+    with pytest.warns(UserWarning, match="1 pictures without the subject"):
+        assert collate([gone, here])["pixels"].min() == 1
+    with pytest.raises(DataError, match="empty masks"):
+        collate([gone])
+
+
+@pytest.mark.parametrize("crop", ["center", "random"])
+def test_a_crop_shows_the_whole_subject_wherever_it_is(tmp_path, crop):
+    places = [(0, 0), (10, 84), (20, 48)]
+    for number, (top, left) in enumerate(places):
+        mask = np.zeros((32, 96), bool)
+        mask[top : top + 10, left : left + 12] = True
+        write_image(tmp_path / "photos" / f"{number}.png", np.zeros((32, 96, 3), np.uint8))
+        write_labels(tmp_path / "masks" / f"{number}.png", mask)
+    data = Subjects(tmp_path / "photos", tmp_path / "masks", size=32, crop=crop, seed=1)
+    for _ in range(5):
+        assert [int(data[i]["mask"].sum()) for i in range(3)] == [120] * 3
+
+
+def test_a_tiny_subject_is_kept_in_the_picture_and_in_the_latents(tmp_path):
+    mask = np.zeros((400, 800), bool)
+    mask[300:303, 700:703] = True
+    write_image(tmp_path / "photos" / "a.png", np.zeros((400, 800, 3), np.uint8))
+    write_labels(tmp_path / "masks" / "a.png", mask)
+    cover = Subjects(tmp_path / "photos", tmp_path / "masks", size=64)[0]["mask"]
+    assert cover.sum() >= 1
+    latents = latent_mask(cover[None], (8, 8))
+    assert 1 <= latents.sum() <= 4
+    assert not latent_mask(torch.zeros(1, 1, 16, 16), (2, 2)).any()
+    assert torch.isfinite(dreambooth_loss(torch.zeros(1, 4, 8, 8), torch.ones(1, 4, 8, 8), latents))
 
 
 class TinyUNet(nn.Module):

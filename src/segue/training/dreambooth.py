@@ -7,6 +7,7 @@ Tensors only: it works with diffusers' training scripts and with any other noise
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -21,14 +22,17 @@ from segue.core.errors import DataError, InputError
 from segue.core.types import Image, Mask
 from segue.data.io.image import find_images, read_image, read_mask
 
+NAMED = 5  # photos that a warning names
+
 
 class Subjects(Dataset[Mapping[str, Tensor]]):
     """A folder of photos and a folder of masks with equal stems -> square pictures in [-1, 1] and their masks.
 
     Picture and mask are resized (shorter side to ``size``), cut and mirrored together, so that every pixel of
-    the loss knows whether it is subject. Photos without a mask, or whose mask is empty, are left out:
-    ``segue find`` writes an empty mask where the subject is absent. ``crop`` "random" or "center"; ``flip``
-    mirrors every second picture at random.
+    the loss knows whether it is subject. Photos without a mask, or whose mask is empty, are left out with a warning
+    that names them: ``segue find`` writes an empty mask where the subject is absent. ``crop`` "random" or "center",
+    moved so that the whole subject is in the picture, of one that is larger the middle; ``flip`` mirrors every second
+    picture at random. However small a subject is, its mask keeps a pixel.
 
     Raises ``DataError`` when no photo remains. Source: PerSAM (Zhang et al., 2023), section 3.4.
 
@@ -56,12 +60,17 @@ class Subjects(Dataset[Mapping[str, Tensor]]):
         self.random = np.random.default_rng(seed)
         found = [(photo, Path(masks) / f"{photo.stem}.png") for photo in find_images([photos])]
         self.photos = [(photo, mask) for photo, mask in found if mask.exists() and read_mask(mask).any()]
+        left = sorted({photo for photo, _ in found} - {photo for photo, _ in self.photos})
         if not self.photos:
             raise DataError(
                 f"{len(found)} photos without masks in {masks}",
                 "PNG masks of the photos' names",
                 "make them with: segue find",
             )
+
+        if left:
+            named = ", ".join(photo.name for photo in left[:NAMED]) + (" ..." if len(left) > NAMED else "")
+            warnings.warn(f"{len(left)} photos without the subject are left out: {named}", stacklevel=2)
 
     def __len__(self) -> int:
         return len(self.photos)
@@ -81,33 +90,52 @@ class Subjects(Dataset[Mapping[str, Tensor]]):
         scale = self.size / min(height, width)
         shape = max(self.size, round(width * scale)), max(self.size, round(height * scale))
         picture = cv2.resize(image, shape, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
-        cover = cv2.resize(mask.astype(np.uint8), shape, interpolation=cv2.INTER_NEAREST) > 0
-        top, left = ((free // 2) for free in (cover.shape[0] - self.size, cover.shape[1] - self.size))
-        if self.crop == "random":
-            top = int(self.random.integers(0, cover.shape[0] - self.size + 1))
-            left = int(self.random.integers(0, cover.shape[1] - self.size + 1))
+        share = cv2.resize(mask.astype(np.float32), shape, interpolation=cv2.INTER_AREA)
+        cover = share >= min(0.5, float(share.max()))
+        left, top = (self._start(axis, cover) for axis in (1, 0))
         window = slice(top, top + self.size), slice(left, left + self.size)
         picture, cover = picture[window], cover[window]
         if self.flip and self.random.random() < 0.5:
             picture, cover = picture[:, ::-1], cover[:, ::-1]
         return np.ascontiguousarray(picture), np.ascontiguousarray(cover)
 
+    def _start(self, axis: int, cover: Mask) -> int:
+        """Where the cut begins along an axis of (H, W) bool: in the middle or anywhere, as far as it shows the subject,
+        of a larger one the middle."""
+        inside = np.flatnonzero(cover.any(1 - axis))
+        first, last, most = int(inside[0]), int(inside[-1]), cover.shape[axis] - self.size
+        if last - first + 1 > self.size:
+            low = high = (first + last + 1 - self.size) // 2
+        else:
+            low, high = last + 1 - self.size, first
+        low, high = (min(max(edge, 0), most) for edge in (low, high))
+        if self.crop == "random":
+            return int(self.random.integers(low, high + 1))
+        return min(max(most // 2, low), high)
+
 
 def collate(items: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
-    """Items of ``Subjects`` -> ``pixels`` (b, 3, s, s) and ``mask`` (b, 1, s, s); a picture whose crop lost the
-    subject has an empty mask and is dropped, unless that leaves none.
+    """Items of ``Subjects`` -> ``pixels`` (b, 3, s, s) and ``mask`` (b, 1, s, s).
+
+    Items of other sources whose mask is empty teach nothing: they are dropped with a warning. Raises ``DataError``
+    where none is left.
 
     >>> collate([{"pixels": torch.zeros(3, 4, 4), "mask": torch.ones(1, 4, 4)}])["mask"].shape
     torch.Size([1, 1, 4, 4])
     """
-    kept = [item for item in items if item["mask"].any()] or list(items)
+    kept = [item for item in items if item["mask"].any()]
+    if not kept:
+        raise DataError(f"a batch of {len(items)} empty masks", "the subject in a picture", "leave such pictures out")
+    if len(kept) < len(items):
+        warnings.warn(f"{len(items) - len(kept)} pictures without the subject are left out of a batch", stacklevel=2)
     return {key: torch.stack([item[key] for item in kept]) for key in ("pixels", "mask")}
 
 
 def latent_mask(mask: Tensor, size: tuple[int, int], least: float = 0.5) -> Tensor:
     """(b, 1, H, W) mask of 0 / 1 -> (b, 1, h, w) bool at the latent grid's ``size`` (h, w).
 
-    A latent cell belongs to the object where at least ``least`` of its pixels do.
+    A latent cell belongs to the object where at least ``least`` of its pixels do; of an object too small for that the
+    most covered cells.
 
     >>> mask = torch.zeros(1, 1, 16, 16); mask[..., :8, :12] = 1
     >>> latent_mask(mask, (2, 2)).int().tolist()
@@ -115,7 +143,9 @@ def latent_mask(mask: Tensor, size: tuple[int, int], least: float = 0.5) -> Tens
     """
     if mask.ndim != 4 or mask.shape[1] != 1:
         raise InputError(f"masks of shape {tuple(mask.shape)}", "(b, 1, H, W)")
-    return F.adaptive_avg_pool2d(mask.float(), size) >= least
+    share = F.adaptive_avg_pool2d(mask.float(), size)
+    most = share.amax((-2, -1), keepdim=True)
+    return (share >= most.clamp(max=least)) & (most > 0)
 
 
 def dreambooth_loss(
