@@ -66,13 +66,14 @@ class ReferenceChoice(ModelChoice):
 
 
 def mask_value_of(labels: Labels) -> int:
-    """The grey value of the object in a mask file (H, W), as PerSAM's published code takes it: 255 of 0 and 255, else
-    PerSeg's 128.
+    """The grey value of the object in a mask file (H, W), as PerSAM's published code takes it; PerSeg's 128 for files of
+    labels 1, 2, ...
 
     >>> mask_value_of(np.array([[0, 255]])), mask_value_of(np.array([[0, 1, 2]]))
     (255, 128)
     """
-    return 255 if set(np.unique(labels).tolist()) <= {0, 255} else 128
+    values = set(np.unique(labels).tolist()) - {0}
+    return max(values) if len(values) == 1 and 128 <= max(values) <= 255 else 128
 
 
 def reference_clicks(model: Segmenter, reference: Reference, most: int = 5) -> list[Click]:
