@@ -79,7 +79,7 @@ class InstanceSearch:
             features, reference, patches, finder.prior(features, reference), bank, taken=None, several=True
         )
         visible = inside_image(features.frame, patches.shape[1:]) > 0
-        self.places = Places(similarity(patches, bank, finder.kind), ~visible)
+        self.places = SearchGrid(similarity(patches, bank, finder.kind), ~visible)
         self.covers: list[Array] = []
         self.taken = np.zeros(features.frame.size, bool)
         self.sides: list[int] = []
@@ -178,7 +178,7 @@ class InstanceSearch:
         likeness = likeness_to(self.seen.patches, self.covers)
         own = [float(likeness[cells(covered)].mean()) for covered in self.covers]
         self.floor = FLOOR * sum(own) / len(own)
-        self.places = Places(likeness, self.places.done | (self.covers[-1] > 0.25))
+        self.places = SearchGrid(likeness, self.places.done | (self.covers[-1] > 0.25))
 
     def parts(self, match: Match, view: Features, depth: int = 3) -> list[Match]:
         """The instances that a mask holds, itself for one.
@@ -205,7 +205,7 @@ class InstanceSearch:
 
 
 @dataclass(frozen=True)
-class Places:
+class SearchGrid:
     """Where to look next on a grid of patches: the ``likeness`` (h, w) of every cell, and what is ``done`` (h, w)."""
 
     likeness: Array
@@ -217,7 +217,7 @@ class Places:
         y, x = divmod(int(rest.argmax()), rest.shape[1])
         return (x, y) if np.isfinite(rest[y, x]) and rest[y, x] >= floor else None
 
-    def without(self, x: int, y: int) -> Places:
+    def without(self, x: int, y: int) -> SearchGrid:
         """The same without the cells around (x, y)."""
         done = self.done.copy()
         done[max(0, y - APART) : y + APART + 1, max(0, x - APART) : x + APART + 1] = True
