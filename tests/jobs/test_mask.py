@@ -4,6 +4,7 @@ import tifffile
 
 from segue.cli import main
 from segue.core.errors import ConfigError, InputError
+from segue.core.geometry import deepest_point
 from segue.core.types import Click, Text
 from segue.data.io.image import read_image, read_mask
 from segue.jobs import mask as module
@@ -36,11 +37,12 @@ def test_a_tiff_beyond_the_limit_is_segmented_in_a_window(tmp_path, monkeypatch)
 def test_clicks_correct_the_mask_of_the_words(tmp_path):
     words, image = speaking_folder(tmp_path / "clipseg"), photo(tmp_path / "a.png")
     said = Session(load(words, device="cpu"), read_image(image)).add(Text("the blue thing"))
+    x, y, _ = deepest_point(said)
     corrected = Session(load("nano", device="cpu"), read_image(image))
     corrected.set_mask(said)
-    expected = corrected.add(Click(110, 80), Click(36, 40, positive=False))
+    expected = corrected.add(Click(36, 40), Click(x, y, positive=False))
     given = [str(image), "--text", "the blue thing", "--model", str(words), "--device", "cpu"]
-    clicks = ["--click", "110,80", "--background-click", "36,40", "--click-model", "nano"]
+    clicks = ["--click", "36,40", "--background-click", f"{x},{y}", "--click-model", "nano"]
     assert main(["mask", *given, "-o", str(tmp_path / "words.png")]) == 0
     assert main(["mask", *given, *clicks, "-o", str(tmp_path / "both.png")]) == 0
     assert (read_mask(tmp_path / "words.png") == said).all()

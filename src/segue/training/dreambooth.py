@@ -103,12 +103,12 @@ class Subjects(Dataset[Mapping[str, Tensor]]):
         """Where the cut begins along an axis of (H, W) bool: in the middle or anywhere, as far as it shows the subject,
         of a larger one the middle."""
         inside = np.flatnonzero(cover.any(1 - axis))
-        first, last, most = int(inside[0]), int(inside[-1]), cover.shape[axis] - self.size
+        first, last, most = int(inside[0]), int(inside[-1]), int(cover.shape[axis]) - self.size
         if last - first + 1 > self.size:
             low = high = (first + last + 1 - self.size) // 2
         else:
             low, high = last + 1 - self.size, first
-        low, high = (min(max(edge, 0), most) for edge in (low, high))
+        low, high = min(max(low, 0), most), min(max(high, 0), most)
         if self.crop == "random":
             return int(self.random.integers(low, high + 1))
         return min(max(most // 2, low), high)
