@@ -66,8 +66,7 @@ class ReferenceChoice(ModelChoice):
 
 
 def mask_value_of(labels: Labels) -> int:
-    """The grey value of the object in a mask file (H, W), as PerSAM's published code takes it; PerSeg's 128 for files of
-    labels 1, 2, ...
+    """The grey value of the object in a mask file (H, W), as PerSAM's code takes it; PerSeg's 128 for labels 1, 2, ...
 
     >>> mask_value_of(np.array([[0, 255]])), mask_value_of(np.array([[0, 1, 2]]))
     (255, 128)
