@@ -28,23 +28,32 @@ export function setNotify(how) {
   notify = how;
 }
 
-/** Open an image; a later call overtakes. @param {number} id @param {{force?: boolean, history?: boolean}} [options] */
-export async function openImage(id, { force = false, history: remember = true } = {}) {
+/**
+ * Open an image, of a clip one `frame` (the one that was seen last without it); a later call overtakes. `look`: only look at it, nothing is encoded.
+ * @param {number} id @param {{force?: boolean, history?: boolean, frame?: number, look?: boolean}} [options]
+ */
+export async function openImage(id, { force = false, history: remember = true, frame, look = false } = {}) {
   const turn = ++opening;
   const before = state.image?.id;
-  const image = await post(`images/${id}/open`, { force });
+  const wanted = frame ?? (Number(sessionStorage.getItem(`segue.frame.${id}`)) || 0);
+  /** @type {import("./types").ImageMessage} */
+  const image = await (look ? get(`images/${id}?frame=${wanted}`) : post(`images/${id}/open`, { force, frame: wanted })).catch((error) => {
+    if (frame !== undefined || !wanted) throw error;
+    return post(`images/${id}/open`, { force }); // the clip is shorter now
+  });
+  if (image.frames) sessionStorage.setItem(`segue.frame.${id}`, String(image.frame));
   const [objects] = await Promise.all([withShapes(image.objects), drawFindings(image.findings)]);
   if (turn !== opening) return;
   if (before && before !== id) request("DELETE", `images/${before}/hold`).catch(() => {});
   heads.set(id, Math.max(image.head, queues.has(id) ? heads.get(id) ?? 0 : 0));
   Object.assign(state, { image, objects, polygon: null, lastClick: 0, problem: "", reviewLater: false, status: null, picked: new Set() });
   if (before !== id) resetColours();
-  state.active = before === id && objectOf(state.active) ? state.active : null;
+  if (before !== id || !objectOf(state.active)) state.active = null;
   lastAction = performance.now();
   if (location.hash !== `#${id}`) history[remember && before ? "pushState" : "replaceState"](null, "", `#${id}`);
   if (!image.mine && image.holder) sayHeld(image.holder);
   else if (image.replaced) sayReplaced();
-  else notify("");
+  else if (before !== id) notify("");
   rest();
   emit("image", "objects", "active", "pending", "status", "polygon");
 }
@@ -79,9 +88,9 @@ export function lostHold(holder) {
 export async function reloadImage() {
   const id = state.image?.id;
   if (!id) return;
-  const image = await get(`images/${id}`);
+  const image = await get(`images/${id}?frame=${state.image?.frame ?? 0}`);
   const [objects] = await Promise.all([withShapes(image.objects), drawFindings(image.findings)]);
-  if (state.image?.id !== id) return;
+  if (state.image?.id !== id || state.image.frame !== image.frame) return;
   heads.set(id, image.head);
   Object.assign(state, { image, objects });
   if (!objectOf(state.active)) state.active = null;
@@ -94,6 +103,7 @@ export class Work {
   /** @param {number} image @param {Action} action @param {import("./brush.js").Stroke} [stroke] */
   constructor(image, action, stroke) {
     this.image = image;
+    this.frame = state.image?.id === image ? state.image.frame : 0;
     this.action = action;
     this.stroke = stroke;
     /** @type {import("./types").Prompt[]} */
@@ -130,7 +140,7 @@ export class Work {
     trace?.mark("answered");
     this.shape = earlyShape(answer);
     void this.shape.then((shape) => {
-      if (state.image?.id !== this.image) return;
+      if (state.image?.id !== this.image || state.image.frame !== this.frame) return;
       trace?.mark("decoded");
       this.put(shape);
       if (trace) painted(trace);
@@ -198,7 +208,7 @@ async function send(work, seconds, at) {
       if (!heads.has(id)) heads.set(id, (await get(`images/${id}`)).head);
       work.redirect();
       if (work.stroke && !work.action.pixels) work.action = { ...work.action, pixels: await work.stroke.runs() };
-      const body = { key, seen: heads.get(id), seconds, action: work.action };
+      const body = { key, seen: heads.get(id), seconds, frame: work.frame, action: work.action };
       const outcome = await postAction(`images/${id}/actions`, body, (answer) => work.prompts.length && work.show(answer, trace));
       heads.set(id, outcome.head);
       state.problem = "";
@@ -231,6 +241,7 @@ async function refused(work, error) {
 
 /** @param {Outcome} outcome @param {Work} work */
 async function apply(outcome, work) {
+  if (outcome.frame !== null && outcome.frame !== state.image?.frame) return elsewhere(outcome, work);
   const shown = work.shape ? await work.shape.catch(() => null) : null;
   if (work.shape && !shown) return reloadImage();
   for (const { id, mask, mask_id } of outcome.changed) {
@@ -262,6 +273,13 @@ async function apply(outcome, work) {
   const expected = state.pending.some((other) => other.action.object === state.active) || state.hand.doing === "painting";
   if (!objectOf(state.active) && !expected) state.active = null;
   emit("objects", "active", "pending", "status");
+}
+
+/** What was changed is seen in another frame: undo and redo go there, the rest was asked for before the page went on. @param {Outcome} outcome @param {Work} work */
+async function elsewhere(outcome, work) {
+  const back = work.action.kind === "undo" || work.action.kind === "redo";
+  await (back ? openImage(work.image, { frame: outcome.frame ?? 0 }) : reloadImage());
+  emit("objects");
 }
 
 /** Proposals ready to draw. @param {import("./types").Finding[]} findings */
@@ -299,7 +317,7 @@ async function askAhead(what, prompts, begins) {
   const id = state.image?.id;
   if (!id || !heads.has(id) || busy(id) || (!begins && active()?.locked)) return null;
   const action = { kind: "prompt", object: begins ? upcoming : state.active, prompts, label: state.label };
-  return post(`images/${id}/${what}`, { seen: heads.get(id), action }).catch(() => null);
+  return post(`images/${id}/${what}`, { seen: heads.get(id), frame: state.image?.frame, action }).catch(() => null);
 }
 
 /** Let the model begin: these prompts will probably follow. @param {import("./types").Prompt[]} prompts @param {boolean} begins */

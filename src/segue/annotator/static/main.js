@@ -21,6 +21,7 @@ import { startPreview } from "./preview.js";
 import { startPhoto } from "./photo.js";
 import { redraw, startStage } from "./stage.js";
 import { startSeeing, toggleNames, toggleOutline, toggleSeeing } from "./seeing.js";
+import { clipCommands, startClip } from "./clip.js";
 import { startStatus } from "./status.js";
 import { choose, fitPhoto, setBrush, startTools, zoomBy } from "./tools.js";
 import { act, busy, finishObject, notify, setNotify } from "./actions.js";
@@ -78,6 +79,7 @@ function commands() {
     ["panels", "Photo only", ["\\"], () => document.body.classList.toggle("wide-photo")],
     ["help", "Keys and mouse", ["?", "Shift+?"], showKeys],
   ]);
+  add("Clip", clipCommands);
   add("Classes", [["class-search", "Find a class by its name", ["/"], searchLabels]]);
   add("Classes", Array.from({ length: 18 }, (_, i) => [`class-${i + 1}`, `Class ${i + 1}`, [i < 9 ? String(i + 1) : `Shift+${i - 8}`], () => chooseLabelAt(i)]));
 }
@@ -186,6 +188,7 @@ async function start() {
   startReviewing();
   startAttributes();
   startPreview();
+  startClip();
   follow(["image", "objects"], () => {
     const now = state.image?.state;
     const what = now === "accepted" ? "Next" : "Accept and next";

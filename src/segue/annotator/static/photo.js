@@ -28,28 +28,36 @@ export const smallest = () => levels.at(-1);
 
 async function load() {
   const image = state.image;
-  const wanted = image ? `${image.id} ${image.stamp} ${image.width} ${image.height}` : "";
+  const wanted = image ? `${image.id} ${image.stamp} ${image.width} ${image.height} ${image.frame} ${image.axis}` : "";
   if (!image || shown === wanted) return;
   shown = wanted;
   const again = view.image.width === image.width && view.image.height === image.height && stage.dataset.photo === String(image.id);
   view.image = { width: image.width, height: image.height };
   if (!again) view.fit();
-  for (const bitmap of levels) bitmap.close();
-  levels = [];
+  if (!again) drop(); // the next frame of a clip takes the place of the last without a gap
   fail("");
   redrawAll();
   try {
-    const answer = await download(`images/${image.id}/photo?stamp=${encodeURIComponent(image.stamp)}`);
+    const answer = await download(`images/${image.id}/photo?stamp=${encodeURIComponent(image.stamp + (image.axis ? ` ${image.axis}` : ""))}${image.frames ? `&frame=${image.frame}` : ""}`);
     const made = await pyramid(await answer.blob());
     if (shown !== wanted) return made.forEach((bitmap) => bitmap.close());
+    drop();
     levels = made;
     stage.dataset.photo = String(image.id);
+    stage.dataset.frame = String(image.frame);
     redraw("photo");
   } catch (error) {
     if (shown !== wanted) return;
     shown = "";
+    drop();
     fail(error instanceof Problem ? error.message : `${image.path} is damaged: the browser cannot show it.`);
   }
+}
+
+function drop() {
+  for (const bitmap of levels) bitmap.close();
+  levels = [];
+  redraw("photo");
 }
 
 /** The photo and smaller copies of it. @param {Blob} content @returns {Promise<ImageBitmap[]>} */

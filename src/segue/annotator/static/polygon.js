@@ -25,7 +25,7 @@ async function refresh() {
     return emit("polygon");
   }
   const detail = tolerance();
-  const polygon = await get(`images/${state.image.id}/objects/${object.id}/polygon?tolerance=${detail}`).catch(() => null);
+  const polygon = await get(`images/${state.image.id}/objects/${object.id}/polygon?tolerance=${detail}&frame=${state.image.frame}`).catch(() => null);
   if (mine !== turn || !state.polygonOn) return;
   state.polygon = polygon && { ...polygon, tolerance: detail };
   byId("polygon-text").textContent = polygon

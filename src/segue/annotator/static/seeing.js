@@ -163,6 +163,10 @@ export function startSeeing() {
     toggleSeeing();
   });
   stage.addEventListener("pointerdown", () => (panel.hidden = true));
-  follow(["image"], () => set(LEVELS));
+  let seen = 0;
+  follow(["image"], () => {
+    if (seen !== state.image?.id) set(LEVELS); // the frames of a clip share them
+    seen = state.image?.id ?? 0;
+  });
   show();
 }

@@ -64,7 +64,7 @@ async function preview() {
   Object.assign(hand, { how, amount });
   amountText.textContent = `${amount.toLocaleString("en")} ${RULES[how].unit}`;
   try {
-    const seen = await get(`images/${state.image.id}/objects/${hand.object}/shape?how=${how}&amount=${amount}`);
+    const seen = await get(`images/${state.image.id}/objects/${hand.object}/shape?how=${how}&amount=${amount}&frame=${state.image.frame}`);
     const shape = await earlyShape(seen);
     if (mine !== turn || state.hand !== hand) return;
     const change = seen.area - (objectOf(hand.object)?.shape?.area ?? 0);

@@ -18,7 +18,7 @@ async function ask() {
   const id = state.image?.id;
   try {
     /** @type {import("./types").Status} */
-    const status = await get(id ? `status?image=${id}` : "status");
+    const status = await get(id ? `status?image=${id}&frame=${state.image?.frame ?? 0}` : "status");
     if (id === state.image?.id) {
       const learned = status.model.accepts.length !== state.project?.model.accepts.length;
       state.status = status;
