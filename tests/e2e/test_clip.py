@@ -99,8 +99,7 @@ def test_a_clip_from_the_first_click_to_the_export(window: Window, server: Runni
     window.press("C")
     go(window, 8)
     click_square(window, 8)
-    window.page.screenshot(path="/tmp/video-clip.png")
-    labels = exported(again.url)
+    labels = exported(again.url, tmp_path)
     assert sorted(labels) == [f"{frame:05d}.png" for frame in range(LENGTH)]
     for frame in range(LENGTH):
         found = labels[f"{frame:05d}.png"] == 1
@@ -108,7 +107,7 @@ def test_a_clip_from_the_first_click_to_the_export(window: Window, server: Runni
     again.stop()
 
 
-def exported(url: str) -> dict[str, np.ndarray]:
+def exported(url: str, home: Path) -> dict[str, np.ndarray]:
     """Label maps of the clip, by file name."""
     import httpx
 
@@ -118,7 +117,7 @@ def exported(url: str) -> dict[str, np.ndarray]:
     with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
         for name in archive.namelist():
             if name.startswith("Annotations/clip/"):
-                path = Path(archive.extract(name, "/tmp/video-e2e"))
+                path = Path(archive.extract(name, home))
                 found[path.name] = read_labels(path)
     return found
 
