@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import model_validator
 
 from segue.annotator.config import AnnotateConfig
-from segue.annotator.exporting import export
+from segue.annotator.exporting import clip_formats, export
 from segue.annotator.importing import import_files
 from segue.annotator.project import Project
 from segue.core.errors import MissingFile
@@ -43,7 +43,7 @@ class ExchangeConfig(JobConfig):
 
 def run(config: ExchangeConfig) -> dict[str, Any]:
     """Do it; the figures for the table. The page may be open meanwhile."""
-    if config.export is not None:
+    if config.export is not None and config.export not in [one.name for one in clip_formats()]:
         known_name(config.export)  # a wrong name is an error before anything is imported
     project = Project(config.project)
     try:

@@ -63,10 +63,12 @@ def export(project: Project, name: str, folder: Path, *, accepted: bool = True, 
     """Write the project's masks into ``folder``.
 
     The overlap policy is applied, so masks leave as the page shows them; hidden objects are included, objects without
-    a pixel are not. With ``images`` the photos are copied beside them, and images whose file is of another size than
-    the masks are left out. Raises ``UnknownName`` for an unknown format, ``DataError`` for no image, and
-    ``StorageError`` if the disk refuses.
+    a pixel are not. A layout of ``clip_formats`` has the clips alone. With ``images`` the photos are copied beside the
+    masks, and images whose file is of another size than the masks are left out. Raises ``UnknownName`` for an unknown
+    format, ``DataError`` for no image, and ``StorageError`` if the disk refuses.
     """
+    if name in clip_exporting.WRITERS:
+        return clip_exporting.export(project, name, folder, accepted)
     with project.store.read() as db:
         names = [label.name for label in live_labels(db)]
     exported = Exported()
@@ -86,12 +88,7 @@ def packed_export(project: Project, name: str, *, accepted: bool) -> tuple[Path,
     home = Path(tempfile.mkdtemp(prefix="segue-export-"))
     try:
         out = home / "out"
-        clips = name in clip_exporting.WRITERS
-        exported = (
-            clip_exporting.export(project, name, out, accepted)
-            if clips
-            else export(project, name, out, accepted=accepted)
-        )
+        exported = export(project, name, out, accepted=accepted)
         files = natural_sorted(path for path in out.rglob("*") if path.is_file())
         stem = f"{project.library.folder.name}-{name}"
         if len(files) == 1 and name == "coco":

@@ -21,7 +21,9 @@ class _AnnotateConfig(AnnotateConfig):
     ] = ()
     accept: Annotated[bool, Field(description="Accept the images that imported masks are in.")] = False
     export: Annotated[
-        str | None, Field(description="Write the masks and end: coco, png, yolo ..."), CommandLine(metavar="FORMAT")
+        str | None,
+        Field(description="Write the masks and end: coco, png, davis-video, nifti ..."),
+        CommandLine(metavar="FORMAT"),
     ] = None
     output: Annotated[Path | None, Field(description="Folder of --export.")] = None
     everything: Annotated[

@@ -17,6 +17,7 @@ from segue.core.types import Image
 from segue.data.io.image import MAX_PIXELS, open_image, read_image, sort_out
 from segue.data.io.image_file import ImageFile
 from segue.data.io.signature import SUFFIXES_OF, first_bytes, kind_of
+from segue.data.io.tiff import TiffImage
 from segue.data.io.video import RATE
 from segue.data.io.video_file import upright
 from segue.data.io.volume import Volume, is_series, is_volume, open_volume
@@ -159,13 +160,14 @@ class Pictures(Clip):
 
 
 class Pages(Clip):
-    """The pages of one file, of 8 bits."""
+    """The pages of one file, of 8 bits; ``spacing`` between pages, rows and columns as a TIFF says, else 1."""
 
     kind = "stack"
 
     def __init__(self, file: ImageFile) -> None:
         super().__init__(file.path, file.pages, file.size())
         self._file, self._lock = file, threading.Lock()
+        self.spacing = file.spacing() if isinstance(file, TiffImage) else (1.0, 1.0, 1.0)
 
     def _read(self, frame: int) -> Image:
         with self._lock:
