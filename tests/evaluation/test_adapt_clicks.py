@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
+from segue.core.errors import DataError
 from segue.data.formats.registry import open_data
-from segue.data.record import Annotation
+from segue.data.record import Annotation, Sample
 from segue.evaluation.adapt_clicks import annotate, robot_log
 from segue.models.registry import MODELS
 from segue.session.load import build
@@ -41,3 +43,8 @@ def test_another_base_or_mask_is_measured_anew(disks: Path, tmp_path: Path) -> N
     torch.manual_seed(1)
     with robot_log(build("nano", MODELS["nano"].tiny).eval(), tmp_path, most=3) as rows:
         assert len(rows) == 0
+
+
+def test_images_without_a_mask_are_counted() -> None:
+    with pytest.raises(DataError, match=r"got 1 images without any object.*segue annotate"):
+        annotate(small(), [Sample.from_arrays("a", np.zeros((4, 4, 3), np.uint8))])

@@ -27,6 +27,7 @@ from segue.data.io.image import read_labels, write_image, write_labels
 from segue.evaluation.adapt_result import ClickAdaptResult, TextAdaptResult
 from segue.jobs.adapt import adapt, read_samples, split
 from segue.jobs.adapt_training import validation_split
+from segue.jobs.convert_data import convert_data
 from segue.models.clipseg.tokens import byte_tokenizer
 from segue.models.pretrained import save_pretrained
 from segue.models.registry import MODELS
@@ -173,6 +174,17 @@ def test_a_coco_file_names_its_images(disks: Path, tmp_path: Path) -> None:
     samples = read_samples(config(tmp_path / "annotations" / "instances.json", tmp_path))
     assert len(samples) == 3
     assert all(s.load().annotations[0].mask.any() for s in samples)
+
+
+def test_masks_without_their_photos_say_how_to_put_both_together(disks: Path, tmp_path: Path) -> None:
+    """As ``segue annotate --export coco`` leaves them."""
+    convert_data(source=disks, to="coco", output=tmp_path / "masks", images="none")
+    with pytest.raises(ImageError, match=r"no image file for .*convert-data DATA --photos PHOTOS --to coco -o NEW"):
+        adapt(config(tmp_path / "masks", tmp_path / "out"), small())
+    photos = disks / "images"
+    convert_data(source=tmp_path / "masks", photos=photos, to="coco", output=tmp_path / "both")
+    samples = read_samples(config(tmp_path / "both", tmp_path))
+    assert [s.read()[0].shape for s in samples] == [s.read()[0].shape for s in open_data(disks).samples]
 
 
 def test_without_boundaries_the_report_leaves_them_out(disks: Path, tmp_path: Path) -> None:

@@ -141,7 +141,8 @@ class AnnotatedImage:
         if self.pixels is not None:
             return self.pixels()
         if self.file is None:
-            raise ImageError(f"no image file for {self.file_name}", "it beside the annotations", "copy it there")
+            fix = "copy it there, or put both together: segue convert-data DATA --photos PHOTOS --to coco -o NEW"
+            raise ImageError(f"no image file for {self.file_name}", "it beside the annotations", fix)
         return read_image(self.file)
 
     def losing(self, *losses: Loss) -> AnnotatedImage:

@@ -72,7 +72,11 @@ def annotate(
                     rows.add(here, _row(trace))
             objects.append(AnnotatedObject(instance.id, sample, trace))
     if not objects:
-        raise DataError("images without any object", "at least one mask that is not empty")
+        raise DataError(
+            f"{len(samples)} images without any object",
+            "at least one mask that is not empty",
+            "draw one: segue annotate, or see what the masks hold: segue check",
+        )
     return objects
 
 

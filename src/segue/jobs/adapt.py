@@ -49,7 +49,7 @@ def adapt(
         raise ConfigError(f"model {config.model}", "one that clicks or texts prompt", "choose another model")
     failures = Failures(config.strict)
     train, test = (readable(part, failures) for part in split(samples, config))
-    failed = failures.check(min(len(train) - 1, len(test)))
+    failed = failures.check(max(0, min(len(train) - 1, len(test))))
     run = adapt_by_clicks if Click in base.accepts else adapt_by_texts
     return run(config, base, train, test, on_row).model_copy(update={"failed": failed})
 
