@@ -13,7 +13,7 @@ from tests.annotator.fake_model import ColourModel
 TEXT = (Path(__file__).resolve().parents[2] / "docs" / "annotator.md").read_text()
 
 KINDS = (
-    *("prompt", "stroke", "edit", "remove", "copy", "state", "undo", "redo", "decide", "replaced"),
+    *("prompt", "stroke", "edit", "remove", "copy", "state", "undo", "redo", "decide", "adopt", "replaced"),
     *("shape", "reshape", "split", "combine", "relabel", "clear", "review", "comment", "describe"),
 )
 

@@ -230,7 +230,7 @@ class ActionService:
         self, changes: ChangeSet, request: schemas_actions.Act, who: Window, answer: Answer | None
     ) -> JournalEntry:
         action = request.action
-        what = action.model_dump(exclude={"kind", "pixels"}, exclude_none=True)
+        what = action.model_dump(exclude={"kind", "pixels", "adopted"}, exclude_none=True)
         if who.name:
             what["by"] = who.name
         meta = ActionMeta(request.key, who.id, action.kind, what)

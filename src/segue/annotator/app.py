@@ -19,12 +19,13 @@ from starlette.exceptions import HTTPException
 from starlette.staticfiles import StaticFiles
 
 import segue
-from segue.annotator import routes, routes_jobs, schemas
+from segue.annotator import routes, routes_jobs, routes_proposals, schemas
 from segue.annotator.adapt_service import AdaptService
 from segue.annotator.config import AnnotateConfig
 from segue.annotator.importing import ImportService
 from segue.annotator.project import Project
 from segue.annotator.propagating import PropagateService
+from segue.annotator.proposing import ProposeService
 from segue.annotator.security import Guard
 from segue.core.errors import ConfigError, SegueError
 from segue.core.segmenter import Segmenter
@@ -42,12 +43,14 @@ def build(config: AnnotateConfig, load: Callable[[], Segmenter] | None = None) -
     project = Project(config, load)
     adapt_service = AdaptService(project)
     propagate_service = PropagateService(project)
+    propose_service = ProposeService(project)
 
     @contextlib.asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         yield
         adapt_service.close()
         propagate_service.close()
+        propose_service.close()
         project.close()
 
     app = FastAPI(
@@ -59,10 +62,11 @@ def build(config: AnnotateConfig, load: Callable[[], Segmenter] | None = None) -
         lifespan=lifespan,
     )
     app.state.project, app.state.adapt_service = project, adapt_service
-    app.state.propagate_service = propagate_service
+    app.state.propagate_service, app.state.propose_service = propagate_service, propose_service
     app.state.import_service = ImportService(project)
     app.include_router(routes.router)
     app.include_router(routes_jobs.router)
+    app.include_router(routes_proposals.router)
     app.mount("/", StaticFiles(directory=STATIC, html=True), name="page")
     _speak_plainly(app)
     app.add_middleware(

@@ -117,6 +117,19 @@ def decide(changes: ChangeSet, action: schemas_actions.Decide, _spent: float) ->
         changes.create_object(action.object, finding.label_id, origin="found", score=finding.score, **masks)
 
 
+def adopt(changes: ChangeSet, action: schemas_actions.Adopt, spent: float) -> None:
+    """Proposed masks become objects, each all of its masks together and as sure as the least sure of them."""
+    for object_id, found in action.adopted.items():
+        _check_free(changes, object_id)
+        mask = np.zeros(changes.size, bool)
+        for one in found:
+            mask |= unpack(one.pixels.packed(), changes.size)
+        mask_id = put_mask(changes.db, pack(shaping.checked(mask)))
+        masks = {"mask_id": mask_id, "base_id": mask_id, "score": min(one.score for one in found)}
+        seconds = spent / len(action.adopted)
+        changes.create_object(object_id, action.label, origin="proposed", seconds=seconds, **masks)
+
+
 def shape(changes: ChangeSet, action: schemas_actions.Shape, spent: float) -> None:
     """A rule on an object's mask."""
     target, mask = _mask_of(changes, action.object)
@@ -213,6 +226,7 @@ EFFECTS: dict[type, Callable[[ChangeSet, Any, float], None]] = {
     schemas_actions.Copy: copy,
     schemas_actions.SetState: set_state,
     schemas_actions.Decide: decide,
+    schemas_actions.Adopt: adopt,
     schemas_actions.Shape: shape,
     schemas_actions.Reshape: reshape,
     schemas_actions.Split: split,

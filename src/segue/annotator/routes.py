@@ -278,6 +278,11 @@ def status(
         answer.background.append(
             schemas.BackgroundOut(kind=kind, state=task.state, progress=task.progress, message=task.message)
         )
+    if image is not None:
+        search = request.app.state.propose_service.state(image, frame)
+        answer.background.append(
+            schemas.BackgroundOut(kind="propose", state=search.state, progress=search.progress, message=search.message)
+        )
     return answer
 
 

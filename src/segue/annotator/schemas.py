@@ -300,9 +300,9 @@ class Encoding(BaseModel):
 
 
 class BackgroundOut(BaseModel):
-    """Work in the background: adapting, finding, importing or propagating."""
+    """Work in the background: adapting, finding, importing, propagating or proposing."""
 
-    kind: Literal["adapt", "find", "import", "propagate"]
+    kind: Literal["adapt", "find", "import", "propagate", "propose"]
     state: Literal["idle", "running", "done", "failed"]
     progress: float
     message: str

@@ -100,6 +100,24 @@ class Decide(Strict):
     object: Key
 
 
+class AdoptedMask(Strict):
+    """One mask that becomes an object or a part of it, and the model's score for it in [0, 1]."""
+
+    pixels: Runs
+    score: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)] = 0.0
+
+
+class Adopt(Strict):
+    """Make objects from masks that the page shows: every object is all of its masks together."""
+
+    kind: Literal["adopt"]
+    adopted: Annotated[
+        dict[Key, Annotated[list[AdoptedMask], Field(min_length=1, max_length=500)]],
+        Field(min_length=1, max_length=500),
+    ]
+    label: Ids | None = None
+
+
 class Replaced(Strict):
     """The file is another one than its masks were made on: keep them, fitted to its size, or remove them."""
 
@@ -231,6 +249,7 @@ AnyAction = Annotated[
     | Undo
     | Redo
     | Decide
+    | Adopt
     | Replaced
     | Shape
     | Reshape

@@ -119,3 +119,21 @@ class ImportOut(BaseModel):
     progress: float
     message: str
     result: Imported | None
+
+
+class ProposalOut(BaseModel):
+    """A mask that the model proposes, with its predicted IoU in [0, 1]."""
+
+    box: tuple[int, int, int, int]
+    area: int
+    data: str
+    score: float
+
+
+class ProposalsOut(BaseModel):
+    """How far the search for an image's objects is; its ``proposals`` once it is done, the surest first."""
+
+    state: Literal["idle", "running", "done", "failed"]
+    progress: float
+    message: str
+    proposals: list[ProposalOut]

@@ -9,7 +9,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeVar
 
 from segue.annotator.budget import MemoryBudget
 from segue.annotator.encoder import OPEN, PREFETCH, WAITED, EncodedImage, Encoder
@@ -19,6 +19,7 @@ from segue.core.types import Click, Image, Mask, Prompt, Text
 from segue.session.session import Session
 
 WINDOWS = 64  # that are remembered to be open
+T = TypeVar("T")
 LIVE = 16  # sessions, the least recently used ends first
 
 
@@ -170,6 +171,10 @@ class Worker:
         begun = self._answers.submit(self._decode, encoded, request, time.perf_counter())
         begun.add_done_callback(lambda _: self._began(-1))
         return begun
+
+    def spare(self, task: Callable[[], T]) -> T:
+        """What ``task`` returns, computed in the thread of the answers: a click that comes meanwhile is the next."""
+        return self._answers.submit(task).result()
 
     def stop(self) -> None:
         """End both threads."""

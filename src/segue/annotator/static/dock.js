@@ -5,6 +5,7 @@ import { keysOf, runCommand } from "./keys.js";
 import { view } from "./stage.js";
 import { active, follow, state } from "./state.js";
 import { prompt } from "./actions.js";
+import { proposed } from "./proposals.js";
 import { setBrush } from "./tools.js";
 /** @typedef {import("./dom.js").IconName} IconName */
 
@@ -33,9 +34,10 @@ export function startDock() {
   const redo = tool("redo", "redo", "Redo");
   const polygon = tool("polygon", "polygon", "Polygon view");
   const shaping = tool("shape", "sliders", "Shape the mask");
+  const proposing = tool("propose", "spark", "Propose objects");
   const fresh = tool("new", "plus", "Next object");
   byId("dock").append(
-    ...modes.map(([, button]) => button), sizeBox, words, h("span", { class: "rule" }), undo, redo, h("span", { class: "rule" }), polygon, shaping, fresh,
+    ...modes.map(([, button]) => button), sizeBox, words, h("span", { class: "rule" }), undo, redo, h("span", { class: "rule" }), polygon, shaping, proposing, fresh,
   );
   byId("zoom").append(tool("see", "eye", "View"), tool("zoom-in", "plus", "Zoom in"), tool("zoom-out", "minus", "Zoom out"), tool("fit", "fit", "Fit the photo"));
   byId("zoom-text").addEventListener("click", () => runCommand("fit"));
@@ -52,6 +54,8 @@ export function startDock() {
     polygon.setAttribute("aria-pressed", String(state.polygonOn));
     shaping.disabled = !active();
     shaping.setAttribute("aria-pressed", String(state.hand.doing === "shaping"));
+    proposing.disabled = !state.image?.mine || !state.project?.model.accepts.includes("click");
+    proposing.setAttribute("aria-pressed", String(proposed.on));
     fresh.disabled = !state.active;
     byId("polygon").hidden = !state.polygonOn || !active() || state.hand.doing === "shaping";
   };

@@ -5,6 +5,7 @@ import { act, finishObject, guess, notify, prompt, select, target } from "./acti
 import { byId } from "./dom.js";
 import { expect, forget } from "./preview.js";
 import { endReshape, grab, handleAt, reshapeTo } from "./polygon.js";
+import { takeAt } from "./proposals.js";
 import { redraw, redrawAll, view } from "./stage.js";
 import { active, become, emit, objectAt, objectOf, rest, state, subscribe } from "./state.js";
 /** @typedef {import("./types").Point} Point */
@@ -136,6 +137,7 @@ function up(event) {
     const box = boxOf(hand.from, view.toImage(place(event)));
     if (box) void prompt([box], { at: event.timeStamp, begins: hand.begins });
   } else if (hand.doing === "pressing" && view.holds(hand.at)) {
+    if (event.button !== 2 && !hand.other && takeAt(hand.at, event.shiftKey)) return;
     void clickAt(hand.at, hand.positive, event.timeStamp, hand.other);
   }
 }

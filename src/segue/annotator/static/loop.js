@@ -93,7 +93,7 @@ function findView(job, object, dialog) {
   return parts;
 }
 
-const WORK = { adapt: ["Adapting", "Adapter trained"], find: ["Finding", "Search ended"], import: ["Importing", "Import ended"], propagate: ["Propagating", "Propagated"] };
+const WORK = { adapt: ["Adapting", "Adapter trained"], find: ["Finding", "Search ended"], import: ["Importing", "Import ended"], propagate: ["Propagating", "Propagated"], propose: ["Proposing", "Proposed"] };
 /** What ended and was looked at. @type {Set<string>} */
 const looked = new Set();
 
@@ -118,7 +118,7 @@ function drawChip() {
     if (!shown) return void reviewNext();
     if (!running) looked.add(shown.kind);
     drawChip();
-    void { adapt: showAdapt, find: showFind, import: showImport, propagate: () => {} }[shown.kind]();
+    void { adapt: showAdapt, find: showFind, import: showImport, propagate: () => {}, propose: () => {} }[shown.kind]();
   };
 }
 

@@ -18,6 +18,7 @@ import { copyToNext, removeObject, startObjects, toggle } from "./objects.js";
 import { emit, follow, state, subscribe } from "./state.js";
 import { startMarks } from "./marks.js";
 import { startPreview } from "./preview.js";
+import { acceptMarked, propose, putAway, startProposals, takeAt } from "./proposals.js";
 import { startPhoto } from "./photo.js";
 import { redraw, startStage } from "./stage.js";
 import { startSeeing, toggleNames, toggleOutline, toggleSeeing } from "./seeing.js";
@@ -34,7 +35,7 @@ function commands() {
   const add = (group, rows) => rows.forEach(([name, title, keys, run, release]) => addCommand({ group, name, title, keys, run, release }));
   add("Objects", [
     ["new", "Finish the object; the next click begins another", ["N"], finishObject],
-    ["leave", "Leave what the hand is doing, then the object", ["Escape"], leave],
+    ["leave", "Leave what the hand is doing, then the object", ["Escape"], () => void (putAway() || leave())],
     ["undo", "Undo", ["Ctrl+Z"], () => void (state.image?.can_undo || busy(state.image?.id ?? 0) ? act({ kind: "undo" }) : undoClosing())],
     ["redo", "Redo", ["Ctrl+Shift+Z", "Ctrl+Y"], () => state.image?.can_redo ? void act({ kind: "redo" }) : undefined],
     ["remove", "Remove the object", ["Delete", "Backspace"], () => removeObject(state.active)],
@@ -42,6 +43,7 @@ function commands() {
     ["hide", "Hide or show the object", ["V"], () => toggle(state.active, "hidden")],
     ["copy", "Copy the object to the next image", ["K"], () => void copyToNext(state.active)],
     ["polygon", "Polygon view: its vertices can be moved", ["P"], togglePolygon],
+    ["propose", "Propose objects: click accepts one, Shift click marks several to merge, a brush stroke accepts all on its way", ["Shift+P"], () => void propose()],
     ["shape", "Shape the mask: holes, islands, edges", ["G"], openShaping],
   ]);
   add("Images", [
@@ -86,7 +88,7 @@ function commands() {
 
 function accept() {
   if (state.hand.doing === "shaping") applyShaping();
-  else void (state.hand.doing === "reviewing" ? decide(true) : close("accepted"));
+  else if (!acceptMarked()) void (state.hand.doing === "reviewing" ? decide(true) : close("accepted"));
 }
 
 /** @param {boolean} shown */
@@ -101,6 +103,7 @@ function photoKeys() {
   }
   const crosshair = (/** @type {boolean} */ positive) => (/** @type {KeyboardEvent} */ event) => {
     if (state.hand.doing !== "crosshair") return false;
+    if (positive && takeAt(state.hand.at, event.shiftKey)) return true;
     void clickAt(state.hand.at, positive && !event.shiftKey, event.timeStamp, event.altKey);
     return true;
   };
@@ -188,6 +191,7 @@ async function start() {
   startReviewing();
   startAttributes();
   startPreview();
+  startProposals();
   startClip();
   follow(["image", "objects"], () => {
     const now = state.image?.state;

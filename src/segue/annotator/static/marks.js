@@ -3,6 +3,7 @@
 import { footprint } from "./brush.js";
 import { boxOf } from "./hand.js";
 import { drawPreview } from "./preview.js";
+import { drawProposals } from "./proposals.js";
 import { drawPins } from "./review.js";
 import { drawMagnifier, drawNames } from "./seeing.js";
 import { addPainter, clear, contextOf, outline, redraw, view } from "./stage.js";
@@ -15,6 +16,7 @@ function draw() {
   marks.setTransform(view.ratio, 0, 0, view.ratio, 0, 0);
   drawNames(marks);
   drawPreview(marks);
+  drawProposals(marks);
   drawPins(marks);
   const object = active();
   if (state.overlays && !state.polygonOn) for (const p of object && !object.hidden ? object.prompts.flat() : []) drawPrompt(p, false);

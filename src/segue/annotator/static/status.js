@@ -5,6 +5,7 @@ import { get, post } from "./api.js";
 import { active, emit, follow, nameOf, state, subscribe } from "./state.js";
 import { busy, headOf, lostHold, openImage, reloadImage } from "./actions.js";
 import { refreshProject } from "./images.js";
+import { proposed } from "./proposals.js";
 
 const OFTEN = 90;
 const SOMETIMES = 600;
@@ -82,6 +83,7 @@ const REVIEW = "Enter accepts what was found, X rejects it, Esc puts it off";
 const VERDICT = "Enter approves, X sends back with a comment on the place under the pointer, Esc puts it off";
 const SHAPING = "Green is added, red goes. Enter applies, Esc leaves";
 const POLYGON = "Drag a vertex or an edge; right click removes the vertex. Alt: the whole ring";
+const PROPOSED = "Click accepts an object, Shift click marks several and Enter merges them, a brush stroke accepts all on its way, Esc puts them away";
 const CROSSHAIR = "Arrows move, Enter adds, X removes, Esc leaves the crosshair";
 
 function hint() {
@@ -93,7 +95,7 @@ function hint() {
     eraser: "Drag erases; the right button paints. [ and ] change the size",
     pan: "Drag moves the photo, the wheel zooms",
   };
-  const what = state.hand.doing === "reviewing" ? (state.image?.findings.length ? REVIEW : VERDICT) : state.hand.doing === "crosshair" ? CROSSHAIR : state.hand.doing === "shaping" ? SHAPING : state.polygonOn && active() ? POLYGON : hints[state.tool];
+  const what = state.hand.doing === "reviewing" ? (state.image?.findings.length ? REVIEW : VERDICT) : state.hand.doing === "crosshair" ? CROSSHAIR : state.hand.doing === "shaping" ? SHAPING : proposed.on ? PROPOSED : state.polygonOn && active() ? POLYGON : hints[state.tool];
   byId("hint").textContent = [what, state.image?.shown].filter(Boolean).join(" · ");
 }
 

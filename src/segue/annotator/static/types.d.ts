@@ -36,12 +36,13 @@ export interface Label { id: number; name: string; colour: string }
 export interface Model { name: string; state: "off" | "loading" | "ready" | "failed"; accepts: string[]; message: string; adapter: string | null }
 export interface Encoding { state: "idle" | "queued" | "encoding" | "ready" | "failed"; progress: number; message: string; encode_ms: number | null }
 export interface Status { model: Model; image: Encoding | null; head: number | null; stamp: string; holder: string | null; mine: boolean; project_head: number; images: number; background: Background[]; proposals: number }
-export interface Background { kind: "adapt" | "find" | "import" | "propagate"; state: "idle" | "running" | "done" | "failed"; progress: number; message: string }
+export interface Background { kind: "adapt" | "find" | "import" | "propagate" | "propose"; state: "idle" | "running" | "done" | "failed"; progress: number; message: string }
 export interface Project {
   name: string; version: string; labels: Label[]; overlap: "allow" | "new" | "old"; counts: Record<ImageState, number>;
   effort: { objects: number; clicks: number; strokes: number; seconds: number }; model: Model; last: number | null;
   head: number; images: number; attributes: Attribute[];
 }
+export interface Proposals { state: "idle" | "running" | "done" | "failed"; progress: number; message: string; proposals: { box: Box; area: number; data: string; score: number }[] }
 export interface Polygon { rings: number[][]; points: number; iou: number; tolerance: number }
 export interface Runs { box: Box; data: string }
 /** A mask ready to draw: `path` in image pixels along pixel edges. */
