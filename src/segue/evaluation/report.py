@@ -19,7 +19,7 @@ from segue.data.io.drawing import YELLOW, contact_sheet, draw_outlines, overlay
 from segue.data.io.image import write_image
 from segue.data.record import DataSet
 from segue.data.rle import Rle
-from segue.evaluation.results import EvaluateResult, MeasuredObject, ObjectTrace
+from segue.evaluation.results import EvaluateResult, FirstClicks, MeasuredObject, ObjectTrace
 from segue.metrics.interaction import clicks_needed
 
 AREA_RATIOS = tuple(k / 10 for k in range(9))
@@ -38,7 +38,8 @@ def write_report(
     """Write ``report.md``, ``quality.png``, ``histogram.png``, ``area.png`` and ``worst.jpg`` into ``folder``.
 
     ``result`` is the run reported on, ``others`` earlier results drawn over it; ``rows`` are its objects with
-    their last masks. Raises ``StorageError`` if the disk refuses.
+    their last masks; ``first_clicks.png`` too where the run tried a grid of them.
+    Raises ``StorageError`` if the disk refuses.
     Source: InterFormer, figure 4 (NoC by object area) and figure 5 (mIoU after each click).
 
     >>> Path("report.md").suffix
@@ -48,6 +49,8 @@ def write_report(
     write_bytes(folder / "quality.png", _png(_quality(runs)))
     write_bytes(folder / "histogram.png", _png(_histogram(runs)))
     write_bytes(folder / "area.png", _png(_area(runs)))
+    if result.first_clicks is not None:
+        write_bytes(folder / "first_clicks.png", _png(_first_clicks(result.first_clicks)))
     worst = worst_rows(rows, max(float(t) for t in result.noc), result.max_clicks)
     write_image(folder / "worst.jpg", contact_sheet(_tiles(worst, data, result), columns=3, side=2 * SIDE))
     write_bytes(folder / "report.md", page(runs, worst).encode())
@@ -98,6 +101,7 @@ def page(runs: Mapping[str, EvaluateResult], worst: Sequence[ObjectTrace]) -> st
         "",
         "![NoC of objects larger than a share of the image, and how many there are](area.png)",
         "",
+        *(["![Clicks needed by the place of the first click](first_clicks.png)", ""] if result.first_clicks else []),
         f"## The {len(worst)} worst objects",
         "",
         f"First after one click, then when IoU {targets[-1]} was reached or the clicks were used up. "
@@ -205,6 +209,22 @@ def _area(runs: Mapping[str, EvaluateResult]) -> Figure:
     for axes in (left, right):
         _tidy(axes)
         axes.xaxis.set_major_locator(MultipleLocator(10))
+    return figure
+
+
+def _first_clicks(first: FirstClicks) -> Figure:
+    """The heat map of clicks needed, over the objects' boxes."""
+    figure = Figure(figsize=(5.5, 4.5), layout="constrained")
+    axes, side = figure.subplots(), len(first.noc)
+    cells = np.array([[np.nan if v is None else v for v in row] for row in first.noc])
+    drawn = axes.imshow(cells, cmap="viridis_r", extent=(0, 100, 100, 0))
+    figure.colorbar(drawn, label=f"clicks to IoU {first.target:g}")
+    if side <= 10:
+        for row, column in np.argwhere(np.isfinite(cells)):
+            at = 100 * (column + 0.5) / side, 100 * (row + 0.5) / side
+            box = {"boxstyle": "round,pad=0.1", "facecolor": "w", "alpha": 0.6, "linewidth": 0}
+            axes.text(*at, f"{cells[row, column]:.1f}", ha="center", va="center", fontsize=8, bbox=box)
+    axes.set(xlabel="x in the object's box, %", ylabel="y in the object's box, %", title="Place of the first click")
     return figure
 
 

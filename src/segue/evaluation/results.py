@@ -58,6 +58,15 @@ class OverSeeds(JobResult):
     seeds: tuple[int, ...]
 
 
+class FirstClicks(JobResult):
+    """Mean clicks to an IoU of ``target`` by the (row, column) of the first click in an object's box, None where no
+    object has a pixel, and how many ``objects`` have one there."""
+
+    target: float
+    noc: tuple[tuple[float | None, ...], ...]
+    objects: tuple[tuple[int, ...], ...]
+
+
 class EvaluateResult(JobResult):
     """What ``segue evaluate`` measured; ``noc``, ``nof``, ``rof``, ``unreached`` and ``noc_boundary`` by target,
     ``miou_at`` and ``mbiou_at`` after each click; ``losses`` are what the reader left out, by reason,
@@ -86,6 +95,7 @@ class EvaluateResult(JobResult):
     mbiou_at: tuple[float, ...]
     seconds: EvaluateSeconds
     noc_over_seeds: dict[str, OverSeeds] | None = None
+    first_clicks: FirstClicks | None = None
     losses: dict[str, int] = Field(default_factory=dict)
     per_object: tuple[ObjectTrace, ...]
     failed: tuple[Failure, ...] = ()

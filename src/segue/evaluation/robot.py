@@ -55,6 +55,7 @@ def simulate_clicks(
     rng: np.random.Generator | None = None,
     on_click: Callable[[ClickTrace, Mask], None] | None = None,
     initial: Mask | None = None,
+    first: Click | None = None,
 ) -> ClickTrace:
     """Click on ``session`` until ``max_clicks``, until no error is left, or until both the IoU and the boundary
     IoU reach ``stop_at``.
@@ -64,7 +65,7 @@ def simulate_clicks(
     Without ``boundary`` no boundary IoU is measured, nor waited for.
     ``rng`` draws perturbed clicks, without it the published centre clicks are made. ``on_click`` is shown
     the trace so far and the (H, W) mask after every click. The first click is on the errors of ``initial`` (H, W),
-    which the model is given as its last answer; without it on the object.
+    which the model is given as its last answer; without it on the object. ``first`` is clicked instead.
     Raises ``InputError`` for an empty target. Source: RITM, section 4; conventions of the robot-click protocol.
 
     >>> import segue
@@ -82,8 +83,9 @@ def simulate_clicks(
     _ = session.features
     trace.encode_seconds = time.perf_counter() - start
     prediction = np.zeros_like(target) if initial is None else session.set_mask(initial)
-    for _ in range(max_clicks):
-        click = next_click(prediction, target, ignore_mask, trace.clicks, rng)
+    for number in range(max_clicks):
+        chosen = first if number == 0 else None
+        click = chosen or next_click(prediction, target, ignore_mask, trace.clicks, rng)
         start = time.perf_counter()
         prediction = session.add(click)
         trace.click_seconds.append(time.perf_counter() - start)

@@ -18,6 +18,7 @@ from segue.data.formats.registry import open_data
 from segue.data.io.resume_log import ResumeLog, job_digest
 from segue.data.record import DataSet, Options, Sample
 from segue.evaluation.click_protocol import ClickProtocol, View, measure_objects, summarize, with_view
+from segue.evaluation.first_clicks import measure_first_clicks
 from segue.evaluation.results import EvaluateResult, read_result
 from segue.evaluation.robot import MASK_THRESHOLD
 from segue.jobs.job import job
@@ -71,6 +72,9 @@ class EvaluateConfig(ModelChoice):
     ] = MASK_THRESHOLD
     initial: Annotated[
         str | None, Field(description="Start from the masks of this name that the data set brings: sp or stm.")
+    ] = None
+    first_click_grid: Annotated[
+        int | None, Field(description="Also the first click in each of N x N cells of an object's box.", ge=1, le=50)
     ] = None
     report: Annotated[Path | None, Field(description="Folder for a page, plots and the worst objects.")] = None
     compare: Annotated[tuple[Path, ...], Field(description="JSON of an earlier run to draw too; repeatable.")] = ()
@@ -129,12 +133,17 @@ def evaluate(config: EvaluateConfig, model: Segmenter | None = None) -> Evaluate
                 "at least one object",
                 "raise the limit, or look whether the masks are empty",
             )
+        first_clicks = None
+        if config.first_click_grid is not None:
+            watched = progress(samples, len(samples), "first clicks")
+            first_clicks = measure_first_clicks(shown, watched, rows, config.protocol, config.first_click_grid, journal)
         same = ("model", "adapter", "data", "clicks", "stop_at_target", "refiner", "threshold", "initial")
         result = EvaluateResult(
             **{name: getattr(config, name) for name in same},
             format=data.format,
             view=view,
             **summarize(rows, config.protocol),
+            first_clicks=first_clicks,
             losses=_losses(data, samples, journal),
             per_object=tuple(rows),
             failed=failed,
