@@ -182,7 +182,91 @@ def test_pictures_explain_where_it_was_looked_for(folder, tmp_path):
 def test_the_grey_value_of_the_mask_is_read_from_its_file(folder, tmp_path):
     config = {"reference": folder / "reference.png", "images": ("a.png",), "output": tmp_path}
     drawn = FindConfig.from_fields(**config, mask=folder / "reference-mask.png")
-    write_labels(tmp_path / "labels.png", read_labels(drawn.mask) // 255)
+    write_labels(tmp_path / "labels.png", read_labels(drawn.mask[0]) // 255)
     assert drawn.mask_value() == 255
     assert FindConfig.from_fields(**config, mask=tmp_path / "labels.png").mask_value() == 128
     assert FindConfig.from_fields(**config, box=(1, 2, 30, 40)).mask_value() == 255
+
+
+def recolored(image, mask):
+    """The toy in green and blue instead of red and yellow: a thing of another kind that looks alike."""
+    changed = image.copy()
+    changed[mask] = image[mask][:, ::-1] // 2 + np.array([0, 110, 60], np.uint8)
+    return changed
+
+
+@pytest.fixture(scope="module")
+def alike(folder):
+    """A photo of the toy beside one of other colors, one of the other alone, and an example of the other."""
+    root = folder / "alike"
+    image, mask = toy(at=(70, 80))
+    second, other = toy(at=(160, 240), scale=0.9)
+    image[other] = recolored(second, other)[other]
+    write_image(root / "photos" / "both.png", image)
+    for name, at, seed in (("photos/other", (120, 160), 7), ("example", (100, 140), 3)):
+        drawn, there = toy(at=at, seed=seed)
+        write_image(root / f"{name}.png", recolored(drawn, there))
+        write_labels(root / f"{name}-mask.png" if name == "example" else root / "other-mask.png", there)
+    return root, mask, other
+
+
+def shown(folder, root, **more):
+    files = {"reference": folder / "reference.png", "mask": folder / "reference-mask.png"}
+    return find(FindConfig.from_fields(**{**files, "images": (str(root / "photos"),), "threshold": 0.25, **more}))
+
+
+@pytest.mark.parametrize("masked", [True, False])
+def test_what_looks_more_like_a_negative_is_absent(folder, alike, tmp_path, masked):
+    root, mask, _ = alike
+    before = shown(folder, root, output=tmp_path / "before")
+    assert [len(row.found) for row in before.images] == [1, 1]
+    masks = {"not_this_mask": root / "example-mask.png"} if masked else {}
+    after = shown(folder, root, output=tmp_path / "after", not_this=root / "example.png", **masks)
+    found = {row.image.stem: row.found for row in after.images}
+    assert found["other"] == ()
+    assert iou(read_mask(tmp_path / "after" / "masks" / "both.png"), mask) > 0.6
+    assert after.not_this == (root / "example.png",)
+
+
+def test_negatives_hold_for_all_instances(folder, alike, tmp_path):
+    root, _, other = alike
+    of_other = {"reference": root / "example.png", "mask": root / "example-mask.png"}
+    negative = {"not_this": folder / "reference.png", "not_this_mask": folder / "reference-mask.png"}
+    both = {"images": (str(root / "photos" / "both.png"),)}
+    shown(folder, root, **of_other, **negative, **both, output=tmp_path, instances="all")
+    assert iou(read_labels(tmp_path / "masks" / "both.png") > 0, other) > 0.6
+
+
+def test_several_examples_are_one_object(folder, alike, tmp_path):
+    root, mask, other = alike
+    for name, value in (("first", 255), ("second", 1)):
+        write_labels(tmp_path / f"{name}.png", read_labels(folder / "reference-mask.png") // 255 * value)
+    write_labels(tmp_path / "second.png", read_labels(root / "example-mask.png") // 255)
+    status = main(
+        [
+            "find",
+            str(root / "photos" / "both.png"),
+            "--instances",
+            "2",
+            "--threshold",
+            "0.05",
+            "-o",
+            str(tmp_path / "o"),
+        ]
+        + ["--reference", str(folder / "reference.png"), "--mask", str(tmp_path / "first.png")]
+        + ["--reference", str(root / "example.png"), "--mask", str(tmp_path / "second.png")]
+    )
+    assert status == 0
+    result = json.loads((tmp_path / "o" / "results.json").read_text())
+    assert result["objects"] == [255]
+    assert result["more_references"] == [str(root / "example.png")]
+    labels = read_labels(tmp_path / "o" / "masks" / "both.png")
+    for target in (mask, other):
+        assert max(iou(labels == k, target) for k in (1, 2)) > 0.6
+
+
+def test_examples_and_masks_come_in_pairs(folder, alike, tmp_path):
+    root, *_ = alike
+    for wrong in ({"reference": [root / "example.png"] * 2}, {"not_this_mask": root / "example-mask.png"}):
+        with pytest.raises(ConfigError, match="a mask for each"):
+            shown(folder, root, output=tmp_path, **wrong)

@@ -20,7 +20,7 @@ from segue.jobs.finding import FinderFields
 from segue.jobs.job import job
 from segue.jobs.output import Force, claim_output, unique_names
 from segue.jobs.progress import progress
-from segue.jobs.reference import ReferenceChoice
+from segue.jobs.reference import ReferencesChoice
 from segue.oneshot.finder import Match
 from segue.oneshot.search import MOST, LabeledMatch, label_matches, search
 from segue.session.config import CommandLine, JobResult
@@ -28,7 +28,7 @@ from segue.session.config import CommandLine, JobResult
 MASKS, RESULTS = "masks", "results.json"
 
 
-class FindConfig(ReferenceChoice, FinderFields):
+class FindConfig(ReferencesChoice, FinderFields):
     """What ``segue find`` takes."""
 
     images: Annotated[
@@ -95,6 +95,8 @@ class FindResult(JobResult):
 
     model: str
     reference: Path
+    more_references: tuple[Path, ...]
+    not_this: tuple[Path, ...]
     objects: tuple[int, ...]
     threshold: float
     calibrated: bool
@@ -127,13 +129,13 @@ def find(config: FindConfig) -> FindResult:
     claim_output(config.output, (MASKS, RESULTS, *filter(None, [config.to])), force=config.force)
     model = config.load()
     seeker = config.finder(model, config.mask_value())
-    references = config.examples(model)
+    references = config.examples(seeker)
     threshold = seeker.threshold if config.threshold is None else config.threshold
     most = MOST if config.instances == "all" else config.instances
     numbered = len(references) > 1 or most > 1
     rows, failures, began = [], Failures(config.strict), time.perf_counter()
     tints = _tints(references)
-    tiles = [_reference_tile(config.reference, references, tints)]
+    tiles = [_reference_tile(config.reference[0], references, tints)]
     names = unique_names(paths)
     if config.explain is not None:
         claim_output(
@@ -153,7 +155,7 @@ def find(config: FindConfig) -> FindResult:
                     for name, reference in references.items():
                         seen = heat_map(image, *seeker.explain(seeker.encode([image]), reference))
                         write_image(config.explain / _picture_name(names[path], name, references), seen)
-                add(path, image.shape[:2], _by_name(config.reference.stem, labeled, len(references)))
+                add(path, image.shape[:2], _by_name(config.reference[0].stem, labeled, len(references)))
                 rows.append(_described(path, file, matches, labeled, time.perf_counter() - started))
                 if config.contact_sheet is not None:
                     tiles.append(_tile(path, image, rows[-1], labeled, tints))
@@ -162,7 +164,9 @@ def find(config: FindConfig) -> FindResult:
         write_image(config.contact_sheet, in_rows(tiles, tiles[0].shape[:2], gap=12))
     result = FindResult(
         model=config.model,
-        reference=config.reference,
+        reference=config.reference[0],
+        more_references=config.reference[1:],
+        not_this=config.not_this,
         objects=tuple(references),
         threshold=threshold,
         calibrated=seeker.calibration is not None,

@@ -23,6 +23,7 @@ from segue.core.types import Box, Click, Features, Image, Mask, Memory, Predicti
 from segue.models.wrappers import Wrapper
 from segue.oneshot.appearance import Appearance, appearance, close_crop, compare
 from segue.oneshot.calibration import Calibration
+from segue.oneshot.examples import closeness, examples_of, negatives_of
 from segue.oneshot.matching import Bank, calibrated, cover, mutual, probability, similarity, unit
 from segue.oneshot.patch_features import FeatureNormalizer
 
@@ -47,12 +48,13 @@ WEIGHTS: Mapping[str, float] = {
 class Match:
     """One object found: the ``prediction``, the ``prompts`` that led to it, the ``evidence`` by name and the ``score``
     in [0, 1]: with a calibration the probability that it is what the reference shows, without one what candidates
-    were ranked by."""
+    were ranked by; ``denied`` where it is more like one of the reference's negatives."""
 
     prediction: Prediction
     prompts: tuple[Prompt, ...]
     evidence: Mapping[str, float]
     score: float
+    denied: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -177,15 +179,17 @@ class Finder(Wrapper):
         return patches
 
     def calibrated(self, match: Match, features: Features, reference: Reference) -> Match:
-        """The match with the calibration's probability as its score; no probability without a mask."""
-        if self.calibration is None:
-            return match
-        mask, evidence = match.prediction.mask(), dict(match.evidence)
+        """The match with the calibration's probability as its score, no probability without a mask; denied where a
+        negative is more like it than every example is."""
+        mask, evidence, negatives = match.prediction.mask(), dict(match.evidence), negatives_of(reference)
         if not mask.any():
-            return replace(match, score=0.0)
-        if not self.calibration.weights.keys() <= evidence.keys():
-            evidence |= self.look_closer(features, reference, mask)
-        return replace(match, evidence=evidence, score=self.calibration.probability(evidence))
+            return match if self.calibration is None else replace(match, score=0.0)
+        if negatives or (self.calibration is not None and not self.calibration.weights.keys() <= evidence.keys()):
+            looks = [self.look_closer(features, one, mask) for one in examples_of(reference)]
+            evidence |= max(looks, key=closeness)
+        denied = any(closeness(self.look_closer(features, n, mask)) > closeness(evidence) for n in negatives)
+        score = match.score if self.calibration is None else self.calibration.probability(evidence)
+        return replace(match, evidence=evidence, score=score, denied=denied)
 
     def prior(self, features: Features, reference: Reference) -> Array:
         """(h, w) probability of the object on the grid of patches."""
@@ -194,14 +198,15 @@ class Finder(Wrapper):
         return probability(similarity(patches, bank, self.kind), bank) * inside_image(features.frame, patches.shape[1:])
 
     def bank(self, reference: Reference) -> Bank:
-        """The reference's patches in several views, and what its own background says of the threshold."""
+        """The patches of all examples in several views, and what their own background says of the threshold."""
         if reference.digest not in self._banks:
             views = []
-            for frame in self.inner.reference_frames(reference):
-                patches = self.encode([reference.image], [frame]).maps[PATCHES][0]
-                mask = frame.view(reference.mask.astype(np.float32))
-                grid = (patches.shape[1], patches.shape[2])
-                views.append((patches, cover(mask, grid), inside_image(frame, grid) > 0))
+            for one in examples_of(reference):
+                for frame in self.inner.reference_frames(one):
+                    patches = self.encode([one.image], [frame]).maps[PATCHES][0]
+                    mask = frame.view(one.mask.astype(np.float32))
+                    grid = (patches.shape[1], patches.shape[2])
+                    views.append((patches, cover(mask, grid), inside_image(frame, grid) > 0))
             made = calibrated(views)
             while len(self._banks) >= REMEMBERED:
                 self._banks.pop(next(iter(self._banks)))

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from segue.core.arrays import Array
 from segue.core.geometry import mask_box
 from segue.core.types import Click, Features, Mask, Reference
+from segue.oneshot.examples import examples_of
 from segue.oneshot.finder import PATCHES, PHOTO, Evidence, Finder, Match, cover_of, inside_image, place
 from segue.oneshot.matching import similarity
 
@@ -30,6 +31,7 @@ RELATIVE = 0.5  # of the best instance's probability, that others need
 HOPELESS = 0.01  # probability below which a mask is not parted
 NEAR = 1.0  # how far around a place is seen from near, in sides of the instances
 SIDE = 32  # of a silhouette
+DENIALS = 4  # objects that negatives deny, after which no more are looked for
 UNLIKE = 0.75  # share of the first instance's likeness below which, without a calibration, nothing is one
 
 
@@ -39,11 +41,26 @@ def find_instances(
     """Up to ``most`` objects, in the order in which they were found. The first is always there, however unlikely:
     compare its score with ``threshold``, by default the finder's; with a calibration every other one reaches it."""
     if most == 1:
-        return [finder.find(features, reference)]
+        return [likeliest(finder, features, reference)]
     if finder.calibration is None:
         return one_by_one(finder, features, reference, most)
     found = list(InstanceSearch(finder, features, reference, threshold).instances(most))
-    return found or [finder.find(features, reference)]
+    return found or [likeliest(finder, features, reference)]
+
+
+def likeliest(finder: Finder, features: Features, reference: Reference) -> Match:
+    """The likeliest object that no negative denies; the one denied first, where that is so of the ``DENIALS`` likeliest
+    or what is left is clearly less like the example than it."""
+    first = match = finder.find(features, reference)
+    prior, taken = None, np.zeros(features.frame.size, bool)
+    for _ in range(DENIALS - 1):
+        if not match.denied:
+            break
+        prior = finder.prior(features, reference) if prior is None else prior
+        prior = prior * (1 - cover_of(match.prediction, features.frame, prior))
+        taken |= match.prediction.mask()
+        match = finder.find(features, reference, prior, taken, several=True)
+    return first if match.denied or match.evidence["likeness"] < UNLIKE * first.evidence["likeness"] else match
 
 
 def one_by_one(finder: Finder, features: Features, reference: Reference, most: int) -> list[Match]:
@@ -52,15 +69,17 @@ def one_by_one(finder: Finder, features: Features, reference: Reference, most: i
     prior = finder.prior(features, reference)
     found: list[Match] = []
     taken: Mask | None = None
-    while len(found) < most and (not found or float(prior.max()) >= 0.5):
+    denied: list[Match] = []
+    while len(found) < most and len(denied) < DENIALS and (not (found or denied) or float(prior.max()) >= 0.5):
         match = finder.find(features, reference, prior, taken, several=True)
         mask = match.prediction.mask()
-        if found and (not mask.any() or match.evidence["likeness"] < UNLIKE * found[0].evidence["likeness"]):
+        before = found or denied
+        if before and (not mask.any() or match.evidence["likeness"] < UNLIKE * before[0].evidence["likeness"]):
             break
-        found.append(match)
+        (denied if match.denied else found).append(match)
         taken = mask if taken is None else taken | mask
         prior = prior * (1 - cover_of(match.prediction, features.frame, prior))
-    return found
+    return found or denied[:1]
 
 
 class InstanceSearch:
@@ -155,13 +174,18 @@ class InstanceSearch:
         return place(self.features.frame, self.places.likeness.shape, x + 0.5, y + 0.5)
 
     def answer(self, clicks: Sequence[Click], view: Features, fit: float = 0.0) -> Match | None:
-        """What the model segments there and how likely it is an instance; None for nothing, and for a silhouette
-        that fits the example's by less than ``fit``."""
+        """What the model segments there and how likely it is an instance; None for nothing, for what a negative
+        denies, and for a silhouette that fits the example's by less than ``fit``."""
         prediction = self.finder.inner.decode(view, clicks, None)
         mask = prediction.mask()
-        if not mask.any() or (fit and shape_likeness(mask, self.reference.mask) < fit):
+        if not mask.any() or (fit and self.shape_fit(mask) < fit):
             return None
-        return self.finder.calibrated(self.finder.weigh(self.seen, clicks, prediction), self.features, self.reference)
+        match = self.finder.calibrated(self.finder.weigh(self.seen, clicks, prediction), self.features, self.reference)
+        return None if match.denied else match
+
+    def shape_fit(self, mask: Mask) -> float:
+        """How well a mask's silhouette fits that of the example that it fits best, 0 to 1."""
+        return max(shape_likeness(mask, one.mask) for one in examples_of(self.reference))
 
     def free(self, mask: Mask) -> bool:
         """Whether a mask is not one of the instances found before."""
@@ -187,7 +211,7 @@ class InstanceSearch:
         like the example from near and fit its silhouette clearly better than the whole does.
         """
         mask = match.prediction.mask()
-        fit = shape_likeness(mask, self.reference.mask)
+        fit = self.shape_fit(mask)
         if not depth or fit > 1 - FITTER or match.score < HOPELESS:
             return [match]
         (x0, y0), (x1, y1) = halves(mask)

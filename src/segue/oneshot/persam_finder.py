@@ -6,6 +6,7 @@ from segue.core.segmenter import Segmenter
 from segue.core.types import Features, Probability, Prompt, Reference
 from segue.models.sam.persam import PerSam, personalized
 from segue.oneshot.calibration import Calibration
+from segue.oneshot.examples import examples_of
 from segue.oneshot.finder import Choose, Evidence, Finder, Match
 
 
@@ -24,12 +25,12 @@ class PerSamFinder(Finder):
 
     def explain(self, features: Features, reference: Reference) -> tuple[Probability, tuple[Prompt, ...]]:
         """PerSAM's confidence map (H, W) and its two points. Source: section 3.2, equations 5 to 7."""
-        target = self.persam.target([reference])
+        target = self.persam.target(examples_of(reference))
         confidence = self.persam.confidence(features, target.direction)
         return confidence, self.persam.clicks(confidence)
 
     def _best(self, seen: Evidence) -> Match:
-        stages = self.persam.stages(seen.features, [seen.reference], taken=seen.taken)
+        stages = self.persam.stages(seen.features, examples_of(seen.reference), taken=seen.taken)
         return self.weigh(seen, stages.clicks, stages.steps[-1])
 
 

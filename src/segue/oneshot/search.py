@@ -94,11 +94,16 @@ def search(
 def label_matches(
     matches: Mapping[int, Sequence[Match]], threshold: float, size: Sequence[int], instances: int = 1
 ) -> tuple[list[LabeledMatch], LabelMap]:
-    """The matches that reach ``threshold`` and their label map (H, W).
+    """The matches that reach ``threshold`` and that no negative denies, and their label map (H, W).
 
     Labels are the objects' own for one instance each, else 1, 2, ... in the order of the matches.
     """
-    accepted = [(name, match) for name, several in matches.items() for match in several if match.score >= threshold]
+    accepted = [
+        (name, match)
+        for name, several in matches.items()
+        for match in several
+        if match.score >= threshold and not match.denied
+    ]
     labeled = []
     for number, (name, match) in enumerate(accepted, start=1):
         probability = match.prediction.probability()
