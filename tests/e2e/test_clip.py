@@ -63,7 +63,7 @@ def iou(window: Window, frame: int) -> float:
 
 
 def test_a_clip_from_the_first_click_to_the_export(window: Window, server: Running, folder: Path, tmp_path: Path):
-    assert window.page.locator("#frame-text").inner_text() == f"1 / {LENGTH} · 0.00 s"
+    until(lambda: window.page.locator("#frame-text").inner_text() == f"1 / {LENGTH} · 0.00 s")
     click_square(window, 0)
     assert iou(window, 0) > 0.95
     propagate(window, "propagate-on")

@@ -120,7 +120,7 @@ def search_plan(size: Size, settings: ProposalSettings) -> list[tuple[Crop, NDAr
     """The crops (x0, y0, x1, y1) of an image of ``size`` (H, W), the whole first, each with its clicks (n, 2).
 
     >>> [(crop, len(points)) for crop, points in search_plan((30, 60), ProposalSettings(4))][:2]
-    [((0, 0, 60, 30), 8), ((0, 0, 40, 20), 2)]
+    [((0, 0, 60, 30), 8), ((0, 0, 36, 21), 2)]
     """
     height, width = size
     plan = []

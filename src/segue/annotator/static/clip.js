@@ -19,7 +19,7 @@ let asking = 0;
 let opened = 0;
 
 const box = byId("timeline");
-const canvas = h("canvas", { id: "lanes", tabindex: 0, role: "slider", "aria-label": "Frame", "aria-valuemin": 1 });
+const canvas = h("canvas", { id: "lanes", tabIndex: 0, role: "slider", "aria-label": "Frame", "aria-valuemin": 1 });
 const text = h("span", { id: "frame-text", class: "about" });
 const busy = h("span", { id: "propagate-text", class: "about grow ellipsis" });
 const axes = h("select", { "aria-label": "Axis of the slices", onchange: () => void turn(Number(axes.value)) }, ...["Axis 1", "Axis 2", "Axis 3"].map((name, i) => h("option", { value: String(i) }, name)));

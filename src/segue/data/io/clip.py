@@ -14,7 +14,7 @@ from typing import Any
 
 from segue.core.errors import DataError, ImageError, InputError, MissingFile, naming_extras
 from segue.core.types import Image
-from segue.data.io.image import MAX_PIXELS, open_image, read_image, sort_out
+from segue.data.io.image import MAX_PIXELS, READABLE, open_image, read_image, sort_out
 from segue.data.io.image_file import ImageFile
 from segue.data.io.signature import SUFFIXES_OF, first_bytes, kind_of
 from segue.data.io.tiff import TiffImage
@@ -109,7 +109,10 @@ def _pages(path: Path, max_pixels: int, axis: int) -> Clip:
 
 
 def is_video(path: Path) -> bool:
-    """Whether a file is a video by its first bytes, or by its suffix where those tell nothing."""
+    """Whether a file is a video by its first bytes, or by its suffix where those tell nothing; one with a picture's
+    suffix is taken for a picture without being opened, as a folder may hold many."""
+    if path.suffix.lower() in READABLE:
+        return False
     kind = kind_of(first_bytes(path))
     return kind == "video" or (not kind and path.suffix.lower() in SUFFIXES_OF["video"])
 
