@@ -248,7 +248,7 @@ def test_all_of_it_works_without_a_mouse(window: Window) -> None:
 def test_keys_can_be_changed_and_stay_changed(window: Window) -> None:
     page = window.page
     page.keyboard.press("?")
-    row = page.locator("tr", has_text="Brush").first
+    row = page.locator("tr", has=page.get_by_text("Brush", exact=True)).first
     row.locator("button").click()
     page.keyboard.press("q")
     page.keyboard.press("Escape")
