@@ -186,7 +186,8 @@ class Finder(Wrapper):
             return match if self.calibration is None else replace(match, score=0.0)
         if negatives or (self.calibration is not None and not self.calibration.weights.keys() <= evidence.keys()):
             looks = [self.look_closer(features, one, mask) for one in examples_of(reference)]
-            evidence |= max(looks, key=closeness)
+            closest = max(looks, key=closeness)
+            evidence |= closest
         denied = any(closeness(self.look_closer(features, n, mask)) > closeness(evidence) for n in negatives)
         score = match.score if self.calibration is None else self.calibration.probability(evidence)
         return replace(match, evidence=evidence, score=score, denied=denied)
