@@ -1,6 +1,6 @@
 """kill -9 before, or in the middle of, every one of 300 actions: ``PYTHONPATH=. python lab/annotator/kill.py``.
 
-The suite's own test ends the server 25 times in as many actions; this one restarts it 300 times.
+The suite's own test ends the server ten times in as many actions; this one restarts it 300 times.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Every picture that the README and the annotator's page show, from the shipped weights and the bundled samples.
 
-    python lab/pictures/make.py    (needs playwright, the extra 'dev', and Chromium; a minute)
+    PYTHONPATH=. python lab/pictures/make.py    (needs playwright, the extra 'dev', and Chromium; a minute)
 
 Writes ``docs/images/one-click.jpg``, ``docs/annotator.jpg``, ``docs/annotator-light.jpg`` and
 ``docs/images/annotator.webp``, a moving picture: click, mask, correct, accept, next.
@@ -12,31 +12,24 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import readme_picture
 from PIL import Image, ImageDraw
+from tests.e2e.conftest import ARGUMENTS, Window, until
 
 from segue.annotator.config import SAMPLES
 
-DOCS, SIZE = Path("docs"), (1280, 760)
+DOCS, SIZE, FILM_SIZE = Path("docs"), {"width": 1280, "height": 760}, {"width": 1000, "height": 600}
 CLASSES = ("cat", "eye", "nose")
 POINTER = ((0, 0), (0, 17), (4, 13), (7, 20), (10, 19), (7, 12), (12, 12))
-FLAGS = ("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run", "--disable-sync")
 
 
-class Page:
-    """The annotator's page, driven in pixels of the photo."""
-
-    def __init__(self, browser: Any, address: str, size: tuple[int, int], **context: Any) -> None:
-        viewport = {"width": size[0], "height": size[1]}
-        self.page = browser.new_context(viewport=viewport, **context).new_page()
-        self.page.goto(f"{address}#1")
-        self.shown(1)
+class Page(Window):
+    """The annotator's page, driven in pixels of the photo; what is waited for is drawn."""
 
     def shown(self, image: int) -> None:
         """Wait until a photo is open and the model has looked at it."""
@@ -46,46 +39,12 @@ class Page:
 
     def settled(self) -> None:
         """Wait until nothing is under way, and what came of it is drawn."""
-        look = "async () => (await import('./state.js')).state.saving"
-        until(lambda: self.page.evaluate(look) == 0 and self.page.locator("#saved").inner_text() == "Saved")
+        super().settled()
         self.page.wait_for_timeout(400)
-
-    def at(self, x: float, y: float) -> tuple[float, float]:
-        """Where a pixel of the photo lies on the screen."""
-        point = self.page.evaluate("async (p) => (await import('./stage.js')).view.toScreen(p)", {"x": x, "y": y})
-        box = self.page.locator("#stage").bounding_box()
-        return box["x"] + point["x"], box["y"] + point["y"]
-
-    def click(self, x: float, y: float, **options: Any) -> None:
-        """A click on a pixel of the photo, answered and saved."""
-        self.page.mouse.click(*self.at(x, y), **options)
-        self.settled()
-
-    def press(self, keys: str) -> None:
-        """A key, and what follows from it."""
-        self.page.keyboard.press(keys)
-        self.settled()
-
-    def box(self, left: float, top: float, right: float, bottom: float) -> None:
-        """A box drawn around a new object."""
-        self.page.mouse.move(*self.at(left, top))
-        self.page.mouse.down()
-        self.page.mouse.move(*self.at(right, bottom), steps=6)
-        self.page.mouse.up()
-        self.settled()
 
     def picture(self) -> Image.Image:
         """What the page looks like now."""
         return Image.open(BytesIO(self.page.screenshot())).convert("RGB")
-
-
-def until(done: Callable[[], bool], seconds: float = 120.0) -> None:
-    """Wait for the page; its policy forbids that it evaluates conditions itself."""
-    end = time.monotonic() + seconds
-    while not done():
-        if time.monotonic() > end:
-            raise TimeoutError(f"the page did not get there within {seconds:.0f} seconds")
-        time.sleep(0.05)
 
 
 @contextlib.contextmanager
@@ -100,7 +59,7 @@ def annotator(*names: str) -> Iterator[str]:
         process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
         try:
             assert process.stdout is not None
-            yield [process.stdout.readline() for _ in range(3)][1].strip()
+            yield [process.stdout.readline() for _ in range(3)][1].strip().rstrip("/")
         finally:
             process.send_signal(signal.SIGINT)
             process.wait(30)
@@ -109,7 +68,7 @@ def annotator(*names: str) -> Iterator[str]:
 def screenshots(browser: Any, dark: Path, light: Path) -> None:
     """The page on the cat, its eyes and its nose: dark, and light at twice the resolution."""
     with annotator("cat", "astronaut", "coffee", "rocket") as address:
-        page = Page(browser, address, SIZE, color_scheme="dark", device_scale_factor=2)
+        page = Page(browser, address, viewport=SIZE, color_scheme="dark", device_scale_factor=2)
         page.page.evaluate(SET_CLASSES, list(CLASSES))
         page.page.reload()
         page.shown(1)
@@ -120,9 +79,9 @@ def screenshots(browser: Any, dark: Path, light: Path) -> None:
         for part, box in PARTS:
             page.press("Escape")
             page.press(str(CLASSES.index(part) + 1))
-            page.box(*box)
+            page.drag(box[:2], box[2:])
         page.click(250, 247)  # on the cat's mask: chooses it again, and its clicks are shown
-        page.picture().resize(SIZE, Image.Resampling.LANCZOS).save(dark, quality=85)
+        page.picture().resize(tuple(SIZE.values()), Image.Resampling.LANCZOS).save(dark, quality=85)
         page.page.emulate_media(color_scheme="light")
         page.settled()
         page.picture().save(light, quality=80)
@@ -132,7 +91,7 @@ def moving(browser: Any, output: Path) -> None:
     """Click, mask, correct, accept, next, as an animated WebP."""
     film = Film()
     with annotator("astronaut", "coffee", "cat", "rocket") as address:
-        page = Page(browser, address, (1000, 600), color_scheme="dark")
+        page = Page(browser, address, viewport=FILM_SIZE, color_scheme="dark")
         film.take(page, (60, 250), 900)
         for x, y, button in STORY:
             film.take(page, (x, y), 500)
@@ -194,7 +153,7 @@ def main() -> None:
 
     readme_picture.main(DOCS / "images" / "one-click.jpg")
     with sync_playwright() as tools:
-        browser = tools.chromium.launch(executable_path=shutil.which("chromium"), args=list(FLAGS))
+        browser = tools.chromium.launch(executable_path=shutil.which("chromium"), args=list(ARGUMENTS))
         moving(browser, DOCS / "images" / "annotator.webp")
         screenshots(browser, DOCS / "annotator.jpg", DOCS / "annotator-light.jpg")
         browser.close()

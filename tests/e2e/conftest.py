@@ -62,7 +62,7 @@ class Window:
     """One page of the annotator, driven as a person drives it: in image pixels."""
 
     def __init__(self, chromium: Any, url: str, image: int = 1, **context: Any) -> None:
-        self.context = chromium.new_context(viewport={"width": 1280, "height": 800}, **context)
+        self.context = chromium.new_context(**{"viewport": {"width": 1280, "height": 800}, **context})
         self.page = self.context.new_page()
         self.page.set_default_timeout(60_000)
         self.errors: list[str] = []

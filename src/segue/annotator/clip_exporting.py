@@ -130,10 +130,11 @@ def write_davis(source: Source, folder: Path) -> None:
 
 def describe(source: Source, folder: Path, seen: dict[str, list[str]]) -> None:
     """Add a clip to ``meta.json``: number -> class, id and the frames in which an object is ``seen``."""
-    numbers = numbered(source.objects())
+    objects = source.objects()
+    numbers = numbered(objects)
     described = {
         str(numbers[one.id]): {"category": source.classes.get(one.label_id, ""), "id": one.id, "frames": seen[one.id]}
-        for one in source.objects()
+        for one in objects
     }
     meta = folder / "meta.json"
     content = json.loads(meta.read_text()) if meta.exists() else {"videos": {}}

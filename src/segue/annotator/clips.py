@@ -100,7 +100,7 @@ def masks_by_frame(db: Session, image_id: int) -> dict[int, dict[str, int]]:
     return dict(sorted(frames.items()))
 
 
-def without_masks(db: Session, image_id: int, objects: Sequence[ObjectRow]) -> int:
+def without_masks(db: Session, objects: Sequence[ObjectRow]) -> int:
     """How many objects of a clip have no pixel in any of its key frames."""
     query = select(FrameMask.object_id).join(MaskRow, col(FrameMask.mask_id) == MaskRow.id)
     drawn = set(db.exec(query.where(~col(FrameMask.deleted), col(MaskRow.area) > 0)))

@@ -89,10 +89,11 @@ def set_state(changes: ChangeSet, action: schemas_actions.SetState, _spent: floa
     assert changes.image.id is not None
     if action.state == "accepted":
         rows = live_objects(changes.db, changes.image.id)
-        masks = get_masks(changes.db, [row.mask_id for row in rows])
-        empty = sum(row.mask_id is None or not masks[row.mask_id].area for row in rows)
         if changes.image.frames:
-            empty = clips.without_masks(changes.db, changes.image.id, rows)
+            empty = clips.without_masks(changes.db, rows)
+        else:
+            masks = get_masks(changes.db, [row.mask_id for row in rows])
+            empty = sum(row.mask_id is None or not masks[row.mask_id].area for row in rows)
         if empty:
             raise InputError(
                 f"an image with {empty} {'object' if empty == 1 else 'objects'} without a single pixel",

@@ -71,8 +71,8 @@ class Library:
                 continue
             paths = [Path(folder, name) for name in files if not name.startswith(".")]
             paths = [path for path in paths if not path.is_symlink() or self._holds(path)]
-            clips = [path for path in paths if is_volume(path) or is_video(path)]
-            inside, skipped = sort_out(path for path in paths if path not in set(clips))
+            clips = {path for path in paths if is_volume(path) or is_video(path)}
+            inside, skipped = sort_out(path for path in paths if path not in clips)
             images += [*clips, *inside]
             self.skipped |= {self._shown_name(path): reason for path, reason in skipped.items()}
         if self.skipped:

@@ -8,17 +8,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, PositiveInt, field_validator
+from pydantic import Field, PositiveInt
 
 from segue.core.failures import Failure, Failures
 from segue.core.files import write_text
 from segue.core.types import Image, Mask, Reference
 from segue.data.io.drawing import NEGATIVE, Color, captioned, contrasting, heat_map, in_rows, overlay
-from segue.data.io.image import WRITABLE, find_images, read_image, write_image, write_labels
+from segue.data.io.image import find_images, read_image, write_image, write_labels
 from segue.jobs.data_set import To, data_set_writer
 from segue.jobs.finding import FinderFields
 from segue.jobs.job import job
-from segue.jobs.output import Force, claim_output, unique_names
+from segue.jobs.output import Force, PictureFile, claim_output, unique_names
 from segue.jobs.progress import progress
 from segue.jobs.reference import ReferencesChoice
 from segue.oneshot.finder import Match
@@ -38,7 +38,7 @@ class FindConfig(ReferencesChoice, FinderFields):
     ]
     output: Annotated[Path, Field(description="The folder to write.")]
     strict: Annotated[bool, Field(description="Stop at the first image that fails.")] = False
-    contact_sheet: Annotated[Path | None, Field(description="Also write one picture of all the results.")] = None
+    contact_sheet: Annotated[PictureFile | None, Field(description="Also write one picture of all the results.")] = None
     explain: Annotated[
         Path | None,
         Field(description="Folder for pictures of where the object may be, and the points that follow (a SAM's two)."),
@@ -52,13 +52,6 @@ class FindConfig(ReferencesChoice, FinderFields):
     ] = 1
     to: To | None = None
     force: Force = False
-
-    @field_validator("contact_sheet")
-    @classmethod
-    def _picture(cls, path: Path | None) -> Path | None:
-        if path is not None and path.suffix.lower() not in WRITABLE:
-            raise ValueError("not a picture format; name it .jpg or .png")
-        return path
 
 
 class FoundObject(JobResult):

@@ -14,10 +14,11 @@ from segue.core.errors import ConfigError, InputError
 from segue.core.segmenter import Segmenter
 from segue.core.types import Image, Prompt, Text
 from segue.data.io.drawing import overlay
-from segue.data.io.image import MAX_PIXELS, WRITABLE, open_image, write_cutout, write_image, write_labels
+from segue.data.io.image import MAX_PIXELS, open_image, write_cutout, write_image, write_labels
 from segue.data.io.image_file import ImageFile
 from segue.data.io.tiff import write_mask_tiff
 from segue.jobs.job import job
+from segue.jobs.output import PictureFile
 from segue.jobs.prompts import PromptFields
 from segue.session.cache import FeatureCache
 from segue.session.config import CommandLine, JobResult, WordsChoice
@@ -33,7 +34,7 @@ class MaskConfig(WordsChoice, PromptFields):
 
     image: Annotated[Path, Field(description="The photograph."), CommandLine(positional=True)]
     output: Annotated[Path, Field(description="The mask, a PNG of 0 and 255.")]
-    overlay: Annotated[Path | None, Field(description="Also write the mask drawn on the photo.")] = None
+    overlay: Annotated[PictureFile | None, Field(description="Also write the mask drawn on the photo.")] = None
     cutout: Annotated[Path | None, Field(description="Also write the object alone, a PNG with transparency.")] = None
     cache: Annotated[str | None, Field(description="Features that segue encode made: a folder or URL.")] = None
 
@@ -49,13 +50,6 @@ class MaskConfig(WordsChoice, PromptFields):
     def _transparent(cls, path: Path | None) -> Path | None:
         if path is not None and path.suffix.lower() != ".png":
             raise ValueError("a cut-out needs transparency; name it .png")
-        return path
-
-    @field_validator("overlay")
-    @classmethod
-    def _picture(cls, path: Path | None) -> Path | None:
-        if path is not None and path.suffix.lower() not in WRITABLE:
-            raise ValueError("not a picture format; name it .jpg or .png")
         return path
 
 

@@ -7,11 +7,21 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, TypeAlias
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from segue.core.errors import ConfigError
+from segue.data.io.image import WRITABLE
 
 Force: TypeAlias = Annotated[bool, Field(description="Replace what an earlier run left in the output.")]
+
+
+def _writable(path: Path) -> Path:
+    if path.suffix.lower() not in WRITABLE:
+        raise ValueError("not a picture format; name it .jpg or .png")
+    return path
+
+
+PictureFile: TypeAlias = Annotated[Path, AfterValidator(_writable)]  # a picture that a job is to write
 
 
 def claim_output(folder: Path, works: Sequence[str], *, resume: bool | None = None, force: bool = False) -> None:

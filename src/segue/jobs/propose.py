@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
-from pydantic import Field, PositiveInt, field_validator
+from pydantic import Field, PositiveInt
 
 from segue.core.errors import ConfigError, DataError
 from segue.core.failures import Failure, Failures
@@ -20,13 +20,13 @@ from segue.core.segmenter import Segmenter
 from segue.core.types import Image
 from segue.data.formats.registry import open_data
 from segue.data.io.drawing import TINTS, contact_sheet, overlay
-from segue.data.io.image import WRITABLE, Labels, find_images, read_image, write_image, write_labels
+from segue.data.io.image import Labels, find_images, read_image, write_image, write_labels
 from segue.data.record import AnnotatedImage, Options
 from segue.data.rle import Rle
 from segue.evaluation.proposals import overlaps
 from segue.jobs.data_set import To, data_set_writer
 from segue.jobs.job import job
-from segue.jobs.output import Force, claim_output, unique_names
+from segue.jobs.output import Force, PictureFile, claim_output, unique_names
 from segue.jobs.progress import progress
 from segue.metrics.proposals import Overlaps, average_recall, best_overlap
 from segue.session.config import CommandLine, JobResult, ModelChoice
@@ -74,18 +74,11 @@ class ProposeConfig(ModelChoice):
     ] = DEFAULTS.nms_iou
     min_area: Annotated[int, Field(description="Least pixels of a proposal.", ge=1)] = DEFAULTS.min_area
     most: Annotated[PositiveInt, Field(description="Proposals an image at most, the surest.")] = 1000
-    contact_sheet: Annotated[Path | None, Field(description="Also write one picture of all the results.")] = None
+    contact_sheet: Annotated[PictureFile | None, Field(description="Also write one picture of all the results.")] = None
     strict: Annotated[bool, Field(description="Stop at the first image that fails.")] = False
     to: To | None = None
     resume: Annotated[bool, Field(description="Go on with what an earlier run left in the output.")] = False
     force: Force = False
-
-    @field_validator("contact_sheet")
-    @classmethod
-    def _picture(cls, path: Path | None) -> Path | None:
-        if path is not None and path.suffix.lower() not in WRITABLE:
-            raise ValueError("not a picture format; name it .jpg or .png")
-        return path
 
     @property
     def settings(self) -> ProposalSettings:

@@ -161,15 +161,22 @@ class Finder(Wrapper):
 
     def look_closer(self, features: Features, reference: Reference, mask: Mask) -> dict[str, float]:
         """What a look from near at ``mask`` (H, W) bool in the image says, by name: see ``appearance.compare``."""
+        return self._looks(features, [reference], mask)[0]
+
+    def _looks(self, features: Features, references: Sequence[Reference], mask: Mask) -> list[dict[str, float]]:
+        """``look_closer`` for each reference: what was found is encoded once for all of them."""
+        found = appearance(features.maps[PHOTO][0], mask, [self._near(mask)], self._patches)
+        layers = self.normalize.layers or [found.patches.shape[1]]
+        return [compare(self._example(reference), found, layers) for reference in references]
+
+    def _example(self, reference: Reference) -> Appearance:
         if reference.digest not in self._examples:
             while len(self._examples) >= REMEMBERED:
                 self._examples.pop(next(iter(self._examples)))
             frame = self._near(reference.mask)
             views = [frame, frame.flipped()]
             self._examples[reference.digest] = appearance(reference.image, reference.mask, views, self._patches)
-        found = appearance(features.maps[PHOTO][0], mask, [self._near(mask)], self._patches)
-        example = self._examples[reference.digest]
-        return compare(example, found, self.normalize.layers or [found.patches.shape[1]])
+        return self._examples[reference.digest]
 
     def _near(self, mask: Mask) -> Frame:
         return self.inner.near_frame((mask.shape[0], mask.shape[1]), close_crop(mask))
@@ -184,11 +191,13 @@ class Finder(Wrapper):
         mask, evidence, negatives = match.prediction.mask(), dict(match.evidence), negatives_of(reference)
         if not mask.any():
             return match if self.calibration is None else replace(match, score=0.0)
+        denied = False
         if negatives or (self.calibration is not None and not self.calibration.weights.keys() <= evidence.keys()):
-            looks = [self.look_closer(features, one, mask) for one in examples_of(reference)]
-            closest = max(looks, key=closeness)
+            examples = examples_of(reference)
+            looks = self._looks(features, [*examples, *negatives], mask)
+            closest = max(looks[: len(examples)], key=closeness)
             evidence |= closest
-        denied = any(closeness(self.look_closer(features, n, mask)) > closeness(evidence) for n in negatives)
+            denied = any(closeness(look) > closeness(closest) for look in looks[len(examples) :])
         score = match.score if self.calibration is None else self.calibration.probability(evidence)
         return replace(match, evidence=evidence, score=score, denied=denied)
 
