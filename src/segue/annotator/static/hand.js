@@ -65,7 +65,7 @@ function down(event) {
 function expectClick(point, positive, other) {
   if (!positive && !active()) return;
   const meaning = meaningOf(point, positive, other);
-  if (meaning.kind === "add" || meaning.kind === "begin") {
+  if (meaning.kind !== "choose") {
     expecting = window.setTimeout(() => guess([clickOf(point, positive)], meaning.kind === "begin"), PRESS);
   }
 }
