@@ -49,6 +49,11 @@ class Segmenter(ABC):
         """Whether ``encode`` takes ``frames``; a model that chooses its own views by itself does not."""
         return True
 
+    @property
+    def described_view(self) -> str:
+        """What it looks at of an image, in words for reports."""
+        return "the whole image"
+
     @abstractmethod
     def frame(self, size: Size) -> Frame:
         """The view of a whole image of ``size`` (H, W) that this model was made for."""

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,12 +12,12 @@ import numpy as np
 from segue.core.errors import DataError
 from segue.core.files import cache_folder
 from segue.core.segmenter import Segmenter
-from segue.core.types import Click, Image, digest
+from segue.core.types import Click
 from segue.data.io.resume_log import ResumeLog, job_digest
-from segue.data.record import AnnotatedImage, Sample
+from segue.data.record import Sample
 from segue.evaluation.adapt_verdict import Change, Verdict, verdict
+from segue.evaluation.random_clicks import image_key
 from segue.evaluation.robot import ClickTrace, simulate_clicks
-from segue.metrics.boundary import boundary_iou
 from segue.metrics.interaction import clicks_needed
 from segue.nn.module import weights_digest
 from segue.session.session import Session
@@ -49,7 +48,7 @@ def annotate(
     objects: list[AnnotatedObject] = []
     for sample in samples:
         image, target = sample.read()
-        features, key = None, _key(image, target)
+        features, key = None, image_key(image, target)
         for number, instance in enumerate(target.annotations):
             visible = instance.mask if target.ignore_mask is None else instance.mask & ~target.ignore_mask
             if not visible.any():
@@ -85,12 +84,6 @@ def robot_log(model: Segmenter, folder: Path | None = None, **protocol: Any) -> 
     user's cache: a base is measured once, however many adapters are compared with it."""
     job = job_digest({"model": weights_digest(model.module, model.fingerprint()), **protocol})
     return ResumeLog((folder or cache_folder("adapt")) / f"{job}.jsonl", job)
-
-
-def _key(image: Image, target: AnnotatedImage) -> str:
-    """A digest of an image and its masks."""
-    ignore_mask = np.zeros(0, bool) if target.ignore_mask is None else target.ignore_mask
-    return digest(image, ignore_mask, *(i.mask for i in target.annotations))[:32]
 
 
 def _row(trace: ClickTrace) -> dict[str, Any]:
@@ -181,50 +174,3 @@ def click_gain(
         signed,
         verdict(main, others, len(set(images)), len(before), improving),
     )
-
-
-def random_clicks_quality(
-    model: Segmenter, samples: Sequence[Sample], counts: Sequence[int], seed: int = 0, rows: ResumeLog | None = None
-) -> list[float]:
-    """mbIoU when k positive and k negative clicks are given at once, at random places, for each k of ``counts``.
-
-    ``rows`` as in ``annotate``. Source: ClickAdapter, figure 5 (after DIOS: positive clicks inside the object,
-    negative ones outside).
-    """
-    values: list[list[float]] = []
-    for sample in samples:
-        image, target = sample.read()
-        key = f"{_key(image, target)} random {seed} {list(counts)}"
-        if rows is not None and key in rows:
-            values += rows[key]["objects"]
-            continue
-        here = list(
-            _random_clicks(model, image, target, counts, np.random.default_rng([seed, zlib.crc32(key.encode())]))
-        )
-        if rows is not None:
-            rows.add(key, {"objects": here})
-        values += here
-    return [float(v) for v in np.nanmean(np.asarray(values), 0)]
-
-
-def _random_clicks(
-    model: Segmenter, image: Image, target: AnnotatedImage, counts: Sequence[int], rng: np.random.Generator
-) -> Iterator[list[float]]:
-    """For each object, its boundary IoU at each of ``counts``; the next count's clicks include those of the last."""
-    features = None
-    for instance in target.annotations:
-        clicks: list[Click] = []
-        outside = ~instance.mask if target.ignore_mask is None else ~instance.mask & ~target.ignore_mask
-        if not instance.mask.any() or not outside.any():
-            continue
-        values = []
-        for k in counts:
-            while len(clicks) < 2 * k:
-                positive = len(clicks) % 2 == 0
-                ys, xs = np.nonzero(instance.mask if positive else outside)
-                pick = int(rng.integers(len(ys)))
-                clicks.append(Click(int(xs[pick]), int(ys[pick]), positive))
-            session = Session(model, image, features=features)
-            features, mask = session.features, session.add(*clicks)
-            values.append(boundary_iou(mask, instance.mask, target.ignore_mask))
-        yield values

@@ -189,6 +189,18 @@ def _over_seeds(rows: Sequence[MeasuredObject], target: float, seeds: Sequence[i
     return OverSeeds(mean=float(np.mean(each)), spread=spread, each=tuple(each), seeds=tuple(seeds))
 
 
+def described_rule(model: Segmenter, threshold: float, refiner: str | None = None) -> str:
+    """In words: what of an answer is mask, and what the model looked at.
+
+    >>> from segue.models.nano.model import Nano
+    >>> described_rule(with_view(Nano(longest=64), "ritm"), 0.49)
+    "probability above 0.49 (RITM's rule); the whole image, then regions of its own choice, averaged with its mirror image; zoomed in to 400 pixels from click 2 on"
+    """  # noqa: E501
+    whose = {0.49: " (RITM's rule)", 0.5: " (the larger of two logits, InterFormer's rule)"}.get(threshold, "")
+    behind = f"; refined by {refiner}" if refiner else ""
+    return f"probability above {threshold:g}{whose}; {model.described_view}{behind}"
+
+
 View: TypeAlias = Literal["auto", "own", "whole", "ritm", "simpleclick"]
 
 

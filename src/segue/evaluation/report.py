@@ -14,11 +14,13 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, MultipleLocator
 
 from segue.core.files import write_bytes
+from segue.core.segmenter import Segmenter
 from segue.core.types import Click, Image, Mask
 from segue.data.io.drawing import YELLOW, contact_sheet, draw_outlines, overlay
 from segue.data.io.image import write_image
 from segue.data.record import DataSet
 from segue.data.rle import Rle
+from segue.evaluation.answers import answers
 from segue.evaluation.results import EvaluateResult, FirstClicks, MeasuredObject, ObjectTrace
 from segue.metrics.interaction import clicks_needed
 
@@ -34,13 +36,16 @@ def write_report(
     others: Sequence[EvaluateResult],
     rows: Sequence[MeasuredObject],
     data: DataSet,
+    model: Segmenter,
 ) -> None:
-    """Write ``report.md``, ``quality.png``, ``histogram.png``, ``area.png`` and ``worst.jpg`` into ``folder``.
+    """Write ``report.md``, ``quality.png``, ``histogram.png``, ``area.png``, ``worst.jpg`` and ``answers.png`` into
+    ``folder``.
 
-    ``result`` is the run reported on, ``others`` earlier results drawn over it; ``rows`` are its objects with
-    their last masks; ``first_clicks.png`` too where the run tried a grid of them.
-    Raises ``StorageError`` if the disk refuses.
-    Source: InterFormer, figure 4 (NoC by object area) and figure 5 (mIoU after each click).
+    ``result`` is the run reported on, ``others`` earlier results drawn over it; ``rows`` are the objects of the former
+    with their last masks, ``model`` what answered them; ``first_clicks.png`` and ``random_clicks.png`` too where the
+    run tried those. Raises ``StorageError`` if the disk refuses.
+    Source: InterFormer, figures 4 (NoC by object area), 5 (mIoU after each click) and 6 (answers as heat maps);
+    ClickAdapter, figure 5 (clicks at random places).
 
     >>> Path("report.md").suffix
     '.md'
@@ -51,6 +56,9 @@ def write_report(
     write_bytes(folder / "area.png", _png(_area(runs)))
     if result.first_clicks is not None:
         write_bytes(folder / "first_clicks.png", _png(_first_clicks(result.first_clicks)))
+    if any(run.random_clicks for run in runs.values()):
+        write_bytes(folder / "random_clicks.png", _png(_random_clicks(runs)))
+    write_bytes(folder / "answers.png", _png(answers(model, rows, data.samples, result)))
     worst = worst_rows(rows, max(float(t) for t in result.noc), result.max_clicks)
     write_image(folder / "worst.jpg", contact_sheet(_tiles(worst, data, result), columns=3, side=2 * SIDE))
     write_bytes(folder / "report.md", page(runs, worst).encode())
@@ -78,7 +86,7 @@ def page(runs: Mapping[str, EvaluateResult], worst: Sequence[ObjectTrace]) -> st
         f"# {label} on {Path(result.data).name}",
         "",
         f"{result.objects} objects, at most {result.max_clicks} clicks each, {result.clicks} clicks; "
-        f"format {result.format}, view {result.view}. NoC: mean clicks to an IoU, a failure counting as "
+        f"format {result.format}. NoC: mean clicks to an IoU, a failure counting as "
         f"{result.max_clicks}. NoF: objects that used all clicks, a success on the last included, as published. "
         "bNoC: NoC of boundary IoU.",
         *(
@@ -88,6 +96,10 @@ def page(runs: Mapping[str, EvaluateResult], worst: Sequence[ObjectTrace]) -> st
         ),
         "",
         *_table(runs, targets),
+        "",
+        "Scored as:",
+        "",
+        *(f"- {name}: {rule_of(run)}" for name, run in runs.items()),
         "",
     ]
     for t, noc in (result.noc_over_seeds or {}).items():
@@ -102,6 +114,9 @@ def page(runs: Mapping[str, EvaluateResult], worst: Sequence[ObjectTrace]) -> st
         "![NoC of objects larger than a share of the image, and how many there are](area.png)",
         "",
         *(["![Clicks needed by the place of the first click](first_clicks.png)", ""] if result.first_clicks else []),
+        *_random_page(runs),
+        "![Clicks, the answer as a heat map, and the mask](answers.png)",
+        "",
         f"## The {len(worst)} worst objects",
         "",
         f"First after one click, then when IoU {targets[-1]} was reached or the clicks were used up. "
@@ -119,6 +134,24 @@ def page(runs: Mapping[str, EvaluateResult], worst: Sequence[ObjectTrace]) -> st
         "",
     ]
     return "\n".join(lines)
+
+
+def rule_of(run: EvaluateResult) -> str:
+    """At which threshold and in which view ``run`` was scored; results of older versions tell only so much."""
+    return f"view `{run.view}`, {run.rule or f'probability above {run.threshold:g}'}"
+
+
+def _random_page(runs: Mapping[str, EvaluateResult]) -> list[str]:
+    curves = {label: run.random_clicks for label, run in runs.items() if run.random_clicks}
+    if not curves:
+        return []
+    counts = sorted({k for curve in curves.values() for k in curve.clicks})
+    lines = ["Boundary mIoU with that many positive and as many negative clicks at random places, given at once:", ""]
+    lines += [f"| run | {' | '.join(map(str, counts))} |", "|---" * (1 + len(counts)) + "|"]
+    for label, curve in curves.items():
+        at = dict(zip(curve.clicks, curve.mbiou, strict=True))
+        lines.append(f"| {label} | {' | '.join(f'{at[k]:.3f}' if k in at else '' for k in counts)} |")
+    return [*lines, "", "![Boundary mIoU with random clicks](random_clicks.png)", ""]
 
 
 def _table(runs: Mapping[str, EvaluateResult], targets: Sequence[str]) -> list[str]:
@@ -225,6 +258,18 @@ def _first_clicks(first: FirstClicks) -> Figure:
             box = {"boxstyle": "round,pad=0.1", "facecolor": "w", "alpha": 0.6, "linewidth": 0}
             axes.text(*at, f"{cells[row, column]:.1f}", ha="center", va="center", fontsize=8, bbox=box)
     axes.set(xlabel="x in the object's box, %", ylabel="y in the object's box, %", title="Place of the first click")
+    return figure
+
+
+def _random_clicks(runs: Mapping[str, EvaluateResult]) -> Figure:
+    """ClickAdapter's figure 5: boundary mIoU by the number of random clicks."""
+    figure = Figure(figsize=(6, 4), layout="constrained")
+    axes = figure.subplots()
+    for label, run in runs.items():
+        if run.random_clicks:
+            axes.plot(run.random_clicks.clicks, run.random_clicks.mbiou, marker="o", markersize=3, label=label)
+    axes.set(xlabel="positive clicks, and as many negative ones", ylabel="boundary mIoU", title="Random clicks at once")
+    _tidy(axes)
     return figure
 
 

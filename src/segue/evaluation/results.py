@@ -67,10 +67,19 @@ class FirstClicks(JobResult):
     objects: tuple[tuple[int, ...], ...]
 
 
+class RandomClickCurve(JobResult):
+    """mbIoU when so many ``clicks`` positive and as many negative ones are given at once at random places, mean over
+    ``seeds``."""
+
+    clicks: tuple[int, ...]
+    mbiou: tuple[float, ...]
+    seeds: tuple[int, ...]
+
+
 class EvaluateResult(JobResult):
     """What ``segue evaluate`` measured; ``noc``, ``nof``, ``rof``, ``unreached`` and ``noc_boundary`` by target,
-    ``miou_at`` and ``mbiou_at`` after each click; ``losses`` are what the reader left out, by reason,
-    and ``failed`` the images that do not read."""
+    ``miou_at`` and ``mbiou_at`` after each click; ``rule`` says in words at which threshold, in which view and with
+    which refiner; ``losses`` are what the reader left out, by reason, and ``failed`` the images that do not read."""
 
     model_config = ConfigDict(extra="ignore")
 
@@ -81,6 +90,8 @@ class EvaluateResult(JobResult):
     view: str = "own"
     refiner: str | None = None
     threshold: float = 0.49
+    zoom_size: int | None = None
+    rule: str = ""
     initial: str | None = None
     clicks: str = "center"
     stop_at_target: bool = False
@@ -96,6 +107,7 @@ class EvaluateResult(JobResult):
     seconds: EvaluateSeconds
     noc_over_seeds: dict[str, OverSeeds] | None = None
     first_clicks: FirstClicks | None = None
+    random_clicks: RandomClickCurve | None = None
     losses: dict[str, int] = Field(default_factory=dict)
     per_object: tuple[ObjectTrace, ...]
     failed: tuple[Failure, ...] = ()

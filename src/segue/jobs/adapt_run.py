@@ -25,6 +25,7 @@ from segue.evaluation.adapt_result import (
     TextRun,
 )
 from segue.evaluation.adapt_verdict import Verdict
+from segue.evaluation.random_clicks import random_clicks_quality
 from segue.jobs.adapt_training import LEFTOVERS, fresh_adapter, train_by_clicks, validation_split
 from segue.jobs.output import claim_output
 from segue.models.registry import MODELS
@@ -47,7 +48,7 @@ def adapt_by_clicks(
     def measured(log: Any = None) -> tuple[list[robot.AnnotatedObject], list[float]]:
         objects = robot.annotate(model, test, config.max_clicks, STOP, config.boundary, log)
         random = (model, test, RANDOM_CLICKS, config.seed, log)
-        return objects, robot.random_clicks_quality(*random) if config.boundary else []
+        return objects, random_clicks_quality(*random) if config.boundary else []
 
     protocol = {"most": config.max_clicks, "stop": STOP, "boundary": config.boundary}
     with robot.robot_log(model, config.cache_dir, **protocol) as log:

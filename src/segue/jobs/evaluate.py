@@ -17,9 +17,17 @@ from segue.core.segmenter import Segmenter
 from segue.data.formats.registry import open_data
 from segue.data.io.resume_log import ResumeLog, job_digest
 from segue.data.record import DataSet, Options, Sample
-from segue.evaluation.click_protocol import ClickProtocol, View, measure_objects, summarize, with_view
+from segue.evaluation.click_protocol import (
+    ClickProtocol,
+    View,
+    described_rule,
+    measure_objects,
+    summarize,
+    with_view,
+)
 from segue.evaluation.first_clicks import measure_first_clicks
-from segue.evaluation.results import EvaluateResult, read_result
+from segue.evaluation.random_clicks import random_clicks_quality
+from segue.evaluation.results import EvaluateResult, MeasuredObject, RandomClickCurve, read_result
 from segue.evaluation.robot import MASK_THRESHOLD
 from segue.jobs.job import job
 from segue.jobs.progress import progress
@@ -56,7 +64,7 @@ class EvaluateConfig(ModelChoice):
     ] = "center"
     seed: Annotated[
         tuple[Annotated[int, Field(ge=0)], ...],
-        Field(description="Of perturbed clicks; repeatable; 0, 1 and 2 without it."),
+        Field(description="Of perturbed and random clicks; repeatable; 0, 1 and 2 without it, 0 for random ones."),
     ] = ()
     stop_at_target: Annotated[
         bool, Field(description="End an object at the highest target; NoC stays, mIoU@k is then a bound.")
@@ -76,16 +84,20 @@ class EvaluateConfig(ModelChoice):
     first_click_grid: Annotated[
         int | None, Field(description="Also the first click in each of N x N cells of an object's box.", ge=1, le=50)
     ] = None
+    random_clicks: Annotated[
+        tuple[Annotated[int, Field(ge=1, le=1000)], ...],
+        Field(description="Also mbIoU with K positive and K negative clicks at random places at once: 1 3 5."),
+    ] = ()
     report: Annotated[Path | None, Field(description="Folder for a page, plots and the worst objects.")] = None
     compare: Annotated[tuple[Path, ...], Field(description="JSON of an earlier run to draw too; repeatable.")] = ()
     journal: Annotated[
         Path | None, Field(description="Where finished objects are kept until the end; in the user's cache without it.")
     ] = None
 
-    @field_validator("target", mode="after")
+    @field_validator("target", "random_clicks", mode="after")
     @classmethod
-    def _ascending(cls, target: tuple[float, ...]) -> tuple[float, ...]:
-        return tuple(sorted(set(target)))
+    def _ascending(cls, numbers: tuple[float, ...]) -> tuple[float, ...]:
+        return tuple(sorted(set(numbers)))
 
     @property
     def protocol(self) -> ClickProtocol:
@@ -137,13 +149,15 @@ def evaluate(config: EvaluateConfig, model: Segmenter | None = None) -> Evaluate
         if config.first_click_grid is not None:
             watched = progress(samples, len(samples), "first clicks")
             first_clicks = measure_first_clicks(shown, watched, rows, config.protocol, config.first_click_grid, journal)
-        same = ("model", "adapter", "data", "clicks", "stop_at_target", "refiner", "threshold", "initial")
+        same = ("model", "adapter", "data", "clicks", "stop_at_target", "refiner", "threshold", "zoom_size", "initial")
         result = EvaluateResult(
             **{name: getattr(config, name) for name in same},
             format=data.format,
             view=view,
             **summarize(rows, config.protocol),
+            rule=described_rule(shown, config.threshold, config.refiner),
             first_clicks=first_clicks,
+            random_clicks=_random_clicks(config, shown, samples, rows, journal),
             losses=_losses(data, samples, journal),
             per_object=tuple(rows),
             failed=failed,
@@ -151,9 +165,38 @@ def evaluate(config: EvaluateConfig, model: Segmenter | None = None) -> Evaluate
         if config.report is not None:
             from segue.evaluation.report import write_report  # brings matplotlib
 
-            write_report(config.report, result, others, rows, data)
+            write_report(config.report, result, others, rows, data, shown)
         journal.remove()
     return result
+
+
+def _random_clicks(
+    config: EvaluateConfig,
+    model: Segmenter,
+    samples: Sequence[Sample],
+    rows: Sequence[MeasuredObject],
+    journal: ResumeLog,
+) -> RandomClickCurve | None:
+    """ClickAdapter's figure 5 on the objects of ``rows``, where it was asked for."""
+    counts, seeds = config.random_clicks, config.seed or (0,)
+    if not counts:
+        return None
+    only, found = {row.id for row in rows}, {row.image for row in rows}
+    chosen = [sample for sample in samples if sample.id in found]
+    each = [
+        random_clicks_quality(
+            model,
+            progress(chosen, len(chosen), "random clicks"),
+            counts,
+            seed,
+            journal,
+            threshold=config.threshold,
+            only=only,
+        )
+        for seed in seeds
+    ]
+    means = tuple(sum(values) / len(each) for values in zip(*each, strict=True))
+    return RandomClickCurve(clicks=counts, mbiou=means, seeds=seeds)
 
 
 def _losses(data: DataSet, samples: Sequence[Sample], journal: ResumeLog) -> dict[str, int]:

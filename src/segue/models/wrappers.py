@@ -74,6 +74,10 @@ class Wrapper(Pretrained):
     def takes_views(self) -> bool:
         return self.inner.takes_views
 
+    @property
+    def described_view(self) -> str:
+        return self.inner.described_view
+
     def frame(self, size: Size) -> Frame:
         return self.inner.frame(size)
 
@@ -115,6 +119,10 @@ class FlipAverage(Wrapper):
     >>> model.decode(model.encode([np.zeros((20, 30, 3), np.uint8)]), [Click(3, 4)]).probability().shape
     (20, 30)
     """
+
+    @property
+    def described_view(self) -> str:
+        return f"{self.inner.described_view}, averaged with its mirror image"
 
     def encode(self, images: Sequence[Image], frames: Sequence[Frame] | None = None) -> Features:
         ahead = self.inner.encode(images, frames or [self.frame((i.shape[0], i.shape[1])) for i in images])
@@ -188,6 +196,19 @@ class ZoomIn(Wrapper):
     def __init__(self, inner: Segmenter, rule: ZoomRule | None = None) -> None:
         super().__init__(inner)
         self.rule = rule or ZoomRule()
+
+    @property
+    def described_view(self) -> str:
+        """
+        >>> from segue.models.simpleclick.model import SimpleClick
+        >>> from segue.models.simpleclick.registry import TINY
+        >>> ZoomIn(FlipAverage(SimpleClick(**TINY))).described_view
+        'the whole image, averaged with its mirror image; zoomed in to 400 pixels from click 2 on'
+        """
+        target = self.rule.target
+        size = {int: f"{target} pixels", type(None): "the model's own size"}.get(type(target))
+        size = size or f"{target[0]} x {target[1]} pixels"  # type: ignore[index]
+        return f"{self.inner.described_view}; zoomed in to {size} from click {max(1, self.rule.skip_clicks + 1)} on"
 
     @property
     def takes_views(self) -> bool:

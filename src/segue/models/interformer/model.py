@@ -102,6 +102,11 @@ class InterFormer(TorchSegmenter, Pretrained):
         labels = with_answer(unknown_labels(frame.grid, self.device), answer)
         return as_arrays({"labels": labels, "drawn": np.array(0), "answer": answer.byte()})
 
+    @property
+    def described_view(self) -> str:
+        inside = "; refine blocks zoomed in from click 2 on" if self.spec.zoom_in else ""
+        return f"the whole image{inside}"
+
     def sites(self) -> Mapping[str, str]:
         sites = {"neck": "net.neck", "head": "net.decode_head"}
         if self.spec.encoder:

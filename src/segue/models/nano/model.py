@@ -104,6 +104,10 @@ class Nano(PatchFeatures, Pretrained):
             raise ConfigError(f"nano in the sizes {model.sizes}", f"those of its weights: {NanoSizes()}")
         return model
 
+    @property
+    def described_view(self) -> str:
+        return "the whole image, then regions of its own choice" if self.zoom.longest else "the whole image"
+
     def frame(self, size: Size) -> Frame:
         """The whole image, its longer side at ``longest`` pixels, padded to multiples of 64."""
         return Frame.longest(size, self.longest, multiple=MULTIPLE)
